@@ -1,0 +1,17 @@
+"""gan-lib: compare GAN configurations honestly. The public names; each module holds more."""
+
+from gan_lib.config import CONFIGURATIONS, PRESETS, RunConfig, configure, run_name
+from gan_lib.errors import GanLibError
+from gan_lib.record import Record, find_records, read_record
+
+__all__ = [
+    "CONFIGURATIONS",
+    "PRESETS",
+    "GanLibError",
+    "Record",
+    "RunConfig",
+    "configure",
+    "find_records",
+    "read_record",
+    "run_name",
+]

@@ -1,0 +1,5 @@
+"""python -m gan_lib: the command line."""
+
+from gan_lib.cli import main
+
+main()

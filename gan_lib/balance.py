@@ -1,0 +1,60 @@
+"""The epoch at which both losses have reached the paper's balance, as a written rule."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from gan_lib import paper
+
+WINDOW = 10  # epochs
+
+
+class Balance(NamedTuple):
+    """When balance was reached, and how near the losses ever came."""
+
+    epoch: int | None  # counted from 1; None: never reached
+    nearest_epoch: int | None  # where the losses came nearest to the bands; None when there are fewer epochs than the window
+    nearest_distance: float | None  # the larger of the two losses' distances from its band there; 0 inside
+
+
+def find_balance(
+    discriminator_losses: Sequence[float],
+    generator_losses: Sequence[float],
+    *,
+    window: int = WINDOW,
+    discriminator_band: paper.Band = paper.DISCRIMINATOR_BAND,
+    generator_band: paper.Band = paper.GENERATOR_BAND,
+) -> Balance:
+    """The first epoch at which the mean of each loss over the last `window` epochs lies inside its band, ends included.
+
+    Losses are means over an epoch, the discriminator's on the scale where undecided is ln 2 (losses.py), one value an
+    epoch from the first on. The trailing mean exists from epoch `window` on, so no earlier epoch can be the answer. The
+    bands are the paper's: 0.5 to 0.6 for the discriminator, 1.0 to 1.1 for the generator. Raises ValueError for a window
+    below 1 or series of different lengths.
+    """
+    if window < 1:
+        raise ValueError(f"window must be at least 1 (epochs to average), got {window}")
+    if len(discriminator_losses) != len(generator_losses):
+        raise ValueError(
+            f"both loss series must have one value an epoch, got {len(discriminator_losses)} and {len(generator_losses)}"
+        )
+    if len(discriminator_losses) < window:
+        return Balance(None, None, None)
+    distance = np.maximum(
+        _distance(trailing_mean(discriminator_losses, window), discriminator_band),
+        _distance(trailing_mean(generator_losses, window), generator_band),
+    )
+    inside = np.flatnonzero(distance == 0)
+    nearest = int(distance.argmin())
+    return Balance(int(inside[0]) + window if len(inside) else None, nearest + window, float(distance[nearest]))
+
+
+def trailing_mean(values: Sequence[float], window: int) -> np.ndarray:
+    """Means over each run of `window` values: (E - window + 1,), the first one belonging to epoch `window`."""
+    # Rounded to 12 digits, so that a mean of values on the band's edge is on the edge and not 1e-17 beyond it.
+    return np.lib.stride_tricks.sliding_window_view(np.asarray(values, dtype=float), window).mean(axis=-1).round(12)
+
+
+def _distance(values: np.ndarray, band: paper.Band) -> np.ndarray:
+    return np.maximum(np.maximum(band.low - values, values - band.high), 0)

@@ -1,0 +1,307 @@
+"""Many runs, one report: papermill runs the notebooks, one process each, and nbconvert renders them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gan_lib.config import RunConfig, run_name
+from gan_lib.errors import GanLibError, RecordError
+from gan_lib.flops import flops_per_epoch
+from gan_lib.record import Record, RunFolder, check_same, lock_holder, read_record
+from gan_lib.words import nearest, shorten
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+REFERENCE = ROOT / "results" / "reference"
+_POLL_SECONDS = 0.5
+_START_SECONDS = 10.0  # a guess at a run's time outside training, until one has been seen
+_FIRST_GUESS = 100e9  # FLOP/s; a laptop's order of magnitude, until the first epochs are in
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a batch is: one line's worth."""
+
+    run: str
+    number: int  # of this run, counted from 1
+    runs: int
+    epoch: int
+    epochs: int
+    seconds_left: float  # for everything that is still to do
+    measured: bool  # False as long as seconds_left rests on a guess
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to make: its parameters and its folder."""
+
+    config: RunConfig
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """ "gan-cpu--quick/seed-0"."""
+        return run_name(self.config)
+
+
+def plan(configs: Iterable[RunConfig], results: Path, fresh: bool = False) -> list[Job]:
+    """The jobs of a batch, checked before anything starts.
+
+    Raises RecordError when the results folder cannot be written, when a folder holds a run of other parameters, or when
+    another process is writing one of the runs.
+    """
+    jobs = [Job(config, results / "runs" / run_name(config)) for config in configs]
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        probe = results / ".writable"
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise RecordError(f"results folder {results} cannot be written: {error.strerror}") from error
+    for job in jobs:
+        if holder := lock_holder(job.folder):
+            raise RecordError(f"{job.folder} is being written by process {holder}: wait for it, or stop it")
+        if not fresh and (job.folder / "config.json").exists():
+            check_same(job.folder, job.config)
+    return jobs
+
+
+def is_done(job: Job) -> bool:
+    """Whether this very run is finished already and can be kept."""
+    try:
+        return read_record(job.folder).status == "ok"
+    except RecordError:
+        return False
+
+
+def run_batch(jobs: list[Job], *, fresh: bool = False, show: Callable[[Progress], None] | None = None) -> list[Record]:
+    """Make the runs one after the other; finished ones are kept unless fresh. One run's failure stops no other.
+
+    Raises KeyboardInterrupt after marking the current run as interrupted and stopping its process.
+    """
+    clock = _Estimate()
+    records = []
+    for number, job in enumerate(jobs, start=1):
+        if fresh or not is_done(job):
+            unavailable = _unavailable(job.config)
+            if unavailable:
+                _refuse(job, unavailable)
+            else:
+                for epoch in _run_notebook(job):
+                    clock.see(job, epoch)
+                    if show:
+                        left = clock.left(job, epoch, [later for later in jobs[number:] if fresh or not is_done(later)])
+                        show(Progress(job.name, number, len(jobs), epoch, job.config.epochs, left, clock.measured))
+        record = read_record(job.folder)
+        clock.learn(record)
+        records.append(record)
+    return records
+
+
+def execute(notebook: Path, output: Path, parameters: dict[str, Any], log: Path) -> subprocess.Popen[bytes]:
+    """Start papermill on a notebook in a process of its own. Output paths are relative where they can be, so that an executed
+    notebook does not carry this machine's folders about."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "papermill", _relative(notebook), _relative(output), "--kernel", "python3"]
+    command += ["--cwd", _relative(notebook.parent), "--no-progress-bar", "--log-output"]
+    command += ["--parameters_yaml", yaml.safe_dump(parameters, allow_unicode=True)]
+    with log.open("wb") as file:
+        # stdin closed and Ctrl-C kept away from it: only the batch decides how a run ends.
+        return subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a papermill process and its kernel: it shuts its kernel down when interrupted, not when terminated."""
+    for sign, patience in ((signal.SIGINT, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
+        if process.poll() is not None:
+            return
+        process.send_signal(sign)
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def check_parameters(notebook: Path, parameters: Iterable[str]) -> None:
+    """Refuse a parameter that the notebook does not declare: papermill itself would only warn."""
+    import papermill
+
+    declared = papermill.inspect_notebook(str(notebook))
+    for name in parameters:
+        if name not in declared:
+            raise GanLibError(f"{notebook.name} declares no parameter {name!r}; it has {', '.join(declared)}")
+
+
+def compare(results: Path, experiments: list[str]) -> Path:
+    """Execute 02_compare.ipynb on some experiments (folders below runs) and render it; returns the HTML file.
+
+    Raises RecordError when one of them does not exist, or the notebook fails.
+    """
+    from gan_lib.report import render, write_index
+
+    known = sorted(path.name for path in (results / "runs").glob("*") if path.is_dir())
+    for name in experiments:
+        if name not in known:
+            raise RecordError(f"experiment {shorten(name)} does not exist in {results / 'runs'}{nearest(name, known)}")
+    output = results / "comparison.ipynb"
+    parameters = {
+        "results_dir": _relative(results / "runs", NOTEBOOKS),
+        "reference_dir": _relative(REFERENCE, NOTEBOOKS),
+        "experiments": experiments,
+    }
+    log = results / "comparison.log"
+    process = execute(NOTEBOOKS / "02_compare.ipynb", output, parameters, log)
+    try:
+        code = process.wait()
+    finally:
+        stop(process)
+    if code:
+        raise RecordError(f"the comparison failed: {_last_line(log)} (all of it in {log})")
+    log.unlink()
+    page = render(output, results / "comparison.html", "The GAN configurations compared")
+    write_index(results)
+    return page
+
+
+def _run_notebook(job: Job) -> Iterator[int]:
+    """Run 01_train.ipynb into a run's folder, yielding the epochs done so far about twice a second."""
+    notebook, output, log = NOTEBOOKS / "01_train.ipynb", job.folder / "notebook.ipynb", job.folder / "run.log"
+    parameters = {
+        **job.config.model_dump(mode="json"),
+        "results_dir": _relative(job.folder.parent.parent, NOTEBOOKS),
+        "live": False,
+    }
+    check_parameters(notebook, parameters)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    for stale in ("summary.json", "history.csv", "report.html"):
+        (job.folder / stale).unlink(missing_ok=True)
+    process = execute(notebook, output, parameters, log)
+    try:
+        while process.poll() is None:
+            yield _epochs_written(job.folder)
+            time.sleep(_POLL_SECONDS)
+    except BaseException:
+        stop(process)
+        _close(job, "interrupted", "stopped while it was running")
+        raise
+    _settle(job, process.returncode, log)
+    _render_run(job, output)
+
+
+def _settle(job: Job, code: int, log: Path) -> None:
+    """The run's status, from the exit code of its process and what its record says; never from papermill's own metadata."""
+    summary = _summary(job.folder)
+    if code == 0 and summary.get("status") == "ok":
+        log.unlink(missing_ok=True)
+        return
+    if summary.get("status") in ("failed", "unavailable", "interrupted"):
+        return
+    if summary.get("status") == "ok":
+        _close(job, "failed", f"trained, but the notebook failed afterwards: {_last_line(log)}")
+    elif code < 0 or code > 128:  # papermill exits with 138 when its kernel is gone
+        name = f" by {signal.Signals(-code).name}" if code < 0 else ""
+        _close(job, "killed", f"the process was killed{name} (exit code {code}); out of memory is the usual cause")
+    else:
+        _close(job, "failed", _last_line(log))
+
+
+def _close(job: Job, status: str, reason: str) -> None:
+    """Write a run's last word where the run itself could not."""
+    if not (job.folder / "config.json").exists():
+        RunFolder(job.folder).create(job.config)
+    before = {
+        key: value
+        for key, value in _summary(job.folder).items()
+        if key not in ("status", "reason", "schema_version", "finished")
+    }
+    RunFolder(job.folder).finish(status, reason, **before)
+
+
+def _refuse(job: Job, reason: str) -> None:
+    """Record that this machine cannot make a run, without starting anything."""
+    RunFolder(job.folder).create(job.config)
+    RunFolder(job.folder).finish("unavailable", reason, epochs=0)
+
+
+def _render_run(job: Job, notebook: Path) -> None:
+    from gan_lib.report import render
+
+    if notebook.exists():
+        render(notebook, job.folder / "report.html", f"{job.config.configuration}, seed {job.config.seed}")
+
+
+def _unavailable(config: RunConfig) -> str | None:
+    if config.machine == "cpu":
+        return None  # without the seconds that importing torch takes
+    from gan_lib.machine import unavailable_reason
+
+    return unavailable_reason(config.machine)
+
+
+class _Estimate:
+    """Time left: from this run's own pace where it has one, else from counted arithmetic at the pace seen last."""
+
+    def __init__(self) -> None:
+        self._pace: dict[str, float] = {}  # seconds per epoch, by run name
+        self._flop_rate = _FIRST_GUESS
+        self._outside = _START_SECONDS
+        self._first: tuple[str, float, int] | None = None
+        self.measured = False
+
+    def see(self, job: Job, epoch: int) -> None:
+        """Learn the pace of the run that is going on; its first epoch warms up and does not count."""
+        if self._first is None or self._first[0] != job.name:
+            self._first = (job.name, time.monotonic(), epoch) if epoch >= 1 else None
+        elif epoch > self._first[2]:
+            self._pace[job.name] = (time.monotonic() - self._first[1]) / (epoch - self._first[2])
+            self._flop_rate = flops_per_epoch(job.config) / self._pace[job.name]
+            self.measured = True
+
+    def learn(self, record: Record) -> None:
+        """Take a finished run's time outside training as the next one's."""
+        total, training = record.summary.get("total_seconds"), record.summary.get("training_seconds")
+        if isinstance(total, float) and isinstance(training, float):
+            self._outside = _START_SECONDS + total - training
+
+    def left(self, job: Job, epoch: int, later: list[Job]) -> float:
+        """Seconds until all of it is done."""
+        rest = (job.config.epochs - epoch) * self._seconds_per_epoch(job)
+        return rest + sum(next_one.config.epochs * self._seconds_per_epoch(next_one) + self._outside for next_one in later)
+
+    def _seconds_per_epoch(self, job: Job) -> float:
+        return self._pace.get(job.name) or flops_per_epoch(job.config) / self._flop_rate
+
+
+def _epochs_written(folder: Path) -> int:
+    try:
+        return max(0, (folder / "history.csv").read_bytes().count(b"\n") - 1)
+    except OSError:
+        return 0
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    try:
+        value = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _last_line(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "nothing was printed"
+
+
+def _relative(path: Path, start: Path = ROOT) -> str:
+    return os.path.relpath(path.resolve(), start)

@@ -1,0 +1,275 @@
+"""The command line: gan-lib run, list, compare, sample, score."""
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from gan_lib import batch
+from gan_lib.config import CONFIGURATIONS, RunConfig, configure
+from gan_lib.errors import ConfigurationError, GanLibError, RecordError
+from gan_lib.record import Record, find_records, load_weights, read_record
+from gan_lib.words import duration, nearest
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Train and compare the four GAN configurations of Moroz et al. (2022).",
+)
+
+# Typer carries its own copy of click, whose exceptions it does not name: this is the base of those about wrong arguments.
+_UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+
+Results = Annotated[
+    Path, typer.Option("--results-dir", help="Folder of runs and reports.", metavar="DIR", show_default="results")
+]
+RESULTS = batch.ROOT / "results"
+
+
+@app.command()
+def run(
+    configurations: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"Any of {', '.join(CONFIGURATIONS)}. All four by default.", show_default=False),
+    ] = None,
+    preset: Annotated[str, typer.Option(help="quick: minutes. paper: the paper's length, up to an hour on a CPU.")] = "quick",
+    seeds: Annotated[str, typer.Option(help="Which seeds to run: 0, 0-4 or 0,2,5.")] = "0",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change one parameter. May be given again.")
+    ] = None,
+    results_dir: Results = RESULTS,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Repeat runs that are already finished.")] = False,
+) -> None:
+    """Train configurations, one after the other, and write the comparison.
+
+    Runs that are finished with the same parameters are kept. Configurations that this machine cannot run are reported as
+    unavailable.
+    """
+    changes = parse_changes(set_ or [])
+    configs = [
+        configure(name, preset, **changes, seed=seed)
+        for seed in parse_seeds(seeds)
+        for name in configurations or CONFIGURATIONS
+    ]
+    jobs = batch.plan(list(dict.fromkeys(configs)), results_dir, fresh)
+    kept = 0 if fresh else sum(map(batch.is_done, jobs))
+    print(
+        f"{len(jobs)} runs in {_short(results_dir / 'runs')}" + (f", {kept} of them finished already" if kept else ""),
+        flush=True,
+    )
+    line = _Line()
+    records = batch.run_batch(jobs, fresh=fresh, show=line.show)
+    line.end()
+    for record in records:
+        print(_one_line(record))
+    batch.compare(results_dir, sorted({record.path.parent.name for record in records}))
+    print(f"Report: {_short(results_dir / 'index.html')}")
+    if any(record.status not in ("ok", "unavailable") for record in records):
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_(results_dir: Results = RESULTS) -> None:
+    """List every run, with its status."""
+    records, problems = find_records(results_dir / "runs")
+    references, _ = find_records(results_dir / "reference")
+    if not records + references:
+        print(f"No runs in {_short(results_dir)} yet: gan-lib run makes some.")
+    width = max((len(record.name) for record in records + references), default=0)
+    for title, group in (("", records), ("Reference runs:", references)):
+        if group and title:
+            print(title)
+        for record in group:
+            print(_one_line(record, width))
+            for note in record.notes:
+                print(f"  note: {note}")
+    for problem in problems:
+        print(f"gan-lib: {problem}", file=sys.stderr)
+
+
+@app.command()
+def compare(
+    experiments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Folders below runs, such as gan-cpu--quick. The newest run's and its like by default.",
+            show_default=False,
+        ),
+    ] = None,
+    results_dir: Results = RESULTS,
+) -> None:
+    """Write the comparison report again, from the runs there are."""
+    if not results_dir.is_dir():
+        raise RecordError(f"results folder {results_dir} does not exist")
+    batch.compare(results_dir, experiments or [])
+    print(f"Report: {_short(results_dir / 'index.html')}")
+
+
+@app.command()
+def sample(
+    run: Annotated[str, typer.Argument(help="A run's folder, or its name, such as cgan-cpu--quick/seed-0.")],
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="How many images.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the latents.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option(help="PNG file to write. samples-seed-N.png by default.", show_default=False)
+    ] = None,
+    results_dir: Results = RESULTS,
+) -> None:
+    """Draw a grid of images from a run's saved generator."""
+    from gan_lib import images, models, training
+
+    record = _find(run, results_dir)
+    generator = models.build_pair(record.config).generator
+    load_weights(generator, record.path / "generator.safetensors")
+    drawn = training.sample(generator, training.fixed_latents(record.config, count, seed))
+    target = output or Path(f"samples-seed-{seed}.png")
+    try:
+        target.write_bytes(images.png(images.grid(drawn)))
+    except OSError as error:
+        raise RecordError(f"output {target} cannot be written: {error.strerror}") from error
+    print(f"{count} images: {target}")
+
+
+@app.command()
+def score(
+    run: Annotated[str, typer.Argument(help="A run's folder, or its name, such as cgan-cpu--quick/seed-0.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files to judge.")],
+    results_dir: Results = RESULTS,
+) -> None:
+    """Let a run's discriminator judge images: how likely it takes each to be a real one, and how real digits fare."""
+    from gan_lib import data, models, training
+
+    record = _find(run, results_dir)
+    loaded = data.load_files(images, record.config.image_shape)
+    discriminator = models.build_pair(record.config).discriminator
+    load_weights(discriminator, record.path / "discriminator.safetensors")
+    beliefs = training.judge(discriminator, loaded).tolist()
+    held_out = data.load_images(record.config).held_out
+    usual = training.judge(discriminator, held_out) if len(held_out) else None
+    width = max(len(str(path)) for path in images)
+    print(f"{'image':<{width}}  P(real)" + ("  share of real held-out images judged lower" if usual is not None else ""))
+    for path, belief in zip(images, beliefs, strict=True):
+        rank = f"  {float((usual < belief).float().mean()):.0%}" if usual is not None else ""
+        print(f"{path!s:<{width}}  {belief:7.3f}{rank}")
+
+
+def parse_seeds(text: str) -> list[int]:
+    """ "0-4" or "0,2,5" -> the seeds, in order. Raises ConfigurationError."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isascii() or not first.isdigit() or (dash and not (last.isascii() and last.isdigit())):
+            raise ConfigurationError(f"seeds must be whole numbers or ranges (such as 0-4 or 0,2,5), got {text!r}")
+        begin, end = int(first), int(last or first)
+        if not begin <= end < begin + 1000:
+            raise ConfigurationError(f"seeds must be a range from low to high (of at most 1,000 seeds), got {text!r}")
+        seeds += range(begin, end + 1)
+    return list(dict.fromkeys(seeds))
+
+
+def parse_changes(settings: list[str]) -> dict[str, Any]:
+    """["epochs=50"] -> {"epochs": 50}. Raises ConfigurationError for an unknown name or a missing value."""
+    changes: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        name = name.strip()
+        if not equals:
+            raise ConfigurationError(f"--set must be NAME=VALUE, got {setting!r}")
+        if name not in RunConfig.model_fields:
+            raise ConfigurationError(f"unknown parameter {name!r}{nearest(name, RunConfig.model_fields)}")
+        if name == "seed":
+            raise ConfigurationError("seed is not set with --set: use --seeds")
+        try:
+            changes[name] = json.loads(value)
+        except ValueError:
+            changes[name] = value
+    return changes
+
+
+class _Line:
+    """The moving progress line: redrawn in place on a terminal, a line every half minute elsewhere."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stdout.isatty()
+        self._last = float("-inf")
+        self._width = 0
+
+    def show(self, progress: batch.Progress) -> None:
+        done = progress.epoch / progress.epochs
+        about = "about " if progress.measured else "roughly "
+        text = (
+            f"[{progress.number}/{progress.runs}] {progress.run}  {'█' * int(20 * done):░<20}  "
+            f"epoch {progress.epoch}/{progress.epochs}  {about}{duration(progress.seconds_left)} left in all"
+        )
+        if self._terminal:
+            print(f"\r{text:<{self._width}}", end="", flush=True)
+            self._width = len(text)
+        elif time.monotonic() - self._last >= 30:
+            self._last = time.monotonic()
+            print(text, flush=True)
+
+    def end(self) -> None:
+        if self._terminal and self._width:
+            print()
+
+
+def _find(run: str, results: Path) -> Record:
+    """A run by its folder or by its name below the results folder. Raises RecordError with the nearest name."""
+    for folder in (Path(run), results / "runs" / run, results / "reference" / run):
+        if (folder / "config.json").exists():
+            return read_record(folder)
+    known = [record.name for record in find_records(results / "runs")[0]]
+    raise RecordError(f"run {run!r} does not exist{nearest(run, known) if known else ': there are no runs yet'}")
+
+
+def _one_line(record: Record, width: int = 0) -> str:
+    each = record.summary.get("seconds_per_epoch")
+    facts = [f"{record.epochs_done:,} epochs"] if record.epochs_done else []
+    facts += [f"{each:.3g} s per epoch"] if each else []
+    facts += [str(record.machine["label"])] if record.machine.get("label") else []
+    facts += [record.reason] if record.reason else []
+    return f"{record.name:<{width}}  {record.status:<11}  {', '.join(facts)}".rstrip()
+
+
+def _short(path: Path) -> Path:
+    try:
+        return path.resolve().relative_to(Path.cwd())
+    except ValueError:
+        return path
+
+
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: treated like Ctrl-C, but for the exit code."""
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 all is well, 1 a run failed, 2 a user's mistake, 130 Ctrl-C, 143 SIGTERM."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = app(standalone_mode=False)
+    except GanLibError as error:
+        print(f"gan-lib: {error}", file=sys.stderr)
+        code = 2
+    except _UsageError as error:
+        text = error.format_message()
+        print(text if text.startswith("Usage:") else f"gan-lib: {text}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt as error:
+        print("\ngan-lib: stopped; the same command goes on with the runs that are not finished", file=sys.stderr)
+        code = 143 if isinstance(error, _Terminated) else 130
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""RunConfig: every choice that somebody might vary between two runs, validated; the four configurations; the presets."""
+
+import hashlib
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from gan_lib.errors import ConfigurationError
+from gan_lib.words import nearest, shorten
+
+# The paper's four: which network, and which of its two machines the name stands for.
+CONFIGURATIONS: dict[str, dict[str, str]] = {
+    "gan-cpu": {"model": "gan", "machine": "cpu"},
+    "cgan-cpu": {"model": "cgan", "machine": "cpu"},
+    "gan-gpu": {"model": "gan", "machine": "gpu"},
+    "cgan-gpu": {"model": "cgan", "machine": "gpu"},
+}
+
+# paper: the paper's schedule. Its Adam betas are not stated; (0.9, 0.999), the default of the authors' library, gives the
+# shapes of its curves. quick: minutes instead of an hour; betas (0.5, 0.999), the DCGAN article's, bring digits that early.
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "paper": {
+        "gan": {"epochs": 1200, "sample_every": 20},
+        "cgan": {"epochs": 300, "sample_every": 5},
+    },
+    "quick": {
+        "gan": {"epochs": 150, "sample_every": 5, "adam_beta1": 0.5},
+        "cgan": {"epochs": 60, "sample_every": 2, "adam_beta1": 0.5},
+    },
+}
+
+
+def _because(reason: str) -> dict[str, Any]:
+    return {"reason": reason}
+
+
+class RunConfig(BaseModel):
+    """One training run, completely. Defaults are the paper's; where it is silent, see README "What the paper leaves open".
+
+    Raises ConfigurationError, one line, on anything unknown or out of bounds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    model: Annotated[
+        Literal["gan", "cgan"],
+        Field(description="gan: fully connected; cgan: convolutional (the paper's name; not a conditional GAN)"),
+    ] = "gan"
+    machine: Annotated[Literal["cpu", "gpu"], Field(description="the device to train on: cpu, or gpu (one CUDA GPU)")] = "cpu"
+    data: Annotated[
+        str,
+        Field(
+            pattern=r"^(digits|mnist|fashion-mnist|folder:.+)$",
+            description="digits (5,000 MNIST digits, no download), mnist, fashion-mnist or folder:PATH (your own images)",
+        ),
+    ] = "digits"
+    training_images: Annotated[
+        int, Field(ge=2, le=1_000_000, description="images", json_schema_extra=_because("batch norm needs a spread"))
+    ] = 2000
+    selection: Annotated[
+        Literal["seeded", "first"],
+        Field(description="which training images: seeded (drawn by data_seed, as many of each class) or first (in file order)"),
+    ] = "seeded"
+    data_seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="seed of the choice of training images")] = 0
+    image_size: Annotated[int, Field(ge=4, le=256, description="pixels a side; cgan needs a multiple of 4")] = 28
+    channels: Annotated[Literal[1, 3], Field(description="1: grey; 3: red, green, blue")] = 1
+    epochs: Annotated[int, Field(ge=1, le=1_000_000, description="passes over the training images")] = 300
+    batch_size: Annotated[
+        int,
+        Field(ge=2, le=100_000, description="images a step", json_schema_extra=_because("batch norm needs a spread")),
+    ] = 128
+    latent_size: Annotated[
+        int, Field(ge=1, le=10_000, description="values, uniform in [-1, 1], that one image is generated from")
+    ] = 100
+    learning_rate: Annotated[float, Field(gt=0, le=1, description="Adam's step size, both networks")] = 0.0002
+    adam_beta1: Annotated[float, Field(ge=0, lt=1, description="Adam's decay of the mean gradient")] = 0.9
+    adam_beta2: Annotated[float, Field(ge=0, lt=1, description="Adam's decay of the squared gradient")] = 0.999
+    initialisation: Annotated[
+        Literal["pytorch", "glorot", "dcgan"],
+        Field(description="weights: pytorch (its layers' defaults), glorot (uniform, as in Flux) or dcgan (N(0, 0.02))"),
+    ] = "pytorch"
+    dropout: Annotated[
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            description="share of the discriminator's activations set to 0 in training",
+            json_schema_extra=_because("at 1 nothing is left to learn from"),
+        ),
+    ] = 0.3
+    leaky_slope: Annotated[float, Field(ge=0, le=1, description="LeakyReLU's slope below 0")] = 0.2
+    generator_noise: Annotated[
+        Literal["fresh", "reused"],
+        Field(description="the generator's step judges fresh images, or reuses those of the discriminator's step"),
+    ] = "fresh"
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="seed of weights, latents, order and dropout")] = 0
+    threads: Annotated[int, Field(ge=0, le=1024, description="CPU threads; 0: one for each physical core")] = 0
+    sample_every: Annotated[int, Field(ge=1, le=1_000_000, description="epochs between two frames of progress.gif")] = 10
+
+    @property
+    def configuration(self) -> str:
+        """The paper's name for this network on this machine, such as "cgan-gpu"."""
+        return f"{self.model}-{self.machine}"
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        return self.channels, self.image_size, self.image_size
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _checked(cls, data: Any, handler: Any) -> "RunConfig":
+        try:
+            config: RunConfig = handler(data)
+        except ValidationError as error:
+            raise ConfigurationError("; ".join(map(_explain, error.errors()))) from None
+        _check_together(config)
+        return config
+
+
+def _check_together(config: RunConfig) -> None:
+    """The bounds that two fields share."""
+    if config.model == "cgan" and config.image_size % 4:
+        below = config.image_size - config.image_size % 4
+        raise ConfigurationError(
+            f"image_size must be a multiple of 4 for cgan (two layers of stride 2 halve it twice), "
+            f"got {config.image_size}: {below} and {below + 4} would do"
+        )
+    if config.training_images < config.batch_size:
+        raise ConfigurationError(
+            f"training_images must be at least batch_size = {config.batch_size} (one whole batch), got {config.training_images}"
+        )
+    if config.training_images % config.batch_size == 1:
+        raise ConfigurationError(
+            f"training_images must not leave a last batch of 1 (batch norm needs a spread), "
+            f"got {config.training_images} in batches of {config.batch_size}"
+        )
+
+
+_BOUNDS = {
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "literal_error": "{expected}",
+    "string_pattern_mismatch": "one of these",
+    "finite_number": "a finite number",
+}
+_KINDS = {"int": "a whole number", "float": "a number", "string": "text", "bool": "true or false"}
+
+
+def _explain(error: ErrorDetails) -> str:
+    """One pydantic error as "FIELD must be BOUND (REASON), got VALUE"."""
+    kind, value = error["type"], error["input"]
+    name = str(error["loc"][0]) if error["loc"] else "parameters"
+    if kind == "extra_forbidden":
+        return f"unknown parameter {name!r}{nearest(name, RunConfig.model_fields)}"
+    bound = _BOUNDS.get(kind, _KINDS.get(kind.split("_")[0], error["msg"])).format(**error.get("ctx", {}))
+    field = RunConfig.model_fields.get(name)
+    extra = field.json_schema_extra if field else None
+    reason = (isinstance(extra, dict) and extra.get("reason")) or (field and field.description)
+    return f"{name} must be {bound} ({reason}), got {shorten(value)}"
+
+
+def configure(configuration: str, preset: str = "paper", **changes: Any) -> RunConfig:
+    """The RunConfig of one named configuration, at a preset's length, with single parameters changed.
+
+    Raises ConfigurationError for an unknown name (the nearest is suggested) or value.
+    """
+    if configuration not in CONFIGURATIONS:
+        raise ConfigurationError(f"unknown configuration {shorten(configuration)}{nearest(configuration, CONFIGURATIONS)}")
+    if preset not in PRESETS:
+        raise ConfigurationError(f"unknown preset {shorten(preset)}{nearest(preset, PRESETS)}")
+    named = CONFIGURATIONS[configuration]
+    for name in named.keys() & changes.keys():
+        raise ConfigurationError(f"{name} is part of the configuration's name ({configuration}): choose another configuration")
+    return RunConfig(**{**named, **PRESETS[preset][named["model"]], **changes})
+
+
+def differences(config: RunConfig, other: RunConfig, ignore: tuple[str, ...] = ("seed",)) -> dict[str, tuple[Any, Any]]:
+    """The fields in which two configs differ, as {name: (value in config, value in other)}."""
+    return {
+        name: (getattr(config, name), getattr(other, name))
+        for name in RunConfig.model_fields
+        if name not in ignore and getattr(config, name) != getattr(other, name)
+    }
+
+
+def variant(config: RunConfig) -> str:
+    """What sets a run apart from the paper's schedule, as a short name: "" for the paper's own, "quick", "quick-epochs-5".
+
+    Seeds of one variant are repetitions of one experiment, and every variant has folders of its own.
+    """
+    candidates = {preset: differences(config, configure(config.configuration, preset)) for preset in PRESETS}
+    preset = min(candidates, key=lambda name: len(candidates[name]))  # the first, paper, wins a tie
+    parts = [] if preset == "paper" else [preset]
+    parts += [f"{name.replace('_', '-')}-{value}" for name, (value, _) in candidates[preset].items()]
+    name = re.sub(r"[^a-z0-9.]+", "-", "-".join(parts).lower()).strip("-.")
+    if len(name) > 60:  # a folder name that every file system takes, and that two variants never share
+        name = f"{name[:50].rstrip('-.')}-{hashlib.sha256(repr(candidates[preset]).encode()).hexdigest()[:8]}"
+    return name
+
+
+def run_name(config: RunConfig) -> str:
+    """The run's folder below results/runs: "gan-cpu/seed-0", "gan-cpu--quick/seed-0"."""
+    suffix = variant(config)
+    return f"{config.configuration}{'--' if suffix else ''}{suffix}/seed-{config.seed}"

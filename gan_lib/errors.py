@@ -1,0 +1,29 @@
+"""Every mistake that a user can make and every refusal of ours: one line each, never a traceback."""
+
+
+class GanLibError(Exception):
+    """Base of all errors raised on purpose. Its text is one line that names the field, the bound, the reason and the value."""
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython asks an exception for this: a mistake in a parameters cell shows as one line in the notebook too.
+        return [f"{type(self).__name__}: {self}"]
+
+
+class ConfigurationError(GanLibError):
+    """A parameter that is unknown, of the wrong type, out of bounds, or at odds with another."""
+
+
+class DataError(GanLibError):
+    """Images that are missing, unreadable, corrupt, or too few."""
+
+
+class MachineUnavailable(GanLibError):  # noqa: N818, it is a state of the world and no error
+    """This machine lacks what the configuration needs. The run is not started, and never moved to another device."""
+
+
+class RecordError(GanLibError):
+    """A run folder that cannot be written, does not exist, or does not hold what it should."""
+
+
+class TrainingError(GanLibError):
+    """Training that cannot go on: a loss that is not finite."""

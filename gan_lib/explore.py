@@ -1,0 +1,61 @@
+"""A trained run to play with: images from any latents, ways through latent space, the discriminator's judgement."""
+
+from html import escape
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gan_lib.config import RunConfig
+from gan_lib.errors import RecordError
+from gan_lib.models import Pair, build_pair
+from gan_lib.record import find_records, load_weights, read_config
+from gan_lib.training import fixed_latents, judge, sample
+
+
+def runs_with_weights(runs: Path) -> list[str]:
+    """Names of the runs whose weights are there, the newest first. Raises RecordError when there are none."""
+    records = [record for record in find_records(runs)[0] if (record.path / "generator.safetensors").exists()]
+    if not records:
+        raise RecordError(f"no trained run in {runs}: make one with 01_train.ipynb or gan-lib run")
+    return [record.name for record in sorted(records, key=lambda record: str(record.summary.get("finished")), reverse=True)]
+
+
+class Trained:
+    """One run's networks, read back from its folder."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises RecordError when the folder is no run, or its weights are missing or do not fit."""
+        self.path = path
+        self.config: RunConfig = read_config(path)
+        self.pair: Pair = build_pair(self.config)
+        for name, network in self.pair._asdict().items():
+            load_weights(network, path / f"{name}.safetensors")
+
+    def heading(self) -> str:
+        """What was loaded, as HTML."""
+        return f"<p>{escape(self.path.parent.name)}, seed {self.config.seed}, {self.config.epochs:,} epochs</p>"
+
+    def latents(self, count: int, seed: int) -> Tensor:
+        """(count, Z) latents, uniform in [-1, 1]."""
+        return fixed_latents(self.config, count, seed)
+
+    def draw(self, latents: Tensor) -> Tensor:
+        """Latents (N, Z) -> images (N, C, S, S) in [-1, 1]."""
+        return sample(self.pair.generator, latents)
+
+    def judge(self, images: Tensor) -> Tensor:
+        """Images (N, C, S, S) -> the discriminator's belief that each is real, (N,) in [0, 1]."""
+        return judge(self.pair.discriminator, images)
+
+    def interpolate(self, rows: int, steps: int, seed: int) -> Tensor:
+        """Straight ways between random latents: (rows * steps, Z), row after row."""
+        ends = self.latents(2 * rows, seed).view(rows, 2, 1, -1)
+        share = torch.linspace(0, 1, steps).view(1, steps, 1)
+        return torch.lerp(ends[:, 0], ends[:, 1], share).flatten(0, 1)  # (rows, steps, Z) -> (rows * steps, Z)
+
+    def walk(self, value: int, steps: int, seed: int) -> Tensor:
+        """One latent of which a single value goes from -1 to 1: (steps, Z)."""
+        latents = self.latents(1, seed).repeat(steps, 1)
+        latents[:, value] = torch.linspace(-1, 1, steps)
+        return latents

@@ -1,0 +1,133 @@
+"""The machine that a run really uses: its device, its threads, and a fingerprint for the record."""
+
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gan_lib.errors import MachineUnavailable
+
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "pydantic",
+    "safetensors",
+    "mlxtend",
+    "papermill",
+    "nbconvert",
+    "pandas",
+    "matplotlib",
+)
+
+
+def unavailable_reason(machine: str) -> str | None:
+    """Why this machine cannot run a "cpu" or "gpu" configuration, or None when it can."""
+    if machine == "cpu" or torch.cuda.is_available():
+        return None
+    if torch.version.cuda is None:
+        return f"needs a CUDA GPU, and this PyTorch ({torch.__version__}) is built for the CPU only"
+    return "needs a CUDA GPU, and PyTorch finds none on this machine"
+
+
+def pick_device(machine: str) -> torch.device:
+    """The device that a configuration's machine stands for. Raises MachineUnavailable rather than use another one."""
+    reason = unavailable_reason(machine)
+    if reason:
+        raise MachineUnavailable(f"machine {machine!r} {reason}")
+    return torch.device("cuda" if machine == "gpu" else "cpu")
+
+
+def set_threads(threads: int) -> int:
+    """Use this many CPU threads (0: one for each physical core); returns the number in use."""
+    torch.set_num_threads(threads or physical_cores())
+    return torch.get_num_threads()
+
+
+def physical_cores() -> int:
+    """Physical cores that this process may use: hyper-threads share the units that matrix products keep busy."""
+    available = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    siblings = {_read(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or str(cpu) for cpu in available}
+    return max(1, len(siblings))
+
+
+def fingerprint(device: torch.device) -> dict[str, Any]:
+    """Hardware, driver and versions of this machine, as plain JSON values. No host or user name: records are shared."""
+    facts: dict[str, Any] = {
+        "device": device.type,
+        "cpu": _cpu_model(),
+        "physical_cores": physical_cores(),
+        "logical_cores": os.cpu_count(),
+        "memory_gb": _memory_gb(),
+        "threads": torch.get_num_threads(),
+        "load_average_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+        **_git_state(),
+    }
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        facts |= {
+            "gpu": properties.name,
+            "gpu_memory_gb": round(properties.total_memory / 2**30, 1),
+            "gpu_capability": f"{properties.major}.{properties.minor}",
+            "cuda": torch.version.cuda,
+            "driver": _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader").split("\n")[0] or None,
+        }
+    facts["label"] = label(facts)
+    return facts
+
+
+def label(facts: dict[str, Any]) -> str:
+    """The machine in a few words, for tables: "AMD EPYC, 2 cores" or "NVIDIA T4"."""
+    if facts.get("device") == "cuda":
+        return str(facts.get("gpu", "GPU"))
+    cores = facts.get("physical_cores")
+    return f"{facts.get('cpu', 'CPU')}, {cores} core{'' if cores == 1 else 's'}"
+
+
+def _cpu_model() -> str:
+    match = re.search(r"^model name\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
+    name = match[1] if match else platform.processor() or platform.machine() or "CPU"
+    return re.sub(r"\((R|TM)\)| CPU| Processor|@.*|\s+$", "", name).strip()
+
+
+def _memory_gb() -> float | None:
+    match = re.search(r"^MemTotal:\s*(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)
+    return round(int(match[1]) / 2**20, 1) if match else None
+
+
+def _git_state() -> dict[str, Any]:
+    """The commit of the code in use, and whether files differ from it; both None outside a git checkout."""
+    here = str(Path(__file__).resolve().parent.parent)
+    commit = _output("git", "-C", here, "rev-parse", "--short=12", "HEAD") or None
+    # Results are not code: a fresh record must not make the next run look like one of changed code.
+    changed = _output("git", "-C", here, "status", "--porcelain", "--", ".", ":!results") if commit else ""
+    return {"git_commit": commit, "git_dirty": bool(changed) if commit else None}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _output(*command: str) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

@@ -1,0 +1,115 @@
+"""Run folders -> the rows of a comparison: one for each of the paper's four configurations, with where it came from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean, median
+
+from gan_lib.balance import Balance, find_balance
+from gan_lib.config import CONFIGURATIONS, PRESETS
+from gan_lib.errors import ConfigurationError
+from gan_lib.record import Record, find_records
+
+OWN, REFERENCE = "your run", "reference run"  # where the numbers of a row come from
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration: the runs (seeds) that stand for it, or the reason why there are none."""
+
+    configuration: str
+    records: list[Record] = field(default_factory=list)  # all ok, all of one variant, one for each seed
+    origin: str = ""  # OWN, REFERENCE, or nowhere
+    missing: str = "not run"  # why records is empty; of your own runs also when reference runs stand in for them
+
+    @property
+    def model(self) -> str:
+        """ "gan" or "cgan"."""
+        return CONFIGURATIONS[self.configuration]["model"]
+
+    @property
+    def named_machine(self) -> str:
+        """ "cpu" or "gpu": which of the paper's two machines the configuration's name stands for."""
+        return CONFIGURATIONS[self.configuration]["machine"]
+
+    @property
+    def machine(self) -> str:
+        """The machine or machines that it was really measured on."""
+        return ", ".join(sorted({str(record.machine.get("label", "unknown")) for record in self.records}))
+
+    @property
+    def epochs(self) -> int | None:
+        """How long each run trained; None without runs."""
+        return self.records[0].config.epochs if self.records else None
+
+    def numbers(self, name: str) -> list[float]:
+        """A number of each run's summary.json."""
+        values = [record.summary.get(name) for record in self.records]
+        return [float(value) for value in values if isinstance(value, (int, float))]
+
+    def middle(self, name: str) -> float | None:
+        """The median over the runs (seeds) of a number of their summaries."""
+        return median(values) if (values := self.numbers(name)) else None
+
+    def balances(self) -> list[Balance]:
+        """When each run reached the paper's balance, by balance.find_balance."""
+        return [find_balance(run.history["discriminator_loss"], run.history["generator_loss"]) for run in self.records]
+
+    def losses(self, name: str) -> list[float]:
+        """A column of history.csv, averaged over the runs (seeds), one value an epoch."""
+        return [mean(values) for values in zip(*(record.history[name] for record in self.records), strict=False)]
+
+
+Comparison = dict[str, Row]
+
+
+def compare(runs: Path, reference: Path, experiments: Sequence[str] = ()) -> Comparison:
+    """The four rows: your runs and, where a configuration has none that is ok, the reference run.
+
+    experiments: folders below runs, at most one for each configuration, such as "gan-cpu--quick"; all their seeds count.
+    None: those of the variant that the newest run belongs to. Reference runs are always of the paper's schedule.
+    Raises ConfigurationError when two experiments are of one configuration.
+    """
+    own = find_records(runs)[0]
+    wanted = set(experiments) or _like_the_newest(own)
+    chosen = [run for run in own if run.path.parent.name in wanted]
+    references = [run for run in find_records(reference)[0] if run.status == "ok" and not run.variant]
+    return {name: _row(name, chosen, references) for name in CONFIGURATIONS}
+
+
+def describe(rows: Comparison) -> str:
+    """How long your runs train, in words, and what sets them apart from the paper's schedule."""
+    variants = {run.variant for row in rows.values() for run in row.records if row.origin == OWN}
+    said = []
+    for variant in sorted(variants):
+        if not variant:
+            said.append(f"the paper's schedule ({_lengths('paper')})")
+        elif variant == "quick":
+            said.append(
+                f"the quick preset ({_lengths('quick')}, Adam betas (0.5, 0.999) so that digits appear early): "
+                "shorter than the paper's runs, and their losses take another course"
+            )
+        else:
+            said.append(f"a schedule of your own ({variant})")
+    return "Your runs follow " + " and ".join(said) + "." if said else "There are no finished runs of yours."
+
+
+def _like_the_newest(own: list[Record]) -> set[str]:
+    newest = max(own, key=lambda run: str(run.summary.get("finished", "")), default=None)
+    return {run.path.parent.name for run in own if newest and run.variant == newest.variant}
+
+
+def _lengths(preset: str) -> str:
+    return ", ".join(f"{model.upper()} {values['epochs']:,} epochs" for model, values in PRESETS[preset].items())
+
+
+def _row(configuration: str, own: list[Record], references: list[Record]) -> Row:
+    mine = [run for run in own if run.config.configuration == configuration]
+    folders = sorted({run.path.parent.name for run in mine})
+    if len(folders) > 1:
+        raise ConfigurationError(f"a comparison takes one experiment for each configuration, got {' and '.join(folders)}")
+    if done := [run for run in mine if run.status == "ok"]:
+        return Row(configuration, done, OWN, "")
+    missing = "; ".join(sorted({f"{run.status}: {run.reason}" if run.reason else run.status for run in mine})) or "not run"
+    stand_in = [run for run in references if run.config.configuration == configuration]
+    return Row(configuration, stand_in, REFERENCE if stand_in else "", missing)

@@ -1,0 +1,231 @@
+"""Records -> the paper's tables, ours beside them. Each is a data frame that shows itself as an accessible HTML table."""
+
+import html
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import pandas as pd
+from torch import nn
+
+from gan_lib import paper
+from gan_lib.config import RunConfig
+from gan_lib.models import build_pair, layer_shapes, megabytes, parameter_count
+from gan_lib.record import Record
+from gan_lib.selection import Comparison, Row
+from gan_lib.words import exact, show
+
+TITLES = {"gan-cpu": "GAN, CPU", "cgan-cpu": "CGAN, CPU", "gan-gpu": "GAN, GPU", "cgan-gpu": "CGAN, GPU"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A data frame with a caption. Numbers show at most three significant digits; None shows as a dash."""
+
+    frame: pd.DataFrame  # the first column names the row
+    caption: str
+
+    def _repr_html_(self) -> str:
+        columns = [html.escape(str(column)) for column in self.frame.columns]
+        head = "".join(f'<th scope="col">{column}</th>' for column in columns)
+        body = "".join(
+            "<tr>" + "".join(_cell(value, columns[at], at == 0) for at, value in enumerate(row)) + "</tr>"
+            for row in self.frame.itertuples(index=False)
+        )
+        return (
+            f'<div class="table" role="region" tabindex="0" aria-label="{html.escape(self.caption)}"><table>'
+            f"<caption>{html.escape(self.caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        )
+
+
+def _cell(value: Any, column: str, first: bool) -> str:
+    kind = ' class="number"' if isinstance(value, Real) and not isinstance(value, bool) else ""
+    text = html.escape(show(value))
+    return f'<th scope="row">{text}</th>' if first else f'<td{kind} data-label="{column}">{text}</td>'
+
+
+def layers(network: nn.Module, config: RunConfig, name: str) -> Table:
+    """A network layer by layer: what it is, the shape that it returns for N images, how many parameters it has."""
+    listed = [
+        {"layer": kind, "returns": "(" + ", ".join(["N", *map(str, shape[1:])]) + ")", "parameters": count or None}
+        for kind, shape, count in layer_shapes(network, config)
+    ]
+    listed.append({"layer": "all", "returns": None, "parameters": parameter_count(network)})
+    return Table(pd.DataFrame(listed).astype(object), name)
+
+
+def parameters(config: RunConfig) -> Table:
+    """Every parameter of a run, with its meaning."""
+    listed = [
+        {"parameter": name, "value": str(getattr(config, name)), "meaning": field.description}
+        for name, field in RunConfig.model_fields.items()
+    ]
+    return Table(pd.DataFrame(listed), "Parameters")
+
+
+def summary(record: Record) -> Table:
+    """One finished run in numbers, the paper's beside them."""
+    facts, published = record.summary, paper.RESULTS[record.config.configuration]
+    balance = facts["balance"]["epoch"]
+    price, size = paper.INSTANCES[record.config.machine], paper.MODELS[record.config.model]
+    listed = [
+        ("seconds per epoch (median)", facts["seconds_per_epoch"], exact(published.seconds_per_epoch)),
+        ("epochs", facts["epochs"], published.epochs_to_balance),
+        ("training, s", facts["training_seconds"], exact(published.training_seconds)),
+        ("start-up before it, s", facts["startup_seconds"], None),
+        ("everything, s", facts["total_seconds"], None),
+        ("balance reached at epoch", "never" if balance is None else balance, published.epochs_to_balance),
+        ("D's loss, last epoch", facts["discriminator_loss"], "0.5 to 0.6"),
+        ("G's loss, last epoch", facts["generator_loss"], "1.0 to 1.1"),
+        (f"cost at the price of {price.name}, USD", facts["cost_usd_on_named_instance"],
+         published.training_seconds / 3600 * price.usd_per_hour),
+        ("parameters, both networks", facts["parameters"], size.parameters),
+        ("saved weights, MB", exact(round(facts["weights_bytes"] / 2**20, 3)), exact(size.megabytes)),
+    ]  # fmt: skip
+    return Table(
+        pd.DataFrame(listed, columns=["", "this run", "the paper"]).astype(object),
+        f"{TITLES[record.config.configuration]}, seed {record.config.seed}, on {record.machine.get('label')}",
+    )
+
+
+def machines(rows: Comparison) -> Table:
+    """Table 1: the instance that each configuration is named after, and the machine that it was really measured on."""
+
+    def line(row: Row) -> dict[str, Any]:
+        named = paper.INSTANCES[row.named_machine]
+        facts = row.records[0].machine if row.records else {}
+        return {
+            "configuration": TITLES[row.configuration],
+            "named after": named.name,
+            "its cores": named.cpu_cores,
+            "its GPU": named.gpu,
+            "its memory, GB": named.memory_gb,
+            "USD per hour": exact(named.usd_per_hour),
+            "measured on": row.machine or row.missing,
+            "threads": facts.get("threads"),
+            "memory, GB": facts.get("memory_gb"),
+            "where from": row.origin or None,
+        }
+
+    return Table(pd.DataFrame([line(row) for row in rows.values()]), "Table 1. The machines: named, and really used")
+
+
+def models(rows: Comparison) -> Table:
+    """Both networks' size, beside the paper's."""
+
+    def line(row: Row) -> dict[str, Any]:
+        published = paper.MODELS[row.model]
+        pair = build_pair(row.records[0].config) if row.records else None
+        on_disk = row.middle("weights_bytes")
+        return {
+            "model": row.model.upper(),
+            "parameters": parameter_count(*pair) if pair else None,
+            "paper's parameters": published.parameters,
+            "MB, as float32": exact(round(megabytes(*pair), 3)) if pair else None,
+            "MB, saved files": exact(round(on_disk / 2**20, 3)) if on_disk else None,
+            "paper's MB": exact(published.megabytes),
+        }
+
+    one_each = {row.model: row for row in reversed(list(rows.values())) if row.records}
+    return Table(
+        pd.DataFrame([line(one_each[model]) for model in ("gan", "cgan") if model in one_each]),
+        "Size of the models, generator and discriminator together (MB = 2²⁰ bytes)",
+    )
+
+
+def seconds_per_epoch(rows: Comparison) -> Table:
+    """Table 2."""
+
+    def line(row: Row) -> dict[str, Any]:
+        here, published = row.middle("seconds_per_epoch"), paper.RESULTS[row.configuration].seconds_per_epoch
+        return {
+            **_head(row),
+            "paper, s": exact(published),
+            "measured, s": here if here is not None else row.missing,
+            "paper / measured": published / here if here else None,
+            "seeds, s": _spread(row.numbers("seconds_per_epoch")),
+            **_tail(row),
+        }
+
+    return Table(pd.DataFrame([line(row) for row in rows.values()]), "Table 2. Training time per epoch, seconds")
+
+
+def epochs_to_balance(rows: Comparison) -> Table:
+    """Table 3."""
+
+    def line(row: Row) -> dict[str, Any]:
+        found = row.balances()
+        reached = [balance.epoch for balance in found if balance.epoch is not None]
+        published = paper.RESULTS[row.configuration].epochs_to_balance
+        answer: Any = row.missing
+        if found:
+            answer = f"never in {row.epochs:,}" if not reached else int(pd.Series(reached).median())
+        return {
+            **_head(row),
+            "paper, epochs": published,
+            "measured, epochs": answer,
+            "paper / measured": published / answer if isinstance(answer, int) else None,
+            "runs that reached it": f"{len(reached)} of {len(found)}" if found else None,
+            "last D loss": row.middle("discriminator_loss"),
+            "last G loss": row.middle("generator_loss"),
+            **_tail(row),
+        }
+
+    return Table(pd.DataFrame([line(row) for row in rows.values()]), "Table 3. Epochs until both losses are balanced")
+
+
+def training_seconds(rows: Comparison) -> Table:
+    """Table 4, and what it costs."""
+
+    def line(row: Row) -> dict[str, Any]:
+        here, published = row.middle("training_seconds"), paper.RESULTS[row.configuration].training_seconds
+        instance = paper.INSTANCES[row.named_machine]
+        return {
+            **_head(row),
+            "paper, s": exact(published),
+            "measured, s": here if here is not None else row.missing,
+            "epochs": row.epochs,
+            "paper / measured": published / here if here else None,
+            "paper, USD": published / 3600 * instance.usd_per_hour,
+            "measured, USD": here / 3600 * instance.usd_per_hour if here else None,
+            **_tail(row),
+        }
+
+    return Table(
+        pd.DataFrame([line(row) for row in rows.values()]),
+        "Table 4. Training time of the whole run, and its cost: the measured seconds at the hourly price of the named instance",
+    )
+
+
+def all_runs(records: list[Record]) -> Table:
+    """Every run folder there is, whatever became of it."""
+
+    def line(run: Record) -> dict[str, Any]:
+        return {
+            "run": run.name,
+            "status": run.status,
+            "epochs": f"{run.epochs_done:,} of {run.config.epochs:,}",
+            "s per epoch": run.summary.get("seconds_per_epoch"),
+            "D loss": run.summary.get("discriminator_loss"),
+            "G loss": run.summary.get("generator_loss"),
+            "machine": run.machine.get("label"),
+            "finished (UTC)": str(run.summary.get("finished") or "–")[:16].replace("T", " "),
+            "note": "; ".join([*([run.reason] if run.reason else []), *run.notes]) or None,
+        }
+
+    return Table(pd.DataFrame([line(run) for run in records], columns=None if records else ["run", "status"]), "All runs")
+
+
+def _head(row: Row) -> dict[str, Any]:
+    return {"configuration": TITLES[row.configuration]}
+
+
+def _tail(row: Row) -> dict[str, Any]:
+    return {"measured on": row.machine or None, "where from": row.origin or None}
+
+
+def _spread(values: list[float]) -> str | None:
+    """Lowest to highest over the seeds, and how many there are."""
+    if not values:
+        return None
+    return f"{show(min(values))} to {show(max(values))} (n = {len(values)})" if len(values) > 1 else "n = 1"

@@ -1,0 +1,182 @@
+"""A comparison in words: three sentences, and the paper's claims, each held against the number that decides it."""
+
+import statistics
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from gan_lib import paper
+from gan_lib.balance import WINDOW, trailing_mean
+from gan_lib.selection import REFERENCE, Comparison, Row
+from gan_lib.tables import TITLES, Table
+from gan_lib.words import show
+
+HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "cannot be judged here"
+
+
+class Claim(NamedTuple):
+    """One statement of the paper, and what these runs say of it."""
+
+    claim: str
+    answer: str  # HOLDS, FAILS or UNKNOWN
+    because: str  # the number that decides, or why there is none
+
+
+def sentences(rows: Comparison) -> list[str]:
+    """The verdict: fastest, cheapest, and what could not be judged, with numbers."""
+    measured = [row for row in rows.values() if row.records]
+    missing = [row for row in rows.values() if not row.records]
+    if not measured:
+        return ["Nothing can be said yet: no run is finished. Run `gan-lib run` first."]
+    fastest = min(measured, key=lambda row: row.middle("seconds_per_epoch") or float("inf"))
+    cheapest = min(measured, key=lambda row: _usd(row))
+    published = paper.RESULTS[fastest.configuration].seconds_per_epoch
+    said = [
+        f"Fastest is {_name(fastest)} with {show(fastest.middle('seconds_per_epoch'))} s per epoch "
+        f"(the paper: {show(published)} s on {paper.INSTANCES[fastest.named_machine].name}).",
+        f"Cheapest is {_name(cheapest)}: its {cheapest.epochs:,} epochs cost {show(_usd(cheapest))} USD "
+        f"at the price of {paper.INSTANCES[cheapest.named_machine].name}.",
+    ]
+    unsaid = "How good the images are is left to your eye (Table 6)"
+    if missing:
+        names = " and ".join(TITLES[row.configuration] for row in missing)
+        reasons = "; ".join(sorted({row.missing for row in missing}))
+        unsaid += f", and nothing can be said of {names} ({reasons})"
+    return [*said, unsaid + "."]
+
+
+def claims(rows: Comparison, at_paper_length: Comparison) -> list[Claim]:
+    """The paper's claims. Those about balance and the course of the losses are judged on runs of the paper's schedule only."""
+    return [
+        _gpu_speed(rows["gan-cpu"], rows["gan-gpu"]),
+        _gpu_speed(rows["cgan-cpu"], rows["cgan-gpu"]),
+        _smaller_yet_slower(rows),
+        _quarter_of_the_epochs(at_paper_length),
+        _scatter(at_paper_length),
+        _in_band_by_200(at_paper_length),
+        _best(rows),
+    ]
+
+
+def claims_table(found: list[Claim]) -> Table:
+    """The claims as a table."""
+    frame = pd.DataFrame(found, columns=["the paper's claim", "answer", "because"])
+    return Table(frame, "The paper's claims, one by one")
+
+
+def _gpu_speed(cpu: Row, gpu: Row) -> Claim:
+    factor = paper.GPU_SPEEDUP[cpu.model]
+    claim = f"{cpu.model.upper()} trains {factor} times faster on the GPU machine"
+    here = _ratio(cpu, gpu, "seconds_per_epoch")
+    if here is None:
+        return Claim(claim, UNKNOWN, _needs(cpu, gpu))
+    return Claim(claim, HOLDS if here >= factor else FAILS, f"{show(here)} times faster on {gpu.machine} than on {cpu.machine}")
+
+
+def _smaller_yet_slower(rows: Comparison) -> Claim:
+    gan, cgan = rows["gan-cpu"], rows["cgan-cpu"]
+    claim = "CGAN has fewer parameters than GAN and yet takes longer for an epoch"
+    here = _ratio(cgan, gan, "seconds_per_epoch")
+    if here is None:
+        return Claim(claim, UNKNOWN, _needs(gan, cgan))
+    sizes = [int(row.middle("parameters") or 0) for row in (cgan, gan)]
+    published = paper.RESULTS["cgan-cpu"].seconds_per_epoch / paper.RESULTS["gan-cpu"].seconds_per_epoch
+    answer = HOLDS if sizes[0] < sizes[1] and here > 1 else FAILS
+    return Claim(
+        claim,
+        answer,
+        f"{sizes[0]:,} against {sizes[1]:,} parameters, {show(here)} times the seconds (paper: {show(published)})",
+    )
+
+
+def _quarter_of_the_epochs(rows: Comparison) -> Claim:
+    claim = "CGAN is balanced in a quarter of GAN's epochs (300 against 1,200)"
+    gan, cgan = _longest(rows, "gan"), _longest(rows, "cgan")
+    if not gan.records or not cgan.records:
+        return Claim(claim, UNKNOWN, _needs(gan, cgan) + ", at the paper's length")
+    gan_epoch, cgan_epoch = _balance(gan), _balance(cgan)
+    words = f"GAN {_when(gan, gan_epoch)}, CGAN {_when(cgan, cgan_epoch)}"
+    if cgan_epoch is None:
+        # Without a band to be in there is no quarter of it; GAN alone in the band would speak against the claim.
+        return Claim(claim, UNKNOWN if gan_epoch is None else FAILS, words)
+    bound = gan_epoch if gan_epoch is not None else gan.epochs or 0
+    return Claim(claim, HOLDS if cgan_epoch <= bound / 4 else FAILS, words)
+
+
+def _scatter(rows: Comparison) -> Claim:
+    claim = "GAN's losses run in a narrow band, CGAN's jump over a wide one"
+    gan, cgan = _longest(rows, "gan"), _longest(rows, "cgan")
+    if not gan.records or not cgan.records:
+        return Claim(claim, UNKNOWN, _needs(gan, cgan) + ", at the paper's length")
+    narrow, wide = _roughness(gan), _roughness(cgan)
+    return Claim(
+        claim,
+        HOLDS if wide > narrow else FAILS,
+        f"G's loss strays {show(wide)} from its mean over {WINDOW} epochs with CGAN, {show(narrow)} with GAN (median)",
+    )
+
+
+def _in_band_by_200(rows: Comparison) -> Claim:
+    claim = "CGAN is inside the balance band by epoch 100 to 200"
+    cgan = _longest(rows, "cgan")
+    if not cgan.records:
+        return Claim(claim, UNKNOWN, _needs(cgan) + ", at the paper's length")
+    epoch = _balance(cgan)
+    nearest = cgan.balances()[0]
+    detail = f"; nearest at epoch {nearest.nearest_epoch}, {show(nearest.nearest_distance)} outside" if epoch is None else ""
+    return Claim(claim, HOLDS if epoch is not None and epoch <= 200 else FAILS, f"CGAN {_when(cgan, epoch)}{detail}")
+
+
+def _best(rows: Comparison) -> Claim:
+    claim = "CGAN on the GPU machine is the best configuration"
+    if absent := [row for row in rows.values() if not row.records]:
+        return Claim(claim, UNKNOWN, _needs(*absent))
+    seconds = {row.configuration: row.middle("training_seconds") or 0.0 for row in rows.values()}
+    quickest = min(seconds, key=lambda name: seconds[name])
+    return Claim(
+        claim,
+        UNKNOWN,
+        f"{TITLES[quickest]} is through first ({show(seconds[quickest])} s), and no measure of image quality decides",
+    )
+
+
+def _name(row: Row) -> str:
+    model = "GAN" if row.model == "gan" else "CGAN"
+    return f"{model} on {row.machine}" + (" (reference run)" if row.origin == REFERENCE else "")
+
+
+def _usd(row: Row) -> float:
+    seconds = row.middle("training_seconds")
+    return float("inf") if seconds is None else seconds / 3600 * paper.INSTANCES[row.named_machine].usd_per_hour
+
+
+def _ratio(above: Row, below: Row, name: str) -> float | None:
+    top, bottom = above.middle(name), below.middle(name)
+    return top / bottom if top and bottom else None
+
+
+def _needs(*rows: Row) -> str:
+    return "no run of " + " or ".join(TITLES[row.configuration] for row in rows if not row.records)
+
+
+def _longest(rows: Comparison, model: str) -> Row:
+    """The row of a model to judge its losses by: they do not depend on the machine, so either will do."""
+    both = [row for row in rows.values() if row.model == model]
+    return max(both, key=lambda row: len(row.records))
+
+
+def _balance(row: Row) -> int | None:
+    """The median epoch of balance over the seeds; None when most never reached it."""
+    epochs: list[Any] = sorted((balance.epoch for balance in row.balances()), key=lambda epoch: (epoch is None, epoch))
+    return epochs[len(epochs) // 2]
+
+
+def _when(row: Row, epoch: int | None) -> str:
+    return f"reached it at epoch {epoch:,}" if epoch is not None else f"never in {row.epochs:,} epochs"
+
+
+def _roughness(row: Row) -> float:
+    """Median distance of the generator's loss from its own trailing mean."""
+    losses = row.losses("generator_loss")
+    means = trailing_mean(losses, WINDOW)
+    return statistics.median(abs(loss - mean) for loss, mean in zip(losses[WINDOW - 1 :], means, strict=True))

@@ -1,0 +1,52 @@
+"""Numbers and names in words, for people: three significant digits, durations, the nearest known name."""
+
+import difflib
+import math
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any
+
+
+def show(value: Any) -> str:
+    """A value for people: at most three significant digits for a measured number, whole counts in full, a dash for None."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Integral):
+        return f"{int(value):,}"
+    if isinstance(value, Real):
+        number = float(f"{float(value):.3g}")
+        if number == 0 or 1e-4 <= abs(number) < 1e15:
+            digits = max(0, 2 - math.floor(math.log10(abs(number)))) if number else 0
+            return f"{number:,.{digits}f}"
+        return f"{number:.3g}"
+    return str(value)
+
+
+def exact(value: float) -> str:
+    """A published or counted number, with all its digits."""
+    return f"{value:,}" if value >= 1000 else f"{value:g}"
+
+
+def duration(seconds: float) -> str:
+    """A length of time: "45 s", "3 min 20 s", "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def shorten(value: object, limit: int = 80) -> str:
+    """repr() of a user's value, cut so that an error stays one readable line."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """ ": did you mean 'epochs'?", or the names there are when none is near."""
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return f": did you mean {close[0]!r}?" if close else f": choose from {', '.join(names)}"
