@@ -96,6 +96,10 @@ class RunConfig(BaseModel):
         Field(description="the generator's step judges fresh images, or reuses those of the discriminator's step"),
     ] = "fresh"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="seed of weights, latents, order and dropout")] = 0
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        Field(description="of the arithmetic; weights stay float32. auto: bf16 where the hardware multiplies it, else fp32"),
+    ] = "auto"
     threads: Annotated[int, Field(ge=0, le=1024, description="CPU threads; 0: one for each physical core")] = 0
     sample_every: Annotated[int, Field(ge=1, le=1_000_000, description="epochs between two frames of progress.gif")] = 10
 

@@ -16,7 +16,7 @@ from gan_lib.config import RunConfig
 from gan_lib.data import load_images
 from gan_lib.errors import GanLibError, MachineUnavailable
 from gan_lib.images import gif, grid, png
-from gan_lib.machine import fingerprint, pick_device, set_threads
+from gan_lib.machine import fingerprint, pick_device, pick_precision, set_threads
 from gan_lib.models import megabytes, parameter_count
 from gan_lib.record import RunFolder, now
 from gan_lib.training import EpochStats, Trainer, fixed_latents, sample
@@ -55,8 +55,9 @@ class Experiment:
             self.device = pick_device(config.machine)
             set_threads(config.threads)
             self.images = load_images(config, self.device)
-            self.trainer = Trainer(config, self.images.train)
-            self.machine = fingerprint(self.device)
+            self.precision = pick_precision(config.precision, self.device)
+            self.trainer = Trainer(config, self.images.train, self.precision)
+            self.machine = {**fingerprint(self.device), "precision": self.precision, "notice": self.trainer.notice}
             self.record.write_json(
                 "machine.json", {"started": self.started, **self.machine, "data_sha256": self.images.checksum}
             )

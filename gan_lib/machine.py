@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from gan_lib.errors import MachineUnavailable
+from gan_lib.errors import ConfigurationError, MachineUnavailable
 
 _PACKAGES = (
     "torch",
@@ -32,7 +32,7 @@ def unavailable_reason(machine: str) -> str | None:
         return None
     if torch.version.cuda is None:
         return f"needs a CUDA GPU, and this PyTorch ({torch.__version__}) is built for the CPU only"
-    return "needs a CUDA GPU, and PyTorch finds none on this machine"
+    return "needs a CUDA GPU, and this machine has none that PyTorch can use"
 
 
 def pick_device(machine: str) -> torch.device:
@@ -47,6 +47,24 @@ def set_threads(threads: int) -> int:
     """Use this many CPU threads (0: one for each physical core); returns the number in use."""
     torch.set_num_threads(threads or physical_cores())
     return torch.get_num_threads()
+
+
+def pick_precision(precision: str, device: torch.device) -> str:
+    """ "fp32", "bf16" or "fp16": what a config's precision means on a device.
+
+    "auto" is bf16 where the hardware multiplies it (AVX512-BF16 or AMX on a CPU, compute capability 8 on a GPU), else fp32.
+    Raises ConfigurationError where the machine cannot do what is asked for.
+    """
+    if device.type == "cuda":
+        possible = {"fp32": True, "bf16": torch.cuda.get_device_capability(device) >= (8, 0), "fp16": True}
+    else:
+        possible = {"fp32": True, "bf16": bool(re.search(r"\b(avx512_bf16|amx_bf16)\b", _read("/proc/cpuinfo"))), "fp16": False}
+    if precision == "auto":
+        return "bf16" if possible["bf16"] else "fp32"
+    if not possible[precision]:
+        choices = ", ".join(name for name, able in possible.items() if able)
+        raise ConfigurationError(f"precision must be auto or {choices} (what this {device.type} multiplies), got {precision!r}")
+    return precision
 
 
 def physical_cores() -> int:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from gan_lib.config import RunConfig
+from gan_lib.layers import Dropout, FlattenChannelsLast, FromImage, ToImage, UnflattenChannelsLast
 
 MEGABYTE = 2**20  # bytes, as the paper counts them
 
@@ -62,7 +63,7 @@ def _gan(config: RunConfig) -> Pair:
     values = config.channels * config.image_size**2
 
     def dense(inputs: int, outputs: int) -> list[nn.Module]:
-        return [nn.Linear(inputs, outputs), nn.LeakyReLU(config.leaky_slope), nn.Dropout(config.dropout)]
+        return [nn.Linear(inputs, outputs), nn.LeakyReLU(config.leaky_slope), Dropout(config.dropout)]
 
     def normed(inputs: int, outputs: int) -> list[nn.Module]:
         return [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.LeakyReLU(config.leaky_slope)]
@@ -94,27 +95,28 @@ def _cgan(config: RunConfig) -> Pair:
         nn.ReLU(),  # the paper's listing has this one before the batch norm too
         nn.BatchNorm1d(256 * quarter**2),  # over all 12,544 features, before they become maps
         nn.ReLU(),
-        nn.Unflatten(1, (256, quarter, quarter)),  # (N, 12544) -> (N, 256, 7, 7)
+        UnflattenChannelsLast(256, quarter),  # (N, 12544) -> (N, 256, 7, 7)
         nn.ConvTranspose2d(256, 128, kernel_size=5, stride=1, padding=2),
         nn.BatchNorm2d(128),
         nn.ReLU(),
         nn.ConvTranspose2d(128, 64, kernel_size=4, stride=2, padding=1),  # (N, 64, 14, 14)
         nn.BatchNorm2d(64),
         nn.ReLU(),
-        nn.ConvTranspose2d(64, config.channels, kernel_size=4, stride=2, padding=1),  # (N, 1, 28, 28)
+        ToImage(64, config.channels),  # (N, 1, 28, 28)
         nn.Tanh(),
     )
     discriminator = nn.Sequential(
-        nn.Conv2d(config.channels, 64, kernel_size=4, stride=2, padding=1),  # (N, 64, 14, 14)
+        FromImage(config.channels, 64),  # (N, 64, 14, 14)
         nn.LeakyReLU(config.leaky_slope),
-        nn.Dropout(config.dropout),
+        Dropout(config.dropout),
         nn.Conv2d(64, 128, kernel_size=4, stride=2, padding=1),  # (N, 128, 7, 7)
         nn.LeakyReLU(config.leaky_slope),
-        nn.Dropout(config.dropout),
-        nn.Flatten(),  # (N, 6272)
+        Dropout(config.dropout),
+        FlattenChannelsLast(),  # (N, 6272)
         nn.Linear(128 * quarter**2, 1),
     )
-    return Pair(generator, discriminator)
+    # Channels last in memory, not in shape: the order that convolutions are fastest in.
+    return Pair(*(network.to(memory_format=torch.channels_last) for network in (generator, discriminator)))
 
 
 def _keep(module: nn.Module) -> None:

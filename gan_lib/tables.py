@@ -1,6 +1,7 @@
 """Records -> the paper's tables, ours beside them. Each is a data frame that shows itself as an accessible HTML table."""
 
 import html
+import math
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -26,22 +27,33 @@ class Table:
     caption: str
 
     def _repr_html_(self) -> str:
-        columns = [html.escape(str(column)) for column in self.frame.columns]
-        head = "".join(f'<th scope="col">{column}</th>' for column in columns)
-        body = "".join(
-            "<tr>" + "".join(_cell(value, columns[at], at == 0) for at, value in enumerate(row)) + "</tr>"
-            for row in self.frame.itertuples(index=False)
-        )
+        caption, columns = html.escape(self.caption), [html.escape(str(column)) for column in self.frame.columns]
+        kinds = [' class="number"' if self.frame.iloc[:, at].map(_is_number).any() else "" for at in range(len(columns))]
+        head = "".join(f'<th scope="col"{kind}>{column}</th>' for column, kind in zip(columns, kinds, strict=True))
+        body = ""
+        for row in self.frame.itertuples(index=False):
+            name, *cells = (html.escape(show(value)) for value in row)
+            body += f'<tr><th scope="row">{name}</th>' + "".join(
+                f'<td{kind} data-label="{column}">{cell}</td>'
+                for cell, column, kind in zip(cells, columns[1:], kinds[1:], strict=True)
+            )
+            body += "</tr>"
         return (
-            f'<div class="table" role="region" tabindex="0" aria-label="{html.escape(self.caption)}"><table>'
-            f"<caption>{html.escape(self.caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+            f'<div class="table" role="region" tabindex="0" aria-label="{caption}"><table><caption>{caption}</caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         )
 
 
-def _cell(value: Any, column: str, first: bool) -> str:
-    kind = ' class="number"' if isinstance(value, Real) and not isinstance(value, bool) else ""
-    text = html.escape(show(value))
-    return f'<th scope="row">{text}</th>' if first else f'<td{kind} data-label="{column}">{text}</td>'
+def _is_number(value: Any) -> bool:
+    """Whether a cell holds a number, as such or already in words: its column is set flush right."""
+    if isinstance(value, str):
+        return value.replace(",", "").replace(".", "").isdecimal()
+    return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(float(value))
+
+
+def _table(lines: list[dict[str, Any]], caption: str) -> Table:
+    """Lines of cells as they are: pandas would turn whole numbers beside an empty cell into fractions."""
+    return Table(pd.DataFrame(lines, dtype=object), caption)
 
 
 def layers(network: nn.Module, config: RunConfig, name: str) -> Table:
@@ -50,8 +62,8 @@ def layers(network: nn.Module, config: RunConfig, name: str) -> Table:
         {"layer": kind, "returns": "(" + ", ".join(["N", *map(str, shape[1:])]) + ")", "parameters": count or None}
         for kind, shape, count in layer_shapes(network, config)
     ]
-    listed.append({"layer": "all", "returns": None, "parameters": parameter_count(network)})
-    return Table(pd.DataFrame(listed).astype(object), name)
+    listed.append({"layer": "all of them", "returns": "", "parameters": parameter_count(network)})
+    return _table(listed, name)
 
 
 def parameters(config: RunConfig) -> Table:
@@ -60,7 +72,7 @@ def parameters(config: RunConfig) -> Table:
         {"parameter": name, "value": str(getattr(config, name)), "meaning": field.description}
         for name, field in RunConfig.model_fields.items()
     ]
-    return Table(pd.DataFrame(listed), "Parameters")
+    return _table(listed, "Parameters")
 
 
 def summary(record: Record) -> Table:
@@ -83,7 +95,7 @@ def summary(record: Record) -> Table:
         ("saved weights, MB", exact(round(facts["weights_bytes"] / 2**20, 3)), exact(size.megabytes)),
     ]  # fmt: skip
     return Table(
-        pd.DataFrame(listed, columns=["", "this run", "the paper"]).astype(object),
+        pd.DataFrame(listed, columns=["", "this run", "the paper"], dtype=object),
         f"{TITLES[record.config.configuration]}, seed {record.config.seed}, on {record.machine.get('label')}",
     )
 
@@ -107,7 +119,7 @@ def machines(rows: Comparison) -> Table:
             "where from": row.origin or None,
         }
 
-    return Table(pd.DataFrame([line(row) for row in rows.values()]), "Table 1. The machines: named, and really used")
+    return _table([line(row) for row in rows.values()], "Table 1. The machines: named, and really used")
 
 
 def models(rows: Comparison) -> Table:
@@ -127,8 +139,8 @@ def models(rows: Comparison) -> Table:
         }
 
     one_each = {row.model: row for row in reversed(list(rows.values())) if row.records}
-    return Table(
-        pd.DataFrame([line(one_each[model]) for model in ("gan", "cgan") if model in one_each]),
+    return _table(
+        [line(one_each[model]) for model in ("gan", "cgan") if model in one_each],
         "Size of the models, generator and discriminator together (MB = 2²⁰ bytes)",
     )
 
@@ -143,11 +155,11 @@ def seconds_per_epoch(rows: Comparison) -> Table:
             "paper, s": exact(published),
             "measured, s": here if here is not None else row.missing,
             "paper / measured": published / here if here else None,
-            "seeds, s": _spread(row.numbers("seconds_per_epoch")),
+            "over the seeds, s": _spread(row.numbers("seconds_per_epoch")),
             **_tail(row),
         }
 
-    return Table(pd.DataFrame([line(row) for row in rows.values()]), "Table 2. Training time per epoch, seconds")
+    return _table([line(row) for row in rows.values()], "Table 2. Training time per epoch, seconds")
 
 
 def epochs_to_balance(rows: Comparison) -> Table:
@@ -171,7 +183,7 @@ def epochs_to_balance(rows: Comparison) -> Table:
             **_tail(row),
         }
 
-    return Table(pd.DataFrame([line(row) for row in rows.values()]), "Table 3. Epochs until both losses are balanced")
+    return _table([line(row) for row in rows.values()], "Table 3. Epochs until both losses are balanced")
 
 
 def training_seconds(rows: Comparison) -> Table:
@@ -191,8 +203,8 @@ def training_seconds(rows: Comparison) -> Table:
             **_tail(row),
         }
 
-    return Table(
-        pd.DataFrame([line(row) for row in rows.values()]),
+    return _table(
+        [line(row) for row in rows.values()],
         "Table 4. Training time of the whole run, and its cost: the measured seconds at the hourly price of the named instance",
     )
 
@@ -213,7 +225,7 @@ def all_runs(records: list[Record]) -> Table:
             "note": "; ".join([*([run.reason] if run.reason else []), *run.notes]) or None,
         }
 
-    return Table(pd.DataFrame([line(run) for run in records], columns=None if records else ["run", "status"]), "All runs")
+    return _table([line(run) for run in records] or [{"run": "none yet"}], "All runs")
 
 
 def _head(row: Row) -> dict[str, Any]:

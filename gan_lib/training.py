@@ -10,8 +10,13 @@ from torch import Tensor, nn
 
 from gan_lib.config import RunConfig
 from gan_lib.errors import TrainingError
+from gan_lib.graphs import Iteration, capture
+from gan_lib.layers import Dropout, DropoutMasks
+from gan_lib.learner import Learner, network_device
 from gan_lib.losses import discriminator_loss, generator_loss
 from gan_lib.models import Pair, build_pair
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class EpochStats(NamedTuple):
@@ -25,50 +30,53 @@ class EpochStats(NamedTuple):
     training_seconds: float
 
 
-def discriminator_step(pair: Pair, optimiser: torch.optim.Optimizer, real: Tensor, generated: Tensor) -> Tensor:
-    """Correct the discriminator once. The generator is not touched.
+def discriminator_step(discriminator: Learner, real: Tensor, generated: Tensor) -> Tensor:
+    """Correct the discriminator once.
 
     real, generated: (N, C, S, S) each, generated without history. Returns (loss, P(real), P(generated)) as one (3,) tensor,
     still on the device: nothing here waits for it.
     """
     # One pass over both halves: the discriminator has no batch norm, so they do not see each other.
-    logits = pair.discriminator(torch.cat([real, generated]))  # (2N, C, S, S) -> (2N, 1)
-    real_logits, generated_logits = logits.float().chunk(2)
+    logits = discriminator.working(torch.cat([real, generated.to(real.dtype)])).float()  # (2N, C, S, S) -> (2N, 1)
+    real_logits, generated_logits = logits.chunk(2)
     loss = discriminator_loss(real_logits, generated_logits)
-    optimiser.zero_grad()
-    loss.backward()
-    optimiser.step()
-    return torch.stack([loss.detach(), real_logits.detach().sigmoid().mean(), generated_logits.detach().sigmoid().mean()])
+    discriminator.update(loss)
+    beliefs = logits.detach().sigmoid().view(2, -1).mean(dim=1)
+    return torch.cat([loss.detach().view(1), beliefs])
 
 
-def generator_step(pair: Pair, optimiser: torch.optim.Optimizer, generated: Tensor) -> Tensor:
-    """Correct the generator once. The discriminator is not touched.
+def generator_step(generator: Learner, discriminator: Learner, generated: Tensor) -> Tensor:
+    """Correct the generator once.
 
-    generated: (N, C, S, S), with its history. Returns the loss, a scalar on the device.
+    generated: (N, C, S, S), with its history. Returns the loss, (1,), still on the device.
     """
-    loss = generator_loss(pair.discriminator(generated).float())
-    optimiser.zero_grad()
-    # Only the generator's gradients: through the discriminator the pass just carries the signal back.
-    loss.backward(inputs=list(pair.generator.parameters()))
-    optimiser.step()
-    return loss.detach()
+    loss = generator_loss(discriminator.working(generated).float())
+    generator.update(loss)
+    return loss.detach().view(1)
 
 
 class Trainer:
     """Everything that changes while one configuration trains: networks, optimisers, random generators, the epoch."""
 
-    def __init__(self, config: RunConfig, images: Tensor) -> None:
-        """images: (N, C, S, S) float32 in [-1, 1], on the device to train on."""
+    def __init__(self, config: RunConfig, images: Tensor, precision: str = "fp32", graphs: bool = True) -> None:
+        """images: (N, C, S, S) float32 in [-1, 1], on the device to train on. precision: one of DTYPES. graphs: use CUDA graphs
+        where the device is a GPU."""
         self.config = config
-        self.images = images
         self.device = images.device
+        self.dtype = DTYPES[precision]
+        self.images = images.to(self.dtype)  # once, and not at each step
         self.pair = Pair(*(network.to(self.device) for network in build_pair(config)))
-        self.generator_optimiser = _adam(self.pair.generator, config)
-        self.discriminator_optimiser = _adam(self.pair.discriminator, config)
-        self.order_generator = torch.Generator(self.device).manual_seed(_stream(config.seed, 1))
-        self.latent_generator = torch.Generator(self.device).manual_seed(_stream(config.seed, 2))
-        torch.manual_seed(_stream(config.seed, 3))  # dropout
+        self.generator, self.discriminator = (Learner(network, config, self.dtype) for network in self.pair)
+        self.order_generator = torch.Generator(self.device)
+        self.latent_generator = torch.Generator(self.device)
+        self.masks = DropoutMasks()
+        for layer in self.discriminator.working.modules():
+            if isinstance(layer, Dropout):
+                layer.masks = self.masks
+        self._seed()
         self.epochs_done = 0
+        self.notice: str | None = None  # why a GPU does not use CUDA graphs, where it does not
+        self._run = self._capture() if graphs and self.device.type == "cuda" else self._iteration
 
     def train(self) -> Iterator[EpochStats]:
         """Train up to config.epochs, yielding after each epoch. Raises TrainingError on a loss that is not finite."""
@@ -79,33 +87,59 @@ class Trainer:
         """One pass over all images in a new random order; the last batch may be smaller."""
         self._wait_for_device()
         start = time.perf_counter()
-        for network in self.pair:
-            network.train()
         order = torch.randperm(len(self.images), generator=self.order_generator, device=self.device)
         batches = order.split(self.config.batch_size)
-        numbers = torch.stack([self._iteration(self.images[batch]) for batch in batches])  # (batches, 4)
+        numbers = torch.empty(len(batches), 4, device=self.device)
+        for line, batch in zip(numbers, batches, strict=True):
+            line.copy_(self._run(batch))
         weights = torch.tensor([len(batch) / len(order) for batch in batches], device=self.device)
-        d_loss, p_real, p_generated, g_loss = (weights @ numbers).tolist()  # the first time anything waits for the device
+        means = (weights @ numbers).tolist()  # the first time in an epoch that anything waits for the device
         seconds = time.perf_counter() - start
         self.epochs_done += 1
-        if not (math.isfinite(d_loss) and math.isfinite(g_loss)):
+        if not all(map(math.isfinite, means)):
             bad = int((~numbers.isfinite().all(dim=1)).nonzero()[0]) + 1
             raise TrainingError(f"the loss is not finite any more: epoch {self.epochs_done}, batch {bad} of {len(batches)}")
+        d_loss, p_real, p_generated, g_loss = means
         return EpochStats(self.epochs_done, d_loss, g_loss, p_real, p_generated, seconds)
 
-    def _iteration(self, real: Tensor) -> Tensor:
-        """Both updates on one batch. real: (N, C, S, S). Returns (D's loss, P(real), P(generated), G's loss)."""
+    def _iteration(self, batch: Tensor) -> Tensor:
+        """Both updates on one batch, indices (N,). Returns (D's loss, P(real), P(generated), G's loss)."""
+        real = self.images[batch]  # (N, C, S, S)
         reuse = self.config.generator_noise == "reused"
         with torch.set_grad_enabled(reuse):
-            generated = self.pair.generator(self._latents(len(real)))
-        judged = discriminator_step(self.pair, self.discriminator_optimiser, real, generated.detach())
+            generated = self._generate(len(real))
+        judged = discriminator_step(self.discriminator, real, generated.detach())
         if not reuse:
-            generated = self.pair.generator(self._latents(len(real)))
-        loss = generator_step(self.pair, self.generator_optimiser, generated)
-        return torch.cat([judged, loss.view(1)])
+            generated = self._generate(len(real))
+        return torch.cat([judged, generator_step(self.generator, self.discriminator, generated)])
 
-    def _latents(self, count: int) -> Tensor:
-        return uniform_latents(count, self.config.latent_size, self.latent_generator)
+    def _generate(self, count: int) -> Tensor:
+        """Images (N, C, S, S) from fresh latents, as training sees them: with the statistics of their batch."""
+        latents = uniform_latents(count, self.config.latent_size, self.latent_generator)
+        return self.generator.working(latents.to(self.dtype))
+
+    def _seed(self) -> None:
+        """Set every random generator of training to its beginning."""
+        self.order_generator.manual_seed(_stream(self.config.seed, 1))
+        self.latent_generator.manual_seed(_stream(self.config.seed, 2))
+        self.masks.generator.manual_seed(_stream(self.config.seed, 3))
+        torch.manual_seed(_stream(self.config.seed, 3))  # on a GPU, dropout draws from PyTorch's own generator
+
+    def _capture(self) -> Iteration:
+        """The iteration as CUDA graphs, with nothing learnt on the way; the plain iteration where that fails, and why."""
+        learners = (self.generator, self.discriminator)
+        kept = [[tensor.clone() for tensor in learner.state()] for learner in learners]
+        whole, rest = divmod(len(self.images), self.config.batch_size)
+        sizes = [self.config.batch_size] * bool(whole) + [rest] * bool(rest)
+        try:
+            run = capture(self._iteration, sizes, [self.latent_generator], self.device)
+        except RuntimeError as error:
+            self.notice = f"without CUDA graphs: {str(error).splitlines()[0]}"
+            run = self._iteration
+        for learner, tensors in zip(learners, kept, strict=True):
+            learner.restart(tensors)
+        self._seed()
+        return run
 
     def _wait_for_device(self) -> None:
         if self.device.type == "cuda":
@@ -142,19 +176,12 @@ def judge(discriminator: nn.Module, images: Tensor, batch_size: int = 500) -> Te
 
 def _in_eval_mode(network: nn.Module, inputs: Tensor, batch_size: int) -> Tensor:
     was_training = network.training
-    device = next(network.parameters()).device
+    device = network_device(network)
     network.eval()
     try:
         return torch.cat([network(part.to(device)).float().cpu() for part in inputs.split(batch_size)])
     finally:
         network.train(was_training)
-
-
-def _adam(network: nn.Module, config: RunConfig) -> torch.optim.Adam:
-    # fused: one pass over the weights an update, instead of a handful.
-    return torch.optim.Adam(
-        network.parameters(), lr=config.learning_rate, betas=(config.adam_beta1, config.adam_beta2), fused=True
-    )
 
 
 def _stream(seed: int, number: int) -> int:

@@ -1,0 +1,56 @@
+# make run        train the quick preset of all four configurations that this machine can run, and write the report
+# make reproduce  the same at the paper's length: up to an hour on two cores
+# make test       the test suite
+# make lab        JupyterLab on this machine only
+# make check      linters and types
+# make reference  keep the finished runs of the paper's length in results/reference (without weights)
+# make readme     write README's results table from results/reference
+# make lock       resolve requirements.lock again from pyproject.toml
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: run reproduce test lab check reference readme lock clean
+
+run: $(STAMP)
+	$(BIN)/gan-lib run --preset quick
+
+reproduce: $(STAMP)
+	$(BIN)/gan-lib run --preset paper
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+lab: $(STAMP)
+	$(BIN)/jupyter lab --ip=127.0.0.1 notebooks
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/shellcheck .ci/run $$(git ls-files 'lifecycle/*.sh')
+
+reference: $(STAMP)
+	$(BIN)/python -m gan_lib.publish records
+
+readme: $(STAMP)
+	$(BIN)/python -m gan_lib.publish readme
+
+lock: $(STAMP)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra notebooks --extra dev \
+		--no-header --no-annotate --no-emit-index-url pyproject.toml --output-file requirements.lock
+
+# Installed again only when the lock or the project's own metadata changes; half an installation leaves no stamp.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing requirements.lock into .venv: 3 GB to download, once"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+clean:
+	rm -rf .venv
