@@ -1,6 +1,8 @@
 """A network that learns: float32 master weights, their Adam, and a working copy in the precision that the passes run in."""
 
+import contextlib
 import copy
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -35,13 +37,24 @@ class Learner:
         self.scaler = torch.amp.GradScaler(network_device(network).type, enabled=dtype == torch.float16)
 
     def update(self, loss: Tensor) -> None:
-        """Correct this network, and only this one, once. Nothing here waits for the device."""
-        # Only this network's gradients: through the other one the pass just carries the signal (7 % of an epoch).
+        """Correct this network once. The other one's weights get no gradients. Nothing here waits for the device."""
         gradients = torch.autograd.grad(self.scaler.scale(loss), self._working_parameters)
         torch._foreach_copy_(self._gradients, list(gradients))
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.refresh()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[nn.Module]:
+        """The working network, taking no gradients for its weights: passes inside only carry the other one's signal.
+
+        That saves 7 % of an epoch.
+        """
+        self.working.requires_grad_(False)
+        try:
+            yield self.working
+        finally:
+            self.working.requires_grad_(True)
 
     def state(self) -> list[Tensor]:
         """The tensors that training changes, apart from the optimiser's: weights and running statistics."""

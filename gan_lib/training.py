@@ -50,7 +50,8 @@ def generator_step(generator: Learner, discriminator: Learner, generated: Tensor
 
     generated: (N, C, S, S), with its history. Returns the loss, (1,), still on the device.
     """
-    loss = generator_loss(discriminator.working(generated).float())
+    with discriminator.frozen() as judge_only:
+        loss = generator_loss(judge_only(generated).float())
     generator.update(loss)
     return loss.detach().view(1)
 
