@@ -75,6 +75,22 @@ def plan(configs: Iterable[RunConfig], results: Path, fresh: bool = False) -> li
     return jobs
 
 
+def check_inputs(configs: Iterable[RunConfig]) -> None:
+    """Refuse what would only fail later, in a kernel: images that are not there or not whole, a precision that cannot be.
+
+    Raises DataError or ConfigurationError, one line each.
+    """
+    from gan_lib.data import load_images
+    from gan_lib.machine import pick_device, pick_precision, unavailable_reason
+
+    for config in configs:
+        if not unavailable_reason(config.machine):
+            pick_precision(config.precision, pick_device(config.machine))
+    what_loading_depends_on = ("data", "training_images", "selection", "data_seed", "image_size", "channels")
+    for config in {tuple(getattr(config, name) for name in what_loading_depends_on): config for config in configs}.values():
+        load_images(config)
+
+
 def is_done(job: Job) -> bool:
     """Whether this very run is finished already and can be kept."""
     try:

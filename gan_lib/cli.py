@@ -1,6 +1,7 @@
 """The command line: gan-lib run, list, compare, sample, score."""
 
 import json
+import re
 import signal
 import sys
 import time
@@ -13,7 +14,7 @@ import typer
 from gan_lib import batch
 from gan_lib.config import CONFIGURATIONS, RunConfig, configure
 from gan_lib.errors import ConfigurationError, GanLibError, RecordError
-from gan_lib.record import Record, find_records, load_weights, read_record
+from gan_lib.record import Record, RunFolder, find_records, load_weights, read_record
 from gan_lib.words import duration, nearest
 
 app = typer.Typer(
@@ -58,6 +59,7 @@ def run(
         for seed in parse_seeds(seeds)
         for name in configurations or CONFIGURATIONS
     ]
+    batch.check_inputs(configs)
     jobs = batch.plan(list(dict.fromkeys(configs)), results_dir, fresh)
     kept = 0 if fresh else sum(map(batch.is_done, jobs))
     print(
@@ -158,6 +160,54 @@ def score(
     for path, belief in zip(images, beliefs, strict=True):
         rank = f"  {float((usual < belief).float().mean()):.0%}" if usual is not None else ""
         print(f"{path!s:<{width}}  {belief:7.3f}{rank}")
+
+
+@app.command()
+def bench(
+    machine: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
+    rounds: Annotated[int, typer.Option(min=1, max=1000, help="Alternating rounds of an epoch each.")] = 7,
+    images: Annotated[str, typer.Option(help="Numbers of images to see the cost grow with, such as 2000,20000,60000.")] = "",
+    results_dir: Results = RESULTS,
+) -> None:
+    """Measure training speed: ours against a plain PyTorch loop, and against what the machine could do at best.
+
+    Leave the machine alone meanwhile. Writes bench/MACHINE.json and a figure of it.
+    """
+    from gan_lib import figures
+    from gan_lib.bench import bench as measure
+
+    if machine not in ("cpu", "gpu"):
+        raise ConfigurationError(f"machine must be cpu or gpu, got {machine!r}")
+    report = measure(machine, rounds, _counts(images), lambda text: print(text, flush=True))
+    target = save_bench(report, results_dir / "bench")
+    target.with_suffix(".png").write_bytes(figures.speed([report]).png())
+    for model, facts in report["models"].items():
+        print(
+            f"{model}: {facts['median_seconds']['ours']:.3g} s per epoch, {facts['times_faster']:.3g} times as fast as a plain "
+            f"loop, {facts['share_of_matrix_rate']:.0%} of the matrix rate"
+        )
+    print(f"Record: {_short(target)}")
+
+
+def save_bench(report: dict[str, Any], folder: Path) -> Path:
+    """Write a bench report as FOLDER/MACHINE.json; returns the file. Raises RecordError where it cannot be written."""
+    name = re.sub(r"[^a-z0-9]+", "-", report["machine"]["label"].lower()).strip("-")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        RunFolder(folder).write_json(f"{name}.json", report)
+    except OSError as error:
+        raise RecordError(f"bench folder {folder} cannot be written: {error.strerror}") from error
+    return folder / f"{name}.json"
+
+
+def _counts(text: str) -> list[int]:
+    try:
+        counts = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        counts = [0]
+    if any(not 128 <= count <= 1_000_000 for count in counts):
+        raise ConfigurationError(f"images must be whole numbers from 128 to 1,000,000 (such as 2000,20000), got {text!r}")
+    return counts
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -30,13 +30,17 @@ class Chart(Figure):
 
     alt: str = ""
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    def png(self) -> bytes:
+        """The figure as a PNG file, drawn finer than a screen shows it, for good ones and for paper."""
         buffer = io.BytesIO()
         self.savefig(buffer, format="png", dpi=160, facecolor="white")
-        # An inch is 96 pixels on a page, so that 9 points look like 9 points; drawn finer, for good screens and paper.
+        return buffer.getvalue()
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        # An inch is 96 pixels on a page, so that 9 points look like 9 points.
         width, height = (round(inches * 96) for inches in self.get_size_inches())
         about = {"alt": self.alt, "width": width, "height": height}
-        return {"image/png": buffer.getvalue(), "text/plain": self.alt}, {"image/png": about}
+        return {"image/png": self.png(), "text/plain": self.alt}, {"image/png": about}
 
 
 def loss_curves(rows: Comparison) -> Chart:
@@ -132,6 +136,40 @@ def epoch_seconds(rows: Comparison) -> Chart:
     panel.grid(axis="x", color="#eeeeee")
     panel.set_axisbelow(True)
     chart.alt = "Seconds per epoch. " + "; ".join(said) + "."
+    return chart
+
+
+def speed(reports: Sequence[dict[str, Any]]) -> Chart:
+    """What `gan-lib bench` measured: every round's seconds per epoch, a plain loop's and ours, and the arithmetic's limit."""
+    lines = [(report, model, facts) for report in reports for model, facts in report["models"].items()]
+    chart = Chart(figsize=(9.6, 0.9 + 0.85 * len(lines)), layout="constrained")
+    panel = chart.subplots()
+    said = []
+    for height, (report, model, facts) in enumerate(reversed(lines)):
+        machine, limit = report["machine"], facts["gflop_per_epoch"] / report["matrix_gflops"][report["machine"]["precision"]]
+        for name, colour in (("baseline", FAINT), ("ours", COLOURS[model])):
+            middle = facts["median_seconds"][name]
+            panel.plot(facts["seconds"][name], [height] * len(facts["seconds"][name]), "|", color=colour, markersize=14)
+            label = "plain loop" if name == "baseline" else "gan-lib"
+            panel.annotate(
+                f"{label} {show(middle)} s", (middle, height), (0, 12), textcoords="offset points", ha="center", fontsize=8
+            )
+        panel.plot(limit, height, ">", color=INK, markersize=5)
+        panel.annotate("arithmetic alone", (limit, height), (0, -16), textcoords="offset points", ha="center", fontsize=8)
+        said.append(
+            f"{model.upper()} on {machine['label']}: {show(facts['median_seconds']['baseline'])} s plain, "
+            f"{show(facts['median_seconds']['ours'])} s here, {show(facts['times_faster'])} times faster, "
+            f"{facts['share_of_matrix_rate']:.0%} of the matrix rate"
+        )
+    panel.set_yticks(
+        range(len(lines)), [f"{model.upper()}\n{report['machine']['label']}" for report, model, _ in reversed(lines)]
+    )
+    panel.set_ylim(-0.7, len(lines) - 0.3)
+    panel.set_xscale("log")
+    panel.set_xlabel("seconds per epoch of 2,000 images (logarithmic); one mark a round", **_STYLE)
+    _clean(panel)
+    panel.margins(x=0.08)
+    chart.alt = "Training speed. " + "; ".join(said) + "."
     return chart
 
 
