@@ -32,8 +32,9 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def _because(reason: str) -> dict[str, Any]:
-    return {"reason": reason}
+def _because(bound: str, reason: str) -> dict[str, Any]:
+    """Why one of a field's bounds is where it is; the other bounds are explained by the field's description."""
+    return {"reason": {bound: reason}}
 
 
 class RunConfig(BaseModel):
@@ -57,7 +58,13 @@ class RunConfig(BaseModel):
         ),
     ] = "digits"
     training_images: Annotated[
-        int, Field(ge=2, le=1_000_000, description="images", json_schema_extra=_because("batch norm needs a spread"))
+        int,
+        Field(
+            ge=2,
+            le=1_000_000,
+            description="images",
+            json_schema_extra=_because("greater_than_equal", "batch norm needs a spread"),
+        ),
     ] = 2000
     selection: Annotated[
         Literal["seeded", "first"],
@@ -69,7 +76,12 @@ class RunConfig(BaseModel):
     epochs: Annotated[int, Field(ge=1, le=1_000_000, description="passes over the training images")] = 300
     batch_size: Annotated[
         int,
-        Field(ge=2, le=100_000, description="images a step", json_schema_extra=_because("batch norm needs a spread")),
+        Field(
+            ge=2,
+            le=100_000,
+            description="images a step",
+            json_schema_extra=_because("greater_than_equal", "batch norm needs a spread"),
+        ),
     ] = 128
     latent_size: Annotated[
         int, Field(ge=1, le=10_000, description="values, uniform in [-1, 1], that one image is generated from")
@@ -87,7 +99,7 @@ class RunConfig(BaseModel):
             ge=0,
             lt=1,
             description="share of the discriminator's activations set to 0 in training",
-            json_schema_extra=_because("at 1 nothing is left to learn from"),
+            json_schema_extra=_because("less_than", "at 1 nothing is left to learn from"),
         ),
     ] = 0.3
     leaky_slope: Annotated[float, Field(ge=0, le=1, description="LeakyReLU's slope below 0")] = 0.2
@@ -116,6 +128,9 @@ class RunConfig(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _checked(cls, data: Any, handler: Any) -> "RunConfig":
+        for name, value in data.items() if isinstance(data, dict) else ():
+            if isinstance(value, bool):  # no field is one, and Python would take True for the number 1
+                raise ConfigurationError(f"{name} must be a number or text, got {value}")
         try:
             config: RunConfig = handler(data)
         except ValidationError as error:
@@ -164,7 +179,8 @@ def _explain(error: ErrorDetails) -> str:
     bound = _BOUNDS.get(kind, _KINDS.get(kind.split("_")[0], error["msg"])).format(**error.get("ctx", {}))
     field = RunConfig.model_fields.get(name)
     extra = field.json_schema_extra if field else None
-    reason = (isinstance(extra, dict) and extra.get("reason")) or (field and field.description)
+    reasons = extra.get("reason") if isinstance(extra, dict) else None
+    reason = (isinstance(reasons, dict) and reasons.get(kind)) or (field and field.description)
     return f"{name} must be {bound} ({reason}), got {shorten(value)}"
 
 
@@ -201,9 +217,10 @@ def variant(config: RunConfig) -> str:
     preset = min(candidates, key=lambda name: len(candidates[name]))  # the first, paper, wins a tie
     parts = [] if preset == "paper" else [preset]
     parts += [f"{name.replace('_', '-')}-{value}" for name, (value, _) in candidates[preset].items()]
-    name = re.sub(r"[^a-z0-9.]+", "-", "-".join(parts).lower()).strip("-.")
-    if len(name) > 60:  # a folder name that every file system takes, and that two variants never share
-        name = f"{name[:50].rstrip('-.')}-{hashlib.sha256(repr(candidates[preset]).encode()).hexdigest()[:8]}"
+    exact = "-".join(parts)
+    name = re.sub(r"[^a-z0-9.]+", "-", exact.lower()).strip("-.")
+    if name != exact or len(name) > 60:  # two variants never share a name, and every file system takes it
+        name = f"{name[:50].rstrip('-.')}-{hashlib.sha256(exact.encode()).hexdigest()[:8]}"
     return name
 
 

@@ -99,23 +99,26 @@ def _torchvision(name: str) -> _Source:
     for train in (True, False):
         try:
             part = dataset(str(root), train=train, download=True)
-        except (
-            Exception
-        ) as error:  # torchvision raises whatever its reader stumbles over: ValueError, AssertionError, EOFError …
-            raise DataError(_torchvision_problem(dataset, root, train, error)) from error
+        except Exception as error:  # whatever its reader stumbles over: ValueError, AssertionError, EOFError …
+            raise DataError(_torchvision_problem(dataset, root, error)) from error
+        if len(part.data) != len(part.targets):
+            labels = root / dataset.__name__ / "raw" / f"{'train' if train else 't10k'}-labels-idx1-ubyte"
+            raise DataError(f"{labels} must hold one label for each of {len(part.data):,} images, got {len(part.targets):,}")
         parts += [part.data.unsqueeze(1), part.targets]
     return _Source(*parts)
 
 
-def _torchvision_problem(dataset: type, root: Path, train: bool, error: Exception) -> str:
+def _torchvision_problem(dataset: type, root: Path, error: Exception) -> str:
+    """Why torchvision could not read a data set: a file that is broken, or else one that it could not download."""
     raw = root / dataset.__name__ / "raw"
-    names = [f"{'train' if train else 't10k'}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1")]
-    present = [name for name in names if (raw / name).exists()]
-    if len(present) < len(names):
-        why = _first_line(error)
-        return f"{dataset.__name__} could not be downloaded to {root} ({why}): data = digits needs no download"
-    broken = next((name for name in names if not _is_whole_idx(raw / name)), names[0])
-    return f"{raw / broken} is corrupt or truncated ({_first_line(error)}): delete it and it is downloaded again"
+    paths = [raw / f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+    for path in paths:
+        if path.exists() and not _is_whole_idx(path):
+            return f"{path} is corrupt or truncated: delete it and it is downloaded again"
+    why = str(error).strip().split("\n")[-1] or type(error).__name__  # its last line has the cause
+    if all(path.exists() for path in paths):
+        return f"{raw} cannot be read ({why})"
+    return f"{dataset.__name__} could not be downloaded to {root} ({why}): data = digits needs no download"
 
 
 def _is_whole_idx(path: Path) -> bool:
@@ -151,7 +154,10 @@ def _read_image(path: Path, channels: int, size: int) -> Tensor:
 
     try:
         with Image.open(path) as opened:
-            picture = ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
+            picture = ImageOps.exif_transpose(opened)
+            if picture.mode.startswith("I;16"):  # Pillow would cut 16 bits off at 255 instead of scaling them
+                picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
+            picture = picture.convert("L" if channels == 1 else "RGB")
     except FileNotFoundError as error:
         raise DataError(f"image {path} does not exist") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

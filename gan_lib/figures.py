@@ -255,7 +255,7 @@ def _clean(panel: Axes) -> None:
 
 
 def _title(panel: Axes, text: str) -> None:
-    panel.set_title(text, fontsize=9, color=INK, loc="left")
+    panel.set_title(text, fontsize=9, color=INK, loc="left", parse_math=False)
 
 
 def _nothing(panel: Axes, reason: str) -> None:
@@ -263,7 +263,17 @@ def _nothing(panel: Axes, reason: str) -> None:
     panel.set_xticks([])
     panel.tick_params(left=False, labelleft=False)
     panel.spines[:].set_color("#cccccc")
-    panel.text(0.5, 0.5, _wrapped(reason), transform=panel.transAxes, ha="center", va="center", fontsize=8, color=FAINT)
+    panel.text(
+        0.5,
+        0.5,
+        _wrapped(reason),
+        transform=panel.transAxes,
+        ha="center",
+        va="center",
+        fontsize=8,
+        color=FAINT,
+        parse_math=False,
+    )
 
 
 def _wrapped(text: str, width: int = 34) -> str:

@@ -40,9 +40,9 @@ def byte_threshold(dropout: float) -> tuple[torch.dtype, int, float]:
     """
     wanted = 1 - dropout
     eighth = round(256 * wanted)
-    if eighth and abs(eighth / 256 / wanted - 1) <= 0.002:
+    if 0 < eighth < 256 and abs(eighth / 256 / wanted - 1) <= 0.002:
         return torch.int8, eighth - 128, eighth / 256
-    sixteenth = max(1, round(65536 * wanted))
+    sixteenth = min(max(1, round(65536 * wanted)), 65535)
     return torch.int16, sixteenth - 32768, sixteenth / 65536
 
 

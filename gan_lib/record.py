@@ -197,10 +197,12 @@ def lock_holder(path: Path) -> int | None:
     """The process on this host that is writing a run folder now, or None."""
     lock = _read_json(path / "run.lock", missing={})
     pid = lock.get("pid")
-    if not isinstance(pid, int) or lock.get("host") != socket.gethostname():
+    if not isinstance(pid, int) or pid <= 0 or lock.get("host") != socket.gethostname():
         return None
     try:
         os.kill(pid, 0)
+    except PermissionError:  # alive, and somebody else's
+        return pid
     except (OSError, OverflowError):
         return None
     return pid

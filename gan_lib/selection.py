@@ -1,5 +1,6 @@
 """Run folders -> the rows of a comparison: one for each of the paper's four configurations, with where it came from."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,12 @@ class Row:
         """When each run reached the paper's balance, by balance.find_balance."""
         return [find_balance(run.history["discriminator_loss"], run.history["generator_loss"]) for run in self.records]
 
+    def balance_epoch(self) -> int | None:
+        """The median epoch of balance over the runs (seeds); None when more than half of them never reached it."""
+        epochs = sorted(balance.epoch or sys.maxsize for balance in self.balances())
+        middle = epochs[(len(epochs) - 1) // 2] if epochs else sys.maxsize
+        return None if middle == sys.maxsize else middle
+
     def losses(self, name: str) -> list[float]:
         """A column of history.csv, averaged over the runs (seeds), one value an epoch."""
         return [mean(values) for values in zip(*(record.history[name] for record in self.records), strict=False)]
@@ -73,7 +80,7 @@ def compare(runs: Path, reference: Path, experiments: Sequence[str] = ()) -> Com
     own = find_records(runs)[0]
     wanted = set(experiments) or _like_the_newest(own)
     chosen = [run for run in own if run.path.parent.name in wanted]
-    references = [run for run in find_records(reference)[0] if run.status == "ok" and not run.variant]
+    references = [run for run in find_records(reference)[0] if run.status == "ok" and run.epochs_done and not run.variant]
     return {name: _row(name, chosen, references) for name in CONFIGURATIONS}
 
 
@@ -99,6 +106,12 @@ def _like_the_newest(own: list[Record]) -> set[str]:
     return {run.path.parent.name for run in own if newest and run.variant == newest.variant}
 
 
+def _why_missing(run: Record) -> str:
+    if run.status == "ok":
+        return "ok, but its history.csv is missing or broken"
+    return f"{run.status}: {run.reason}" if run.reason else run.status
+
+
 def _lengths(preset: str) -> str:
     return ", ".join(f"{model.upper()} {values['epochs']:,} epochs" for model, values in PRESETS[preset].items())
 
@@ -108,8 +121,8 @@ def _row(configuration: str, own: list[Record], references: list[Record]) -> Row
     folders = sorted({run.path.parent.name for run in mine})
     if len(folders) > 1:
         raise ConfigurationError(f"a comparison takes one experiment for each configuration, got {' and '.join(folders)}")
-    if done := [run for run in mine if run.status == "ok"]:
+    if done := [run for run in mine if run.status == "ok" and run.epochs_done]:
         return Row(configuration, done, OWN, "")
-    missing = "; ".join(sorted({f"{run.status}: {run.reason}" if run.reason else run.status for run in mine})) or "not run"
+    missing = "; ".join(sorted({_why_missing(run) for run in mine})) or "not run"
     stand_in = [run for run in references if run.config.configuration == configuration]
     return Row(configuration, stand_in, REFERENCE if stand_in else "", missing)

@@ -171,7 +171,8 @@ def epochs_to_balance(rows: Comparison) -> Table:
         published = paper.RESULTS[row.configuration].epochs_to_balance
         answer: Any = row.missing
         if found:
-            answer = f"never in {row.epochs:,}" if not reached else int(pd.Series(reached).median())
+            epoch = row.balance_epoch()
+            answer = f"never in {row.epochs:,}" if epoch is None else epoch
         return {
             **_head(row),
             "paper, epochs": published,

@@ -1,7 +1,7 @@
 """A comparison in words: three sentences, and the paper's claims, each held against the number that decides it."""
 
 import statistics
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -94,7 +94,7 @@ def _quarter_of_the_epochs(rows: Comparison) -> Claim:
     gan, cgan = _longest(rows, "gan"), _longest(rows, "cgan")
     if not gan.records or not cgan.records:
         return Claim(claim, UNKNOWN, _needs(gan, cgan) + ", at the paper's length")
-    gan_epoch, cgan_epoch = _balance(gan), _balance(cgan)
+    gan_epoch, cgan_epoch = gan.balance_epoch(), cgan.balance_epoch()
     words = f"GAN {_when(gan, gan_epoch)}, CGAN {_when(cgan, cgan_epoch)}"
     if cgan_epoch is None:
         # Without a band to be in there is no quarter of it; GAN alone in the band would speak against the claim.
@@ -121,9 +121,10 @@ def _in_band_by_200(rows: Comparison) -> Claim:
     cgan = _longest(rows, "cgan")
     if not cgan.records:
         return Claim(claim, UNKNOWN, _needs(cgan) + ", at the paper's length")
-    epoch = _balance(cgan)
+    epoch = cgan.balance_epoch()
     nearest = cgan.balances()[0]
-    detail = f"; nearest at epoch {nearest.nearest_epoch}, {show(nearest.nearest_distance)} outside" if epoch is None else ""
+    missed = epoch is None and nearest.nearest_epoch is not None
+    detail = f"; nearest at epoch {nearest.nearest_epoch}, {show(nearest.nearest_distance)} outside" if missed else ""
     return Claim(claim, HOLDS if epoch is not None and epoch <= 200 else FAILS, f"CGAN {_when(cgan, epoch)}{detail}")
 
 
@@ -165,18 +166,14 @@ def _longest(rows: Comparison, model: str) -> Row:
     return max(both, key=lambda row: len(row.records))
 
 
-def _balance(row: Row) -> int | None:
-    """The median epoch of balance over the seeds; None when most never reached it."""
-    epochs: list[Any] = sorted((balance.epoch for balance in row.balances()), key=lambda epoch: (epoch is None, epoch))
-    return epochs[len(epochs) // 2]
-
-
 def _when(row: Row, epoch: int | None) -> str:
     return f"reached it at epoch {epoch:,}" if epoch is not None else f"never in {row.epochs:,} epochs"
 
 
 def _roughness(row: Row) -> float:
-    """Median distance of the generator's loss from its own trailing mean."""
+    """Median distance of the generator's loss from its own trailing mean; 0 for runs shorter than that."""
     losses = row.losses("generator_loss")
+    if len(losses) < WINDOW:
+        return 0.0
     means = trailing_mean(losses, WINDOW)
     return statistics.median(abs(loss - mean) for loss, mean in zip(losses[WINDOW - 1 :], means, strict=True))

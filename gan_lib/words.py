@@ -41,7 +41,10 @@ def duration(seconds: float) -> str:
 
 def shorten(value: object, limit: int = 80) -> str:
     """repr() of a user's value, cut so that an error stays one readable line."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of thousands of digits
+        text = "a number beyond all measure"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 

@@ -1,0 +1,96 @@
+"""What several tests start from: tiny configs, two runs that were really trained, and run folders written by hand."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gan_lib.config import RunConfig, configure, run_name
+from gan_lib.experiment import Experiment
+from gan_lib.record import RunFolder
+
+# The smallest run that is still a real one: 64 digits of 8 x 8 pixels in batches of 24, 24 and 16.
+TINY: dict[str, Any] = {
+    "image_size": 8,
+    "training_images": 64,
+    "batch_size": 24,
+    "latent_size": 10,
+    "epochs": 3,
+    "sample_every": 1,
+    "threads": 1,
+}
+
+MakeConfig = Callable[..., RunConfig]
+WriteRun = Callable[..., Path]
+
+
+def tiny_config(**changes: Any) -> RunConfig:
+    return RunConfig(**{**TINY, **changes})
+
+
+@pytest.fixture
+def tiny() -> MakeConfig:
+    """tiny(model="cgan", seed=1): a config that trains in a fraction of a second."""
+    return tiny_config
+
+
+@pytest.fixture(scope="session")
+def finished_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Experiment]:
+    """One finished run of each model, trained once; its folder is experiment.record.path. Only read it."""
+    runs = {}
+    for model in ("gan", "cgan"):
+        config = tiny_config(model=model)
+        experiment = Experiment(config, tmp_path_factory.mktemp("trained") / run_name(config))
+        for _ in experiment:
+            pass
+        runs[model] = experiment
+    return runs
+
+
+@pytest.fixture(params=["gan", "cgan"])
+def finished(request: pytest.FixtureRequest, finished_runs: dict[str, Experiment]) -> Experiment:
+    """Each of the finished runs in turn."""
+    return finished_runs[request.param]
+
+
+@pytest.fixture
+def write_run(tmp_path: Path) -> WriteRun:
+    """write_run("gan-cpu", d=[...], g=[...], seconds=0.5): a run folder below tmp_path/runs, written by hand."""
+
+    def write(
+        configuration: str,
+        *,
+        d: list[float] | None = None,
+        g: list[float] | None = None,
+        seconds: float = 0.5,
+        label: str = "Test CPU, 2 cores",
+        status: str | None = "ok",
+        reason: str | None = None,
+        below: str = "runs",
+        preset: str = "paper",
+        facts: dict[str, Any] | None = None,
+        **changes: Any,
+    ) -> Path:
+        config = configure(configuration, preset, **changes)
+        d = [0.55] * 12 if d is None else d
+        g = [1.05] * len(d) if g is None else g
+        folder = RunFolder(tmp_path / below / run_name(config))
+        folder.create(config)
+        folder.write_json("machine.json", {"label": label, "threads": 2, "memory_gb": 23.5})
+        for epoch, (d_loss, g_loss) in enumerate(zip(d, g, strict=True), start=1):
+            losses = {"discriminator_loss": d_loss, "generator_loss": g_loss}
+            beliefs = {"real_probability": 0.6, "generated_probability": 0.4}
+            folder.append({"epoch": epoch, **losses, **beliefs, "training_seconds": seconds, "other_seconds": 0.01})
+        summary = {
+            "seconds_per_epoch": seconds,
+            "training_seconds": seconds * len(d),
+            "discriminator_loss": d[-1],
+            "generator_loss": g[-1],
+            "parameters": {"gan": 2_950_161, "cgan": 2_382_466}[config.model],
+        }
+        if status is not None:
+            folder.finish(status, reason, **{**(summary if status == "ok" else {}), **(facts or {})})
+        return folder.path
+
+    return write

@@ -1,0 +1,1 @@
+"""The lifecycle scripts, run in a sandbox, and the CloudFormation stack, checked without AWS."""

@@ -1,0 +1,299 @@
+"""data.py: whatever the source, one tensor in [-1, 1]; and every broken file is named."""
+
+import gzip
+import hashlib
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gan_lib.config import RunConfig
+from gan_lib.data import Images, load_files, load_images
+from gan_lib.errors import ConfigurationError, DataError
+
+Config = Callable[..., RunConfig]
+
+
+def rows(images: torch.Tensor) -> set[bytes]:
+    return {image.numpy().tobytes() for image in images}
+
+
+@pytest.fixture(scope="module")
+def digits() -> Images:
+    return load_images(RunConfig())
+
+
+def test_digits_are_2000_of_the_papers_size_as_many_of_each_class_and_the_rest_is_held_out(digits: Images) -> None:
+    assert digits.train.shape == (2000, 1, 28, 28)
+    assert digits.held_out.shape == (3000, 1, 28, 28)
+    assert digits.train_labels is not None and digits.held_out_labels is not None
+    assert digits.train_labels.bincount().tolist() == [200] * 10
+    assert digits.held_out_labels.bincount().tolist() == [300] * 10
+
+
+def test_digits_fill_the_range_from_minus_1_to_1(digits: Images) -> None:
+    for part in (digits.train, digits.held_out):
+        assert part.dtype == torch.float32
+        assert (part.min().item(), part.max().item()) == (-1.0, 1.0)
+
+
+def test_no_held_out_digit_is_trained_on(digits: Images) -> None:
+    train, held_out = rows(digits.train), rows(digits.held_out)
+    assert len(train) == 2000  # all different, so that this test can tell
+    assert not train & held_out
+
+
+def test_labels_belong_to_their_images(digits: Images) -> None:
+    # A 1 has the least ink of all digits, a 0 the most or nearly so: true of MNIST, false of shuffled labels.
+    assert digits.train_labels is not None
+    ink = [digits.train[digits.train_labels == digit].mean().item() for digit in range(10)]
+    assert min(range(10), key=ink.__getitem__) == 1
+    assert ink[0] - ink[1] > 0.15
+
+
+def test_the_choice_of_images_changes_with_data_seed_alone(digits: Images) -> None:
+    same, other = load_images(RunConfig(seed=5)), load_images(RunConfig(data_seed=1))
+    assert torch.equal(digits.train, same.train)
+    assert digits.checksum == same.checksum
+    assert rows(digits.train) != rows(other.train)
+    assert digits.checksum != other.checksum
+
+
+def test_the_first_images_are_taken_in_file_order() -> None:
+    few, more = (load_images(RunConfig(selection="first", training_images=n, batch_size=10)) for n in (20, 30))
+    assert torch.equal(few.train, more.train[:20])
+    assert few.train_labels is not None
+    assert few.train_labels.tolist() == [0] * 20  # the shipped file is sorted by class
+
+
+@pytest.mark.parametrize("count", [25, 4990])
+def test_classes_differ_by_one_at_most_when_the_number_does_not_divide(count: int) -> None:
+    labels = load_images(RunConfig(training_images=count, batch_size=5)).train_labels
+    assert labels is not None
+    assert set(labels.bincount().tolist()) <= {count // 10, count // 10 + 1}
+
+
+def test_images_are_resized_and_given_three_channels(digits: Images) -> None:
+    large = load_images(RunConfig(image_size=32, channels=3)).train
+    assert large.shape == (2000, 3, 32, 32)
+    assert torch.equal(large[:, 0], large[:, 1])
+    assert torch.equal(large[:, 0], large[:, 2])
+    assert -1 <= large.min().item() < large.max().item() <= 1
+    assert large.mean().item() == pytest.approx(digits.train.mean().item(), abs=0.01)
+
+
+def test_more_training_images_than_there_are_is_refused_with_their_number() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_images(RunConfig(training_images=5002))
+    assert str(caught.value) == "training_images must be at most 5,000 (all that digits has), got 5,002"
+
+
+# --- folder:PATH -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def of_folder(tmp_path: Path) -> Config:
+    def config(**changes: object) -> RunConfig:
+        values = {"training_images": 2, "batch_size": 2, "image_size": 8, "selection": "first", **changes}
+        return RunConfig(data=f"folder:{tmp_path}", **values)  # type: ignore[arg-type]
+
+    return config
+
+
+def save(path: Path, mode: str, size: tuple[int, int], colour: int | tuple[int, ...]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, colour).save(path)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "colour", "grey", "rgb"),
+    [
+        ("L", "png", 255, 255, (255, 255, 255)),
+        ("L", "jpg", 0, 0, (0, 0, 0)),
+        ("RGB", "png", (255, 0, 0), 76, (255, 0, 0)),  # 0.299 R + 0.587 G + 0.114 B
+        ("RGBA", "png", (10, 20, 30, 128), 18, (10, 20, 30)),
+        ("1", "png", 1, 255, (255, 255, 255)),
+        ("P", "gif", 0, 0, (0, 0, 0)),
+        ("I;16", "png", 128 * 257, 128, (128, 128, 128)),  # of 65,535, as scanners write it
+    ],
+)
+def test_a_folders_images_of_any_mode_and_size_become_squares(
+    of_folder: Config, tmp_path: Path, mode: str, suffix: str, colour: int, grey: int, rgb: tuple[int, int, int]
+) -> None:
+    save(tmp_path / f"a.{suffix}", mode, (31, 17), colour)
+    save(tmp_path / "deeper" / f"b.{suffix.upper()}", mode, (5, 9), colour)
+    images = load_images(of_folder())
+    assert images.train.shape == (2, 1, 8, 8)
+    assert images.train.unique().tolist() == pytest.approx([grey / 127.5 - 1], abs=1e-6)
+    coloured = load_images(of_folder(channels=3)).train
+    assert coloured.shape == (2, 3, 8, 8)
+    assert coloured.mean((0, 2, 3)).tolist() == pytest.approx([value / 127.5 - 1 for value in rgb], abs=1e-5)
+    assert images.train_labels is None
+    assert images.held_out.shape == (0, 1, 8, 8)
+
+
+def test_the_middle_of_a_wide_image_is_kept(of_folder: Config, tmp_path: Path) -> None:
+    pixels = np.zeros((8, 24), dtype=np.uint8)
+    pixels[:, 8:16] = 255  # white in the middle third, and only there
+    for name in "ab":
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    assert load_images(of_folder()).train.unique().tolist() == [1.0]
+
+
+def test_folder_images_that_are_not_trained_on_are_held_out(of_folder: Config, tmp_path: Path) -> None:
+    for value in range(5):
+        save(tmp_path / f"{value}.png", "L", (8, 8), value * 50)
+    images = load_images(of_folder())
+    values = [round((image.mean().item() + 1) * 127.5) for image in (*images.train, *images.held_out)]
+    assert values == [0, 50, 100, 150, 200]
+
+
+@pytest.mark.parametrize("kind", ["not an image", "empty", "truncated", "headless", "truncated photo"])
+def test_a_corrupt_or_truncated_image_is_named_in_one_line(of_folder: Config, tmp_path: Path, kind: str) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8))
+    noise.save(tmp_path / "whole.png")
+    noise.save(tmp_path / "whole.jpg")
+    whole, photo = (tmp_path / "whole.png").read_bytes(), (tmp_path / "whole.jpg").read_bytes()
+    contents = {"empty": b"", "truncated": whole[:-900], "headless": whole[100:], "truncated photo": photo[:-300]}
+    broken = tmp_path / ("broken.jpg" if kind == "truncated photo" else "broken.png")
+    broken.write_bytes(contents.get(kind, b"hello"))
+    with pytest.raises(DataError) as caught:
+        load_images(of_folder())
+    assert str(caught.value).startswith(f"image {broken} is corrupt or not an image (")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_is_missing_or_a_file_or_without_images_is_refused(of_folder: Config, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no images"):
+        load_images(of_folder())
+    (tmp_path / "notes.txt").write_text("no image")
+    with pytest.raises(DataError, match="holds no images"):
+        load_images(of_folder())
+    for path in (tmp_path / "nowhere", tmp_path / "notes.txt"):
+        with pytest.raises(DataError) as caught:
+            load_images(RunConfig(data=f"folder:{path}"))
+        assert str(caught.value) == f"data folder {path} does not exist or is not a folder"
+
+
+def test_fewer_images_than_asked_for_is_refused_with_their_number(of_folder: Config, tmp_path: Path) -> None:
+    save(tmp_path / "only.png", "L", (8, 8), 0)
+    with pytest.raises(ConfigurationError) as caught:
+        load_images(of_folder())
+    assert str(caught.value) == f"training_images must be at most 1 (all the images in {tmp_path}), got 2"
+
+
+def test_single_files_are_read_at_a_models_shape(tmp_path: Path) -> None:
+    save(tmp_path / "white.png", "RGB", (40, 20), (255, 255, 255))
+    assert torch.equal(load_files([tmp_path / "white.png"] * 2, (3, 8, 8)), torch.ones(2, 3, 8, 8))
+    with pytest.raises(DataError, match=r"gone\.png does not exist"):
+        load_files([tmp_path / "gone.png"], (1, 8, 8))
+
+
+# --- mnist and fashion-mnist, from IDX files ------------------------------------------------------------------------
+
+FOLDERS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
+KINDS = ("images-idx3-ubyte", "labels-idx1-ubyte")
+FILES = {f"{part}-{kind}": (part, kind) for part in ("train", "t10k") for kind in KINDS}
+
+
+def idx(values: np.ndarray) -> bytes:
+    return struct.pack(f">BBBB{values.ndim}I", 0, 0, 8, values.ndim, *values.shape) + values.tobytes()
+
+
+@pytest.fixture
+def mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
+    """30 and 20 images, 28 x 28, of our own making; and no network: torchvision's mirrors are a closed port."""
+    from torchvision import datasets
+
+    monkeypatch.setenv("GAN_LIB_DATA", str(tmp_path))
+    monkeypatch.setenv("no_proxy", "*")
+    for dataset in (datasets.MNIST, datasets.FashionMNIST):
+        monkeypatch.setattr(dataset, "mirrors", ["http://127.0.0.1:9/"])
+    random = np.random.default_rng(0)
+    counts = {"train": 30, "t10k": 20}
+    return {
+        name: random.integers(0, 256, (counts[part], 28, 28), dtype=np.uint8)
+        if kind.startswith("images")
+        else (np.arange(counts[part]) % 10).astype(np.uint8)
+        for name, (part, kind) in FILES.items()
+    }
+
+
+def write_idx(folder: Path, arrays: dict[str, np.ndarray]) -> Path:
+    raw = folder / "raw"
+    raw.mkdir(parents=True)
+    for name, values in arrays.items():
+        (raw / name).write_bytes(idx(values))
+    return raw
+
+
+def of_mnist(data: str = "mnist", **changes: object) -> RunConfig:
+    return RunConfig(data=data, **{"training_images": 10, "batch_size": 5, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("data", FOLDERS)
+def test_idx_files_are_read_back_exactly(mnist: dict[str, np.ndarray], tmp_path: Path, data: str) -> None:
+    write_idx(tmp_path / FOLDERS[data], mnist)
+    images = load_images(of_mnist(data, selection="first"))
+    pixels = [((part + 1) * 127.5).round().byte().squeeze(1).numpy() for part in (images.train, images.held_out)]
+    assert np.array_equal(pixels[0], mnist["train-images-idx3-ubyte"][:10])
+    assert np.array_equal(pixels[1], mnist["t10k-images-idx3-ubyte"])  # the test set, not the rest of the training set
+    assert images.train_labels is not None and images.held_out_labels is not None
+    assert images.train_labels.tolist() == list(range(10))
+    assert images.held_out_labels.tolist() == list(range(10)) * 2
+
+
+def test_a_downloaded_archive_is_unpacked(
+    mnist: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchvision import datasets
+
+    raw = write_idx(tmp_path / "MNIST", {})
+    archives = {f"{name}.gz": gzip.compress(idx(values)) for name, values in mnist.items()}
+    sums = {name: hashlib.md5(content, usedforsecurity=False).hexdigest() for name, content in archives.items()}
+    monkeypatch.setattr(datasets.MNIST, "resources", list(sums.items()))
+    for name, content in archives.items():
+        (raw / name).write_bytes(content)
+    assert load_images(of_mnist()).held_out.shape == (20, 1, 28, 28)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("kind", ["truncated", "empty", "garbage", "too long"])
+def test_a_broken_idx_file_is_named(mnist: dict[str, np.ndarray], tmp_path: Path, name: str, kind: str) -> None:
+    raw = write_idx(tmp_path / "MNIST", mnist)
+    whole = (raw / name).read_bytes()
+    broken = {"truncated": whole[:-3], "empty": b"", "garbage": b"garbage!" * 4, "too long": whole + b"xx"}
+    (raw / name).write_bytes(broken[kind])
+    with pytest.raises(DataError) as caught:
+        load_images(of_mnist())
+    assert str(caught.value).startswith(f"{raw / name} is corrupt or truncated")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("labels", [25, 35])
+def test_labels_and_images_must_be_as_many(mnist: dict[str, np.ndarray], tmp_path: Path, labels: int) -> None:
+    raw = write_idx(tmp_path / "MNIST", mnist | {"train-labels-idx1-ubyte": np.arange(labels, dtype=np.uint8) % 10})
+    with pytest.raises(DataError, match=str(raw / "train-")):
+        load_images(of_mnist())
+
+
+def test_a_whole_file_is_not_blamed_for_a_missing_one(mnist: dict[str, np.ndarray], tmp_path: Path) -> None:
+    raw = write_idx(tmp_path / "MNIST", mnist)
+    (raw / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError) as caught:
+        load_images(of_mnist())
+    assert "corrupt" not in str(caught.value)
+
+
+@pytest.mark.parametrize("data", FOLDERS)
+@pytest.mark.usefixtures("mnist")
+def test_without_network_the_digits_are_recommended(tmp_path: Path, data: str) -> None:
+    with pytest.raises(DataError) as caught:
+        load_images(of_mnist(data))
+    assert str(caught.value).startswith(f"{FOLDERS[data]} could not be downloaded to {tmp_path} (")
+    assert "data = digits" in str(caught.value)
+    assert "\n" not in str(caught.value)

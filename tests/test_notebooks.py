@@ -1,0 +1,102 @@
+"""The notebooks: their parameters are RunConfig's, they carry no outputs, and they run from top to bottom."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+from gan_lib import RunConfig, configure
+from gan_lib.batch import NOTEBOOKS
+from gan_lib.experiment import Experiment
+from gan_lib.record import read_record
+
+ALL = sorted(NOTEBOOKS.glob("*.ipynb"))
+
+
+def parameters_cell(notebook: Path) -> str:
+    cells = [cell for cell in nbformat.read(notebook, 4).cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(cells) == 1
+    return str(cells[0].source)
+
+
+def text_outputs(notebook: nbformat.NotebookNode) -> str:
+    return "\n".join(str(output) for cell in notebook.cells for output in cell.get("outputs", []))
+
+
+def test_there_are_three() -> None:
+    assert [path.name for path in ALL] == ["01_train.ipynb", "02_compare.ipynb", "03_explore.ipynb"]
+
+
+@pytest.mark.parametrize("notebook", ALL, ids=lambda path: path.stem)
+def test_a_notebook_in_git_is_stripped_and_names_the_usual_kernel(notebook: Path) -> None:
+    content = nbformat.read(notebook, 4)
+    nbformat.validate(content)
+    assert content.metadata.kernelspec.name == "python3"
+    for cell in content.cells:
+        assert cell.get("outputs", []) == []
+        assert cell.get("execution_count") is None
+
+
+@pytest.mark.parametrize("notebook", ALL, ids=lambda path: path.stem)
+def test_every_parameter_is_typed_and_commented(notebook: Path) -> None:
+    for line in parameters_cell(notebook).splitlines():
+        assert re.fullmatch(r"\w+: (str|int|float|bool|list) = .+  # .+", line), line
+
+
+def test_the_parameters_of_the_training_notebook_are_those_of_run_config() -> None:
+    namespace: dict[str, object] = {}
+    source = parameters_cell(NOTEBOOKS / "01_train.ipynb")
+    exec(source, namespace)  # noqa: S102 - our own cell
+    quick = configure("gan-cpu", "quick")
+    comments = dict(re.findall(r"^(\w+): .+?  # (.+)$", source, re.MULTILINE))
+    for name, field in RunConfig.model_fields.items():
+        assert namespace[name] == getattr(quick, name), name
+        assert comments[name] == field.description, name
+    assert set(comments) - set(RunConfig.model_fields) == {"results_dir", "live"}
+
+
+@pytest.mark.parametrize("live", [False, True], ids=["plain", "live"])
+def test_training_makes_a_run_folder(live: bool, tmp_path: Path) -> None:
+    parameters = {
+        **{"model": "cgan", "epochs": 3, "training_images": 64, "batch_size": 32, "image_size": 8, "threads": 1},
+        **{"results_dir": str(tmp_path / "runs"), "live": live},
+    }
+    executed = papermill.execute_notebook(
+        str(NOTEBOOKS / "01_train.ipynb"), str(tmp_path / "out.ipynb"), parameters, cwd=str(NOTEBOOKS), progress_bar=False
+    )
+    (folder,) = (tmp_path / "runs").glob("*/seed-0")
+    record = read_record(folder)
+    assert record.status == "ok"
+    assert record.epochs_done == 3
+    shown = text_outputs(executed)
+    assert "CGAN, CPU: 3 epochs, seed 0" in shown
+    assert ("epoch 3/3" in shown) is not live
+
+
+def test_comparing_shows_runs_and_says_what_is_missing(finished_runs: dict[str, Experiment], tmp_path: Path) -> None:
+    runs = finished_runs["gan"].record.path.parent.parent
+    parameters = {"results_dir": str(runs), "reference_dir": str(tmp_path / "none"), "experiments": []}
+    executed = papermill.execute_notebook(
+        str(NOTEBOOKS / "02_compare.ipynb"), str(tmp_path / "out.ipynb"), parameters, cwd=str(NOTEBOOKS), progress_bar=False
+    )
+    shown = text_outputs(executed)
+    for expected in ("Table 1.", "Table 2.", "Table 3.", "Table 4.", "not run", "cannot be judged here", "2,950,161"):
+        assert expected in shown, expected
+
+
+def test_exploring_draws_and_judges(finished_runs: dict[str, Experiment], tmp_path: Path) -> None:
+    runs = finished_runs["cgan"].record.path.parent.parent
+    executed = papermill.execute_notebook(
+        str(NOTEBOOKS / "03_explore.ipynb"),
+        str(tmp_path / "out.ipynb"),
+        {"results_dir": str(runs)},
+        cwd=str(NOTEBOOKS),
+        progress_bar=False,
+    )
+    shown = text_outputs(executed)
+    assert "ROC AUC" in shown
+    moving = str(executed.metadata.get("widgets"))  # what follows a slider lives in the widgets' state
+    assert "64 images from the latents of seed 0" in moving
+    assert "latent value 0 going from -1 to 1" in moving

@@ -1,0 +1,94 @@
+"""publish.py: README's results table from reference runs, and which runs become reference runs."""
+
+from pathlib import Path
+
+import pytest
+from conftest import WriteRun
+
+from gan_lib import batch, publish
+from gan_lib.publish import BEGIN, END, results_table, update
+from gan_lib.selection import compare
+
+NOWHERE = Path("/nonexistent")
+
+
+def table(tmp_path: Path) -> list[str]:
+    return results_table(compare(tmp_path / "reference", NOWHERE)).splitlines()
+
+
+def test_the_table_has_the_papers_numbers_beside_the_measured_ones(write_run: WriteRun, tmp_path: Path) -> None:
+    # Inside both bands from the first epoch on, so the trailing mean of 10 epochs is from epoch 10 on.
+    write_run("gan-cpu", below="reference", seconds=0.5, label="Test CPU")
+    lines = table(tmp_path)
+    assert len(lines) == 6  # head, rule, four configurations
+    assert lines[2] == (
+        "| GAN, CPU | 37 (ml.c5.2xlarge) | **0.500** | 1,200 | epoch 10 | 1,200 epochs, 6 s | 0.550 / 1.05 | Test CPU |"
+    )
+    assert lines[3] == "| CGAN, CPU | 437 (ml.c5.2xlarge) | not measured yet | 300 | – | – | – | – |"
+    assert lines[4].startswith("| GAN, GPU | 0.1 (ml.g4dn.xlarge) | not measured yet | 1,200 |")
+    assert lines[5].startswith("| CGAN, GPU | 0.45 (ml.g4dn.xlarge) | not measured yet | 300 |")
+    assert {line.count("|") for line in lines} == {9}
+
+
+def test_several_seeds_are_one_line_with_how_many_reached_balance(write_run: WriteRun, tmp_path: Path) -> None:
+    for seed, g_loss in enumerate((1.05, 1.05, 3.0)):
+        write_run("cgan-cpu", below="reference", g=[g_loss] * 12, seconds=1.0 + seed, seed=seed)
+    line = table(tmp_path)[3]
+    assert "| **2.00** |" in line  # the median of 1, 2 and 3 s
+    assert "| 2 of 3 seeds |" in line
+    assert "0.550 / 1.05" in line
+
+
+def test_a_run_that_never_reached_balance_says_so(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu", below="reference", g=[3.0] * 12)
+    assert "| never in 1,200 |" in table(tmp_path)[2]
+
+
+def test_an_update_replaces_what_is_between_the_marks_and_nothing_else() -> None:
+    text = f"before\n{BEGIN}\nold\nolder\n{END}\nafter\n"
+    once = update(text, "| new |")
+    assert once == f"before\n{BEGIN}\n| new |\n{END}\nafter\n"
+    assert update(once, "| new |") == once
+
+
+@pytest.mark.parametrize("text", ["", "no marks", f"{BEGIN} only", f"only {END}", f"{END} the wrong way round {BEGIN}"])
+def test_a_readme_without_both_marks_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"README\.md must hold") as caught:
+        update(text, "| new |")
+    assert BEGIN in str(caught.value) and END in str(caught.value)
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository's root of our own, which publish then works on."""
+    (tmp_path / "README.md").write_text(f"# Title\n{BEGIN}\n{END}\n", encoding="utf-8")
+    monkeypatch.setattr(batch, "ROOT", tmp_path)
+    monkeypatch.setattr(publish, "README", tmp_path / "README.md")
+    return tmp_path
+
+
+def test_finished_paper_length_runs_are_kept_without_weights(
+    write_run: WriteRun, repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for configuration, status, preset in (
+        ("gan-cpu", "ok", "paper"),
+        ("cgan-cpu", "failed", "paper"),
+        ("gan-gpu", "ok", "quick"),
+    ):
+        folder = write_run(configuration, below="results/runs", status=status, preset=preset)
+        (folder / "generator.safetensors").write_bytes(b"weights")
+        (folder / "samples.png").write_bytes(b"picture")
+    publish.main("records")
+    kept = tmp_path / "results" / "reference"
+    assert [path.name for path in kept.iterdir()] == ["gan-cpu"]
+    names = {path.name for path in (kept / "gan-cpu" / "seed-0").iterdir()}
+    assert names == {"config.json", "machine.json", "history.csv", "summary.json", "samples.png"}
+    assert capsys.readouterr().out == "kept gan-cpu/seed-0\n"
+    publish.main("readme")
+    assert "| GAN, CPU | 37 (ml.c5.2xlarge) | **0.500** |" in (repository / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("what", ["", "weights"])
+def test_an_unknown_word_is_refused(what: str) -> None:
+    with pytest.raises(SystemExit, match="choose records or readme, got"):
+        publish.main(what)

@@ -1,0 +1,164 @@
+"""verdict.py: what the runs say of the paper's claims, by runs made so that each answer comes up."""
+
+from pathlib import Path
+
+import pytest
+from conftest import WriteRun
+
+from gan_lib.selection import Comparison, compare
+from gan_lib.verdict import FAILS, HOLDS, UNKNOWN, Claim, claims, claims_table, sentences
+
+GPU_GAN, GPU_CGAN, SMALLER, QUARTER, SCATTER, BY_200, BEST = range(7)
+
+
+def compared(tmp_path: Path) -> Comparison:
+    return compare(tmp_path / "runs", tmp_path / "reference")
+
+
+def judged(tmp_path: Path) -> list[Claim]:
+    return claims(compared(tmp_path), compared(tmp_path))
+
+
+def balanced_at(epoch: int, epochs: int = 60) -> dict[str, list[float]]:
+    """Losses far outside the bands, then inside them, so that the mean over 10 epochs is inside from `epoch` on."""
+    before = epoch - 10
+    return {"d": [0.55] * epochs, "g": [9.0] * before + [1.05] * (epochs - before)}
+
+
+NEVER = {"d": [0.1] * 60, "g": [5.0] * 60}
+
+
+def test_without_runs_no_claim_can_be_judged(tmp_path: Path) -> None:
+    found = judged(tmp_path)
+    assert len(found) == 7
+    assert {claim.answer for claim in found} == {UNKNOWN}
+    assert all("no run of" in claim.because for claim in found)
+    assert sentences(compared(tmp_path)) == ["Nothing can be said yet: no run is finished. Run `gan-lib run` first."]
+
+
+@pytest.mark.parametrize(
+    ("model", "number", "cpu", "gpu", "answer", "ratio"),
+    [
+        ("gan", GPU_GAN, 37.0, 0.1, HOLDS, "370 times"),
+        ("gan", GPU_GAN, 0.5, 0.1, FAILS, "5.00 times"),
+        ("cgan", GPU_CGAN, 437.0, 0.45, HOLDS, "971 times"),
+        ("cgan", GPU_CGAN, 436.0, 0.45, FAILS, "969 times"),
+    ],
+)
+def test_the_gpus_speed_up_is_held_against_the_papers(
+    write_run: WriteRun, tmp_path: Path, model: str, number: int, cpu: float, gpu: float, answer: str, ratio: str
+) -> None:
+    write_run(f"{model}-cpu", seconds=cpu)
+    write_run(f"{model}-gpu", seconds=gpu, label="NVIDIA T4")
+    claim = judged(tmp_path)[number]
+    assert claim.answer == answer
+    assert claim.because == f"{ratio} faster on NVIDIA T4 than on Test CPU, 2 cores"
+
+
+@pytest.mark.parametrize(("cgan", "answer", "times"), [(2.0, HOLDS, "4.00"), (0.25, FAILS, "0.500")])
+def test_fewer_parameters_yet_slower(write_run: WriteRun, tmp_path: Path, cgan: float, answer: str, times: str) -> None:
+    write_run("gan-cpu", seconds=0.5)
+    write_run("cgan-cpu", seconds=cgan)
+    claim = judged(tmp_path)[SMALLER]
+    assert claim.answer == answer
+    assert claim.because == f"2,382,466 against 2,950,161 parameters, {times} times the seconds (paper: 11.8)"
+
+
+@pytest.mark.parametrize(
+    ("gan", "cgan", "answer"),
+    [
+        (balanced_at(48), balanced_at(12), HOLDS),  # exactly a quarter
+        (balanced_at(48), balanced_at(13), FAILS),
+        (balanced_at(48), NEVER, FAILS),
+        (NEVER, balanced_at(12), HOLDS),  # GAN was not there after 1,200 epochs, and 12 is less than 300
+        (NEVER, NEVER, UNKNOWN),
+    ],
+)
+def test_a_quarter_of_the_epochs(
+    write_run: WriteRun, tmp_path: Path, gan: dict[str, list[float]], cgan: dict[str, list[float]], answer: str
+) -> None:
+    write_run("gan-cpu", **gan)
+    write_run("cgan-cpu", **cgan)
+    assert judged(tmp_path)[QUARTER].answer == answer
+
+
+def test_the_epochs_of_balance_are_given(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu", **NEVER)
+    write_run("cgan-cpu", **balanced_at(12))
+    assert judged(tmp_path)[QUARTER].because == "GAN never in 1,200 epochs, CGAN reached it at epoch 12"
+
+
+@pytest.mark.parametrize(("gan", "cgan", "answer"), [("0.0100", "0.500", HOLDS), ("0.500", "0.0100", FAILS)])
+def test_the_losses_scatter_is_compared(write_run: WriteRun, tmp_path: Path, gan: str, cgan: str, answer: str) -> None:
+    for name, size in (("gan-cpu", float(gan)), ("cgan-cpu", float(cgan))):
+        write_run(name, d=[0.5] * 40, g=[2 + size, 2 - size] * 20)  # it strays `size` from its mean over 10 epochs
+    claim = judged(tmp_path)[SCATTER]
+    assert claim.answer == answer
+    assert claim.because == f"G's loss strays {cgan} from its mean over 10 epochs with CGAN, {gan} with GAN (median)"
+
+
+@pytest.mark.parametrize(
+    ("losses", "answer"),
+    [(balanced_at(200, 210), HOLDS), (balanced_at(201, 210), FAILS), (NEVER, FAILS)],
+)
+def test_cgan_in_the_band_by_epoch_200(
+    write_run: WriteRun, tmp_path: Path, losses: dict[str, list[float]], answer: str
+) -> None:
+    write_run("cgan-cpu", **losses)
+    assert judged(tmp_path)[BY_200].answer == answer
+
+
+def test_never_in_the_band_says_how_near_it_came(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("cgan-cpu", d=[0.55] * 12, g=[1.5] * 12)  # 0.4 above the band, always
+    assert judged(tmp_path)[BY_200].because == "CGAN never in 300 epochs; nearest at epoch 10, 0.400 outside"
+
+
+def test_losses_may_be_judged_on_either_machine(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("cgan-gpu", **balanced_at(12))
+    assert judged(tmp_path)[BY_200].answer == HOLDS
+
+
+def test_the_shape_of_the_curves_is_judged_on_paper_length_runs_only(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu", preset="quick")
+    write_run("cgan-cpu", preset="quick", seconds=2.0)
+    found = claims(compared(tmp_path), compare(tmp_path / "runs", tmp_path / "reference", ["gan-cpu", "cgan-cpu"]))
+    assert found[SMALLER].answer == HOLDS
+    for number in (QUARTER, SCATTER, BY_200):
+        assert found[number].answer == UNKNOWN
+        assert found[number].because.endswith(", at the paper's length")
+
+
+def test_the_best_configuration_needs_all_four_and_an_eye(write_run: WriteRun, tmp_path: Path) -> None:
+    for name, seconds in (("gan-cpu", 4.0), ("cgan-cpu", 3.0), ("gan-gpu", 2.0)):
+        write_run(name, seconds=seconds)
+    claim = "CGAN on the GPU machine is the best configuration"
+    assert judged(tmp_path)[BEST] == Claim(claim, UNKNOWN, "no run of CGAN, GPU")
+    write_run("cgan-gpu", seconds=1.0)
+    assert judged(tmp_path)[BEST].answer == UNKNOWN
+    assert "CGAN, GPU is through first (12.0 s)" in judged(tmp_path)[BEST].because
+
+
+def test_the_verdict_names_the_fastest_and_the_cheapest_with_numbers_and_what_is_missing(
+    write_run: WriteRun, tmp_path: Path
+) -> None:
+    write_run("gan-cpu", seconds=0.5, d=[0.5] * 36)  # 18 s, at 0.408 USD an hour: 0.00204 USD
+    write_run("cgan-cpu", seconds=2.0, d=[0.5] * 12, below="reference")  # 24 s: 0.00272 USD
+    write_run("gan-gpu", status="unavailable", reason="needs a CUDA GPU")
+    said = sentences(compared(tmp_path))
+    assert len(said) == 3
+    assert said[0] == "Fastest is GAN on Test CPU, 2 cores with 0.500 s per epoch (the paper: 37 s on ml.c5.2xlarge)."
+    assert said[1].endswith("its 1,200 epochs cost 0.00204 USD at the price of ml.c5.2xlarge.")
+    assert "nothing can be said of GAN, GPU and CGAN, GPU" in said[2]
+    assert "unavailable: needs a CUDA GPU" in said[2]
+
+
+def test_a_reference_run_is_called_one_in_the_verdict(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu", below="reference")
+    assert "(reference run)" in sentences(compared(tmp_path))[0]
+
+
+def test_the_claims_make_a_table(write_run: WriteRun, tmp_path: Path) -> None:
+    html = claims_table(judged(tmp_path))._repr_html_()
+    assert html.count('<th scope="row">') == 7
+    assert "The paper&#x27;s claims, one by one" in html
+    assert html.count(UNKNOWN) == 7
