@@ -4,14 +4,15 @@
 # make lab        JupyterLab on this machine only
 # make check      linters and types
 # make reference  keep the finished runs of the paper's length in results/reference (without weights)
-# make readme     write README's results table from results/reference
+# make precision  the same runs in float32 and in bf16, three seeds each, side by side: most of an hour
+# make readme     write README's tables from results/reference and results/bench
 # make lock       resolve requirements.lock again from pyproject.toml
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run reproduce test lab check reference readme lock clean
+.PHONY: run reproduce test lab check reference precision readme lock clean
 
 run: $(STAMP)
 	$(BIN)/gan-lib run --preset quick
@@ -34,6 +35,15 @@ check: $(STAMP)
 
 reference: $(STAMP)
 	$(BIN)/python -m gan_lib.publish records
+
+precision: $(STAMP)
+	for precision in bf16 fp32; do \
+		$(BIN)/gan-lib run gan-cpu --preset paper --seeds 0-2 --set epochs=300 --set precision=$$precision \
+			--results-dir results/precision && \
+		$(BIN)/gan-lib run cgan-cpu --preset paper --seeds 0-2 --set epochs=60 --set precision=$$precision \
+			--results-dir results/precision || exit; \
+	done
+	$(BIN)/python -m gan_lib.publish precision
 
 readme: $(STAMP)
 	$(BIN)/python -m gan_lib.publish readme

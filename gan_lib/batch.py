@@ -104,23 +104,20 @@ def run_batch(jobs: list[Job], *, fresh: bool = False, show: Callable[[Progress]
 
     Raises KeyboardInterrupt after marking the current run as interrupted and stopping its process.
     """
-    clock = _Estimate()
-    records = []
-    for number, job in enumerate(jobs, start=1):
-        if fresh or not is_done(job):
-            unavailable = _unavailable(job.config)
-            if unavailable:
-                _refuse(job, unavailable)
-            else:
-                for epoch in _run_notebook(job):
-                    clock.see(job, epoch)
-                    if show:
-                        left = clock.left(job, epoch, [later for later in jobs[number:] if fresh or not is_done(later)])
-                        show(Progress(job.name, number, len(jobs), epoch, job.config.epochs, left, clock.measured))
-        record = read_record(job.folder)
-        clock.learn(record)
-        records.append(record)
-    return records
+    to_do = [job for job in jobs if fresh or not is_done(job)]
+    for job in to_do:
+        if reason := _unavailable(job.config):
+            RunFolder(job.folder).create(job.config)
+            RunFolder(job.folder).finish("unavailable", reason, epochs=0)
+    to_do = [job for job in to_do if not _unavailable(job.config)]
+    clock = _Estimate(to_do)
+    for number, job in enumerate(to_do, start=1):
+        for epoch in _run_notebook(job):
+            clock.see(job, epoch)
+            if show:
+                show(Progress(job.name, number, len(to_do), epoch, job.config.epochs, clock.left(job, epoch), clock.measured))
+        clock.done(job, read_record(job.folder))
+    return [read_record(job.folder) for job in jobs]
 
 
 def execute(notebook: Path, output: Path, parameters: dict[str, Any], log: Path) -> subprocess.Popen[bytes]:
@@ -244,12 +241,6 @@ def _close(job: Job, status: str, reason: str) -> None:
     RunFolder(job.folder).finish(status, reason, **before)
 
 
-def _refuse(job: Job, reason: str) -> None:
-    """Record that this machine cannot make a run, without starting anything."""
-    RunFolder(job.folder).create(job.config)
-    RunFolder(job.folder).finish("unavailable", reason, epochs=0)
-
-
 def _render_run(job: Job, notebook: Path) -> None:
     from gan_lib.report import render
 
@@ -266,37 +257,41 @@ def _unavailable(config: RunConfig) -> str | None:
 
 
 class _Estimate:
-    """Time left: from this run's own pace where it has one, else from counted arithmetic at the pace seen last."""
+    """Time left: from this run's own pace where it has one, else from counted arithmetic at the rate seen last."""
 
-    def __init__(self) -> None:
-        self._pace: dict[str, float] = {}  # seconds per epoch, by run name
-        self._flop_rate = _FIRST_GUESS
+    def __init__(self, jobs: list[Job]) -> None:
+        self._to_do = {job.name: job for job in jobs}
+        self._rates: dict[str, float] = {}  # FLOP/s by model: convolutions keep a machine busier than small matrices
         self._outside = _START_SECONDS
-        self._first: tuple[str, float, int] | None = None
+        self._begun: tuple[str, float, int] = ("", 0.0, 0)  # run, time and epoch from which its pace is taken
         self.measured = False
 
     def see(self, job: Job, epoch: int) -> None:
         """Learn the pace of the run that is going on; its first epoch warms up and does not count."""
-        if self._first is None or self._first[0] != job.name:
-            self._first = (job.name, time.monotonic(), epoch) if epoch >= 1 else None
-        elif epoch > self._first[2]:
-            self._pace[job.name] = (time.monotonic() - self._first[1]) / (epoch - self._first[2])
-            self._flop_rate = flops_per_epoch(job.config) / self._pace[job.name]
+        name, since, first = self._begun
+        if name != job.name:
+            self._begun = (job.name, time.monotonic(), epoch) if epoch else self._begun
+        elif epoch > first:
+            pace = (time.monotonic() - since) / (epoch - first)
+            self._rates[job.config.model] = flops_per_epoch(job.config) / pace
             self.measured = True
 
-    def learn(self, record: Record) -> None:
-        """Take a finished run's time outside training as the next one's."""
+    def done(self, job: Job, record: Record) -> None:
+        """Strike a run off, and take its time outside training as the next one's."""
+        self._to_do.pop(job.name, None)
         total, training = record.summary.get("total_seconds"), record.summary.get("training_seconds")
         if isinstance(total, float) and isinstance(training, float):
             self._outside = _START_SECONDS + total - training
 
-    def left(self, job: Job, epoch: int, later: list[Job]) -> float:
+    def left(self, job: Job, epoch: int) -> float:
         """Seconds until all of it is done."""
+        later = [other for other in self._to_do.values() if other.name != job.name]
         rest = (job.config.epochs - epoch) * self._seconds_per_epoch(job)
-        return rest + sum(next_one.config.epochs * self._seconds_per_epoch(next_one) + self._outside for next_one in later)
+        return rest + sum(other.config.epochs * self._seconds_per_epoch(other) + self._outside for other in later)
 
     def _seconds_per_epoch(self, job: Job) -> float:
-        return self._pace.get(job.name) or flops_per_epoch(job.config) / self._flop_rate
+        rate = self._rates.get(job.config.model) or next(iter(self._rates.values()), _FIRST_GUESS)
+        return flops_per_epoch(job.config) / rate
 
 
 def _epochs_written(folder: Path) -> int:

@@ -1,7 +1,6 @@
 """The command line: gan-lib run, list, compare, sample, score."""
 
 import json
-import re
 import signal
 import sys
 import time
@@ -14,7 +13,7 @@ import typer
 from gan_lib import batch
 from gan_lib.config import CONFIGURATIONS, RunConfig, configure
 from gan_lib.errors import ConfigurationError, GanLibError, RecordError
-from gan_lib.record import Record, RunFolder, find_records, load_weights, read_record
+from gan_lib.record import Record, find_records, load_weights, read_record
 from gan_lib.words import duration, nearest
 
 app = typer.Typer(
@@ -62,10 +61,8 @@ def run(
     batch.check_inputs(configs)
     jobs = batch.plan(list(dict.fromkeys(configs)), results_dir, fresh)
     kept = 0 if fresh else sum(map(batch.is_done, jobs))
-    print(
-        f"{len(jobs)} runs in {_short(results_dir / 'runs')}" + (f", {kept} of them finished already" if kept else ""),
-        flush=True,
-    )
+    runs = f"{len(jobs)} run{'s' if len(jobs) > 1 else ''} in {_short(results_dir / 'runs')}"
+    print(runs + (f", {kept} finished already" if kept else ""), flush=True)
     line = _Line()
     records = batch.run_batch(jobs, fresh=fresh, show=line.show)
     line.end()
@@ -173,31 +170,20 @@ def bench(
 
     Leave the machine alone meanwhile. Writes bench/MACHINE.json and a figure of it.
     """
-    from gan_lib import figures
+    from gan_lib import speed
     from gan_lib.bench import bench as measure
 
     if machine not in ("cpu", "gpu"):
         raise ConfigurationError(f"machine must be cpu or gpu, got {machine!r}")
     report = measure(machine, rounds, _counts(images), lambda text: print(text, flush=True))
-    target = save_bench(report, results_dir / "bench")
-    target.with_suffix(".png").write_bytes(figures.speed([report]).png())
+    target = speed.save(report, results_dir / "bench")
+    target.with_suffix(".png").write_bytes(speed.chart([speed.Bench.model_validate(report)]).png())
     for model, facts in report["models"].items():
         print(
             f"{model}: {facts['median_seconds']['ours']:.3g} s per epoch, {facts['times_faster']:.3g} times as fast as a plain "
             f"loop, {facts['share_of_matrix_rate']:.0%} of the matrix rate"
         )
     print(f"Record: {_short(target)}")
-
-
-def save_bench(report: dict[str, Any], folder: Path) -> Path:
-    """Write a bench report as FOLDER/MACHINE.json; returns the file. Raises RecordError where it cannot be written."""
-    name = re.sub(r"[^a-z0-9]+", "-", report["machine"]["label"].lower()).strip("-")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        RunFolder(folder).write_json(f"{name}.json", report)
-    except OSError as error:
-        raise RecordError(f"bench folder {folder} cannot be written: {error.strerror}") from error
-    return folder / f"{name}.json"
 
 
 def _counts(text: str) -> list[int]:
@@ -207,6 +193,8 @@ def _counts(text: str) -> list[int]:
         counts = [0]
     if any(not 128 <= count <= 1_000_000 for count in counts):
         raise ConfigurationError(f"images must be whole numbers from 128 to 1,000,000 (such as 2000,20000), got {text!r}")
+    for count in counts:
+        configure("gan-cpu", training_images=count)  # refuses what would leave a last batch of one
     return counts
 
 

@@ -35,7 +35,7 @@ class DropoutMasks:
 def byte_threshold(dropout: float) -> tuple[torch.dtype, int, float]:
     """(dtype, threshold, keep): a random integer of that dtype is below the threshold with probability keep.
 
-    keep is 1 - dropout to within 0.2 % of itself, or to within 2**-17 where 8 bits cannot give that: 179/256 for the
+    keep is 1 - dropout to within 0.2 % of itself, or to within 2**-16 where 8 bits cannot give that: 179/256 for the
     paper's dropout of 0.3.
     """
     wanted = 1 - dropout

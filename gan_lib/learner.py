@@ -35,6 +35,7 @@ class Learner:
         )
         # Half precision's smallest gradients are 0 unless the loss is scaled up first; a no-op in other precisions.
         self.scaler = torch.amp.GradScaler(network_device(network).type, enabled=dtype == torch.float16)
+        self._first_scale = self.scaler.state_dict()
 
     def update(self, loss: Tensor) -> None:
         """Correct this network once. The other one's weights get no gradients. Nothing here waits for the device."""
@@ -68,6 +69,7 @@ class Learner:
         for moments in self.optimiser.state.values():
             for tensor in moments.values():
                 tensor.zero_()
+        self.scaler.load_state_dict(self._first_scale)
         self.refresh()
 
     @torch.no_grad()

@@ -1,11 +1,12 @@
 """Headings and passages of the reports, as HTML. Whatever comes from a file is escaped."""
 
+import shlex
 from collections.abc import Iterable
 from html import escape
 from typing import Any
 
 from gan_lib import paper
-from gan_lib.config import RunConfig
+from gan_lib.config import PRESETS, RunConfig, configure, differences
 from gan_lib.selection import OWN, Comparison, describe
 from gan_lib.tables import TITLES
 from gan_lib.verdict import sentences
@@ -16,8 +17,8 @@ def heading(config: RunConfig, machine: dict[str, Any], started: str) -> str:
     named = paper.INSTANCES[config.machine].name
     return (
         f"<h1>{TITLES[config.configuration]}: {config.epochs:,} epochs, seed {config.seed}</h1>"
-        f'<p class="provenance">Named after {named}. Run on {escape(str(machine["label"]))}, {machine["threads"]} threads, '
-        f"{escape(_when(started))}. {escape(_software(machine))}.</p>"
+        f'<p class="provenance">Named after {named}. Run on {escape(str(machine["label"]))}, {escape(str(machine["threads"]))} '
+        f"threads, {escape(_when(started))}. {escape(_software(machine))}.</p>"
     )
 
 
@@ -61,11 +62,9 @@ def _provenance(rows: Comparison) -> str:
 
 
 def _command(config: RunConfig, variant: str) -> str:
-    from gan_lib.config import PRESETS, configure, differences
-
     preset = variant.split("-")[0] if variant.split("-")[0] in PRESETS else "paper"
     changed = differences(config, configure(config.configuration, preset))
-    settings = "".join(f" --set {name}={value}" for name, (value, _) in changed.items())
+    settings = "".join(f" --set {shlex.quote(f'{name}={value}')}" for name, (value, _) in changed.items())
     return f"gan-lib run {config.configuration} --preset {preset} --seeds {config.seed}{settings}"
 
 

@@ -1,16 +1,18 @@
 """For those who maintain this repository: keep runs as reference results, and write README's results table from them."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from gan_lib import batch, paper
-from gan_lib.record import copy_records
+from gan_lib import batch, paper, precision, speed
+from gan_lib.config import CONFIGURATIONS
+from gan_lib.record import copy_records, find_records
 from gan_lib.selection import Comparison, Row, compare
-from gan_lib.tables import TITLES
+from gan_lib.speed import Bench
+from gan_lib.tables import TITLES, Table
 from gan_lib.words import duration, exact, show
 
 README = batch.ROOT / "README.md"
-BEGIN, END = "<!-- results: make readme -->", "<!-- /results -->"
 
 
 def results_table(rows: Comparison) -> str:
@@ -22,13 +24,43 @@ def results_table(rows: Comparison) -> str:
     return "\n".join([*lines, *(_line(row) for row in rows.values())])
 
 
-def update(text: str, table: str) -> str:
-    """README's text with the part between its two marks replaced. Raises ValueError when a mark is missing."""
-    before, _, rest = text.partition(BEGIN)
-    _, mark, after = rest.partition(END)
+def speed_table(benches: Sequence[Bench]) -> str:
+    """README's table of training speed in Markdown: a plain PyTorch loop and ours in turns, the paper's beside them."""
+    return _markdown(speed.speed_table(benches))
+
+
+def update(text: str, name: str, table: str) -> str:
+    """README's text with the part between two marks of a name replaced. Raises ValueError when a mark is missing."""
+    begin, end = marks(name)
+    before, _, rest = text.partition(begin)
+    _, mark, after = rest.partition(end)
     if not mark:
-        raise ValueError(f"README.md must hold {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+        raise ValueError(f"README.md must hold {begin} and {end}")
+    return f"{before}{begin}\n{table}\n{end}{after}"
+
+
+def marks(name: str) -> tuple[str, str]:
+    """What stands before and after a part of README that is written by command."""
+    return f"<!-- {name}: make readme -->", f"<!-- /{name} -->"
+
+
+def publish_precision(folder: Path) -> str:
+    """Draw results/precision from its runs: precision.png, and precision.md with the final losses. Returns one line."""
+    records = [record for record in find_records(folder / "runs")[0] if record.status == "ok"]
+    words = "within the spread of the seeds" if precision.agree(records) else "further apart than the seeds"
+    text = (
+        f"Final losses, the mean of the last ten epochs: mean over the seeds (lowest to highest). "
+        f"The precisions are {words}.\n\n{_markdown(precision.final_losses(records))}\n"
+    )
+    (folder / "precision.png").write_bytes(precision.chart(records).png())
+    (folder / "precision.md").write_text(text, encoding="utf-8")
+    return f"{len(records)} runs, {words}"
+
+
+def _markdown(table: Table) -> str:
+    columns = list(table.frame.columns)
+    lines = [columns, ["---"] * len(columns), *([show(value) for value in row] for row in table.frame.values)]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def _line(row: Row) -> str:
@@ -51,17 +83,22 @@ def _line(row: Row) -> str:
 
 
 def main(what: str) -> None:
-    """records: results/runs -> results/reference. readme: results/reference -> README.md."""
+    """records: results/runs -> results/reference. precision: its figure. readme: results/ -> README.md."""
     results = batch.ROOT / "results"
     if what == "records":
         for name in copy_records(results / "runs", results / "reference"):
             print(f"kept {name}")
+    elif what == "precision":
+        print(publish_precision(results / "precision"))
     elif what == "readme":
-        table = results_table(compare(results / "reference", Path("/nonexistent")))
-        README.write_text(update(README.read_text(encoding="utf-8"), table), encoding="utf-8")
-        print(f"wrote the results table of {README.name}")
+        reference = results / "reference"
+        rows = compare(reference, reference, list(CONFIGURATIONS))
+        text = update(README.read_text(encoding="utf-8"), "results", results_table(rows))
+        text = update(text, "speed", speed_table(speed.read_benches(results / "bench")))
+        README.write_text(text, encoding="utf-8")
+        print(f"wrote the tables of {README.name}")
     else:
-        sys.exit(f"publish: choose records or readme, got {what!r}")
+        sys.exit(f"publish: choose records, precision or readme, got {what!r}")
 
 
 if __name__ == "__main__":

@@ -130,20 +130,20 @@ def read_record(path: Path) -> Record:
     config = read_config(path)
     notes: list[str] = []
     history = _read_history(path / "history.csv", notes)
-    summary = _read_json(path / "summary.json", missing={})
+    summary = read_json(path / "summary.json", missing={})
     status, reason = str(summary.get("status", "")), summary.get("reason")
     if not summary:
         status = "running" if lock_holder(path) else "lost"
         reason = None if status == "running" else "the process that wrote this folder is gone, and said nothing"
     elif status not in STATUSES:
         raise RecordError(f"{path / 'summary.json'}: status must be one of {', '.join(STATUSES)}, got {status!r:.80}")
-    machine = _read_json(path / "machine.json", missing={})
+    machine = read_json(path / "machine.json", missing={})
     return Record(path, config, status, None if reason is None else str(reason), machine, summary, history, notes)
 
 
 def read_config(path: Path) -> RunConfig:
     """The RunConfig in a run folder's config.json. Raises RecordError, naming the file."""
-    stored = _read_json(path / "config.json")
+    stored = read_json(path / "config.json")
     values = {key: value for key, value in stored.items() if key not in ("schema_version", "configuration", "variant")}
     try:
         return RunConfig(**values)
@@ -195,7 +195,7 @@ def load_weights(network: "nn.Module", path: Path) -> None:
 
 def lock_holder(path: Path) -> int | None:
     """The process on this host that is writing a run folder now, or None."""
-    lock = _read_json(path / "run.lock", missing={})
+    lock = read_json(path / "run.lock", missing={})
     pid = lock.get("pid")
     if not isinstance(pid, int) or pid <= 0 or lock.get("host") != socket.gethostname():
         return None
@@ -228,7 +228,8 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _read_json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, Any]:
+def read_json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A JSON file of ours. Raises RecordError, naming the file, unless it is absent and there is something to stand in."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -51,7 +51,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(float(value))
 
 
-def _table(lines: list[dict[str, Any]], caption: str) -> Table:
+def table(lines: list[dict[str, Any]], caption: str) -> Table:
     """Lines of cells as they are: pandas would turn whole numbers beside an empty cell into fractions."""
     return Table(pd.DataFrame(lines, dtype=object), caption)
 
@@ -63,7 +63,7 @@ def layers(network: nn.Module, config: RunConfig, name: str) -> Table:
         for kind, shape, count in layer_shapes(network, config)
     ]
     listed.append({"layer": "all of them", "returns": "", "parameters": parameter_count(network)})
-    return _table(listed, name)
+    return table(listed, name)
 
 
 def parameters(config: RunConfig) -> Table:
@@ -72,7 +72,7 @@ def parameters(config: RunConfig) -> Table:
         {"parameter": name, "value": str(getattr(config, name)), "meaning": field.description}
         for name, field in RunConfig.model_fields.items()
     ]
-    return _table(listed, "Parameters")
+    return table(listed, "Parameters")
 
 
 def summary(record: Record) -> Table:
@@ -119,7 +119,7 @@ def machines(rows: Comparison) -> Table:
             "where from": row.origin or None,
         }
 
-    return _table([line(row) for row in rows.values()], "Table 1. The machines: named, and really used")
+    return table([line(row) for row in rows.values()], "Table 1. The machines: named, and really used")
 
 
 def models(rows: Comparison) -> Table:
@@ -139,7 +139,7 @@ def models(rows: Comparison) -> Table:
         }
 
     one_each = {row.model: row for row in reversed(list(rows.values())) if row.records}
-    return _table(
+    return table(
         [line(one_each[model]) for model in ("gan", "cgan") if model in one_each],
         "Size of the models, generator and discriminator together (MB = 2²⁰ bytes)",
     )
@@ -159,7 +159,7 @@ def seconds_per_epoch(rows: Comparison) -> Table:
             **_tail(row),
         }
 
-    return _table([line(row) for row in rows.values()], "Table 2. Training time per epoch, seconds")
+    return table([line(row) for row in rows.values()], "Table 2. Training time per epoch, seconds")
 
 
 def epochs_to_balance(rows: Comparison) -> Table:
@@ -184,7 +184,7 @@ def epochs_to_balance(rows: Comparison) -> Table:
             **_tail(row),
         }
 
-    return _table([line(row) for row in rows.values()], "Table 3. Epochs until both losses are balanced")
+    return table([line(row) for row in rows.values()], "Table 3. Epochs until both losses are balanced")
 
 
 def training_seconds(rows: Comparison) -> Table:
@@ -204,7 +204,7 @@ def training_seconds(rows: Comparison) -> Table:
             **_tail(row),
         }
 
-    return _table(
+    return table(
         [line(row) for row in rows.values()],
         "Table 4. Training time of the whole run, and its cost: the measured seconds at the hourly price of the named instance",
     )
@@ -226,7 +226,7 @@ def all_runs(records: list[Record]) -> Table:
             "note": "; ".join([*([run.reason] if run.reason else []), *run.notes]) or None,
         }
 
-    return _table([line(run) for run in records] or [{"run": "none yet"}], "All runs")
+    return table([line(run) for run in records] or [{"run": "none yet"}], "All runs")
 
 
 def _head(row: Row) -> dict[str, Any]:

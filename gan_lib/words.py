@@ -9,7 +9,7 @@ from typing import Any
 
 def show(value: Any) -> str:
     """A value for people: at most three significant digits for a measured number, whole counts in full, a dash for None."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if value is None or (isinstance(value, Real) and math.isnan(value)):
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -26,7 +26,7 @@ def show(value: Any) -> str:
 
 def exact(value: float) -> str:
     """A published or counted number, with all its digits."""
-    return f"{value:,}" if value >= 1000 else f"{value:g}"
+    return f"{value:,}".removesuffix(".0")
 
 
 def duration(seconds: float) -> str:

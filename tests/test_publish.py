@@ -6,10 +6,11 @@ import pytest
 from conftest import WriteRun
 
 from gan_lib import batch, publish
-from gan_lib.publish import BEGIN, END, results_table, update
+from gan_lib.publish import marks, results_table, update
 from gan_lib.selection import compare
 
 NOWHERE = Path("/nonexistent")
+BEGIN, END = marks("results")
 
 
 def table(tmp_path: Path) -> list[str]:
@@ -46,15 +47,15 @@ def test_a_run_that_never_reached_balance_says_so(write_run: WriteRun, tmp_path:
 
 def test_an_update_replaces_what_is_between_the_marks_and_nothing_else() -> None:
     text = f"before\n{BEGIN}\nold\nolder\n{END}\nafter\n"
-    once = update(text, "| new |")
+    once = update(text, "results", "| new |")
     assert once == f"before\n{BEGIN}\n| new |\n{END}\nafter\n"
-    assert update(once, "| new |") == once
+    assert update(once, "results", "| new |") == once
 
 
 @pytest.mark.parametrize("text", ["", "no marks", f"{BEGIN} only", f"only {END}", f"{END} the wrong way round {BEGIN}"])
 def test_a_readme_without_both_marks_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"README\.md must hold") as caught:
-        update(text, "| new |")
+        update(text, "results", "| new |")
     assert BEGIN in str(caught.value) and END in str(caught.value)
 
 

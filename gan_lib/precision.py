@@ -1,0 +1,82 @@
+"""Does the precision of the arithmetic change what is learnt? The same runs in two precisions, side by side."""
+
+from collections.abc import Sequence
+from statistics import mean
+
+from gan_lib.charts import INK, LABEL, Chart, epoch_numbers, robust_top, set_title, tidy
+from gan_lib.record import Record
+from gan_lib.tables import Table, table
+from gan_lib.words import show
+
+_COLOURS = {"fp32": "#009E73", "bf16": "#CC79A7", "fp16": "#56B4E9"}
+_LAST = 10  # epochs that a final loss is averaged over: a single epoch's says little
+_LOSSES = {"discriminator_loss": "D", "generator_loss": "G"}
+
+
+def chart(records: Sequence[Record]) -> Chart:
+    """Every seed's losses by epoch, one colour for each precision, one panel for each model and loss."""
+    models = sorted({record.config.model for record in records}, reverse=True)
+    figure = Chart(figsize=(9.6, 2.9 * len(models)), layout="constrained")
+    panels = figure.subplots(len(models), 2, squeeze=False)
+    for row, model in zip(panels, models, strict=True):
+        for panel, (name, short) in zip(row, _LOSSES.items(), strict=True):
+            chosen = [record for record in records if record.config.model == model]
+            set_title(panel, f"{model.upper()}, {short}'s loss")
+            for record in chosen:
+                losses = record.history[name]
+                panel.plot(epoch_numbers(losses), losses, color=_COLOURS[record.config.precision], linewidth=0.8, alpha=0.8)
+            panel.set_ylim(0, 1.05 * max(robust_top(record.history[name]) for record in chosen))
+            panel.set_xlabel("epoch", **LABEL)
+            tidy(panel)
+    for at, precision in enumerate(_precisions(records)):
+        panels[0, 0].text(0.98, 0.95 - 0.09 * at, precision, color=_COLOURS[precision], transform=panels[0, 0].transAxes,
+                          ha="right", va="top", fontsize=9)  # fmt: skip
+    panels[0, 0].set_ylabel("mean loss over an epoch", color=INK, fontsize=9)
+    figure.alt = "Losses by epoch in each precision, one line a seed. " + " ".join(
+        f"{line['model']}, {line['loss']}: "
+        + ", ".join(f"{name} {value}" for name, value in line.items() if name in _COLOURS)
+        + "."
+        for line in _lines(records)
+    )
+    return figure
+
+
+def final_losses(records: Sequence[Record]) -> Table:
+    """The last ten epochs' mean losses in each precision: mean over the seeds, and lowest to highest seed."""
+    return table(_lines(records), f"Losses, mean of the last {_LAST} epochs: mean over the seeds (lowest to highest)")
+
+
+def agree(records: Sequence[Record]) -> bool:
+    """Whether, for each model and loss, the precisions' means differ by less than the seeds themselves spread."""
+    for model in {record.config.model for record in records}:
+        for name in _LOSSES:
+            finals = {precision: _finals(records, model, precision, name) for precision in _precisions(records)}
+            spread = max(max(values) - min(values) for values in finals.values())
+            means = [mean(values) for values in finals.values()]
+            if max(means) - min(means) > spread:
+                return False
+    return True
+
+
+def _lines(records: Sequence[Record]) -> list[dict[str, object]]:
+    lines: list[dict[str, object]] = []
+    for model in sorted({record.config.model for record in records}, reverse=True):
+        for name, short in _LOSSES.items():
+            line: dict[str, object] = {"model": model.upper(), "loss": short}
+            for precision in _precisions(records):
+                values = _finals(records, model, precision, name)
+                line[precision] = f"{show(mean(values))} ({show(min(values))} to {show(max(values))}, n = {len(values)})"
+            lines.append(line)
+    return lines
+
+
+def _finals(records: Sequence[Record], model: str, precision: str, name: str) -> list[float]:
+    return [
+        mean(record.history[name][-_LAST:])
+        for record in records
+        if (record.config.model, record.config.precision) == (model, precision)
+    ]
+
+
+def _precisions(records: Sequence[Record]) -> list[str]:
+    return sorted({record.config.precision for record in records}, reverse=True)
