@@ -4,7 +4,7 @@
 # make lab        JupyterLab on this machine only
 # make check      linters and types
 # make reference  keep the finished runs of the paper's length in results/reference (without weights)
-# make precision  the same runs in float32 and in bf16, three seeds each, side by side: most of an hour
+# make precision  the same runs in float32 and in bf16, three seeds each, side by side: most of an hour with -j2
 # make readme     write README's tables from results/reference and results/bench
 # make lock       resolve requirements.lock again from pyproject.toml
 
@@ -36,14 +36,16 @@ check: $(STAMP)
 reference: $(STAMP)
 	$(BIN)/python -m gan_lib.publish records
 
-precision: $(STAMP)
-	for precision in bf16 fp32; do \
-		$(BIN)/gan-lib run gan-cpu --preset paper --seeds 0-2 --set epochs=300 --set precision=$$precision \
-			--results-dir results/precision && \
-		$(BIN)/gan-lib run cgan-cpu --preset paper --seeds 0-2 --set epochs=60 --set precision=$$precision \
-			--results-dir results/precision || exit; \
-	done
+# One thread each, so that make -j2 keeps two cores busy without their getting in each other's way.
+STUDY = $(BIN)/gan-lib run --preset paper --seeds 0-2 --set threads=1 --results-dir results/precision
+precision: precision-cgan-fp32 precision-gan-fp32 precision-cgan-bf16 precision-gan-bf16
 	$(BIN)/python -m gan_lib.publish precision
+
+precision-gan-%: $(STAMP)
+	$(STUDY) gan-cpu --set epochs=300 --set precision=$*
+
+precision-cgan-%: $(STAMP)
+	$(STUDY) cgan-cpu --set epochs=60 --set precision=$*
 
 readme: $(STAMP)
 	$(BIN)/python -m gan_lib.publish readme

@@ -1,12 +1,13 @@
 """Many runs, one report: papermill runs the notebooks, one process each, and nbconvert renders them."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import yaml
 
 from gan_lib.config import RunConfig, run_name
 from gan_lib.errors import GanLibError, RecordError
-from gan_lib.flops import flops_per_epoch
+from gan_lib.estimate import Estimate
 from gan_lib.record import Record, RunFolder, check_same, lock_holder, read_record
 from gan_lib.words import nearest, shorten
 
@@ -23,8 +24,6 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 REFERENCE = ROOT / "results" / "reference"
 _POLL_SECONDS = 0.5
-_START_SECONDS = 10.0  # a guess at a run's time outside training, until one has been seen
-_FIRST_GUESS = 100e9  # FLOP/s; a laptop's order of magnitude, until the first epochs are in
 
 
 @dataclass(frozen=True)
@@ -110,19 +109,23 @@ def run_batch(jobs: list[Job], *, fresh: bool = False, show: Callable[[Progress]
             RunFolder(job.folder).create(job.config)
             RunFolder(job.folder).finish("unavailable", reason, epochs=0)
     to_do = [job for job in to_do if not _unavailable(job.config)]
-    clock = _Estimate(to_do)
+    clock = Estimate(job.config for job in to_do)
     for number, job in enumerate(to_do, start=1):
-        for epoch in _run_notebook(job):
-            clock.see(job, epoch)
-            if show:
-                show(Progress(job.name, number, len(to_do), epoch, job.config.epochs, clock.left(job, epoch), clock.measured))
-        clock.done(job, read_record(job.folder))
+        with contextlib.closing(_run_notebook(job)) as epochs:  # closed at once, also when showing the progress fails
+            for epoch in epochs:
+                clock.see(job.config, epoch)
+                if show:
+                    left = clock.left(job.config, epoch)
+                    show(Progress(job.name, number, len(to_do), epoch, job.config.epochs, left, clock.measured))
+        clock.done(job.config, read_record(job.folder).summary)
     return [read_record(job.folder) for job in jobs]
 
 
 def execute(notebook: Path, output: Path, parameters: dict[str, Any], log: Path) -> subprocess.Popen[bytes]:
-    """Start papermill on a notebook in a process of its own. Output paths are relative where they can be, so that an executed
-    notebook does not carry this machine's folders about."""
+    """Start papermill on a notebook in a process of its own.
+
+    Paths are given relative to the repository, so that an executed notebook does not carry this machine's folders about.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "papermill", _relative(notebook), _relative(output), "--kernel", "python3"]
     command += ["--cwd", _relative(notebook.parent), "--no-progress-bar", "--log-output"]
@@ -187,7 +190,7 @@ def compare(results: Path, experiments: list[str]) -> Path:
     return page
 
 
-def _run_notebook(job: Job) -> Iterator[int]:
+def _run_notebook(job: Job) -> Generator[int]:
     """Run 01_train.ipynb into a run's folder, yielding the epochs done so far about twice a second."""
     notebook, output, log = NOTEBOOKS / "01_train.ipynb", job.folder / "notebook.ipynb", job.folder / "run.log"
     parameters = {
@@ -254,44 +257,6 @@ def _unavailable(config: RunConfig) -> str | None:
     from gan_lib.machine import unavailable_reason
 
     return unavailable_reason(config.machine)
-
-
-class _Estimate:
-    """Time left: from this run's own pace where it has one, else from counted arithmetic at the rate seen last."""
-
-    def __init__(self, jobs: list[Job]) -> None:
-        self._to_do = {job.name: job for job in jobs}
-        self._rates: dict[str, float] = {}  # FLOP/s by model: convolutions keep a machine busier than small matrices
-        self._outside = _START_SECONDS
-        self._begun: tuple[str, float, int] = ("", 0.0, 0)  # run, time and epoch from which its pace is taken
-        self.measured = False
-
-    def see(self, job: Job, epoch: int) -> None:
-        """Learn the pace of the run that is going on; its first epoch warms up and does not count."""
-        name, since, first = self._begun
-        if name != job.name:
-            self._begun = (job.name, time.monotonic(), epoch) if epoch else self._begun
-        elif epoch > first:
-            pace = (time.monotonic() - since) / (epoch - first)
-            self._rates[job.config.model] = flops_per_epoch(job.config) / pace
-            self.measured = True
-
-    def done(self, job: Job, record: Record) -> None:
-        """Strike a run off, and take its time outside training as the next one's."""
-        self._to_do.pop(job.name, None)
-        total, training = record.summary.get("total_seconds"), record.summary.get("training_seconds")
-        if isinstance(total, float) and isinstance(training, float):
-            self._outside = _START_SECONDS + total - training
-
-    def left(self, job: Job, epoch: int) -> float:
-        """Seconds until all of it is done."""
-        later = [other for other in self._to_do.values() if other.name != job.name]
-        rest = (job.config.epochs - epoch) * self._seconds_per_epoch(job)
-        return rest + sum(other.config.epochs * self._seconds_per_epoch(other) + self._outside for other in later)
-
-    def _seconds_per_epoch(self, job: Job) -> float:
-        rate = self._rates.get(job.config.model) or next(iter(self._rates.values()), _FIRST_GUESS)
-        return flops_per_epoch(job.config) / rate
 
 
 def _epochs_written(folder: Path) -> int:

@@ -16,7 +16,7 @@ from gan_lib.config import RunConfig
 from gan_lib.data import load_images
 from gan_lib.errors import GanLibError, MachineUnavailable
 from gan_lib.images import gif, grid, png
-from gan_lib.machine import fingerprint, pick_device, pick_precision, set_threads
+from gan_lib.machine import Neighbours, fingerprint, pick_device, pick_precision, set_threads
 from gan_lib.models import megabytes, parameter_count
 from gan_lib.record import RunFolder, now
 from gan_lib.training import EpochStats, Trainer, fixed_latents, sample
@@ -68,6 +68,7 @@ class Experiment:
         self.startup_seconds = self._clock.other()
 
     def __iter__(self) -> Iterator[EpochStats]:
+        self._neighbours = Neighbours()
         try:
             for stats in self.trainer.train():
                 self._history.append(stats)
@@ -125,6 +126,7 @@ class Experiment:
             "training_seconds": training_seconds,
             "startup_seconds": self.startup_seconds,
             "total_seconds": self._clock.total(),
+            "others_cpu_share": self._neighbours.share(),
             "cost_usd_on_named_instance": training_seconds / 3600 * price,
             "discriminator_loss": last.discriminator_loss,
             "generator_loss": last.generator_loss,

@@ -115,6 +115,7 @@ def machines(rows: Comparison) -> Table:
             "USD per hour": exact(named.usd_per_hour),
             "measured on": row.machine or row.missing,
             "threads": facts.get("threads"),
+            "precision": facts.get("precision"),
             "memory, GB": facts.get("memory_gb"),
             "where from": row.origin or None,
         }
@@ -156,6 +157,7 @@ def seconds_per_epoch(rows: Comparison) -> Table:
             "measured, s": here if here is not None else row.missing,
             "paper / measured": published / here if here else None,
             "over the seeds, s": _spread(row.numbers("seconds_per_epoch")),
+            "CPU used by others": f"{max(shares):.0%}" if (shares := row.numbers("others_cpu_share")) else None,
             **_tail(row),
         }
 

@@ -26,7 +26,8 @@ ALLOWED: dict[str, set[str]] = {
     "machine": set(),
     "data": {"config"},
     "models": {"config", "layers"},
-    "flops": {"config", "models"},
+    "flops": {"config"},
+    "estimate": {"config", "flops"},
     "learner": {"config"},
     "training": {"config", "data", "models", "losses", "layers", "learner", "graphs"},
     "record": {"config"},
@@ -44,7 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "verdict": {"paper", "balance", "selection", "tables"},
     "prose": {"paper", "config", "selection", "tables", "verdict"},
     "report": {"config", "record"},
-    "batch": {"config", "data", "record", "selection", "experiment", "machine", "flops", "paper", "report"},
+    "batch": {"config", "data", "estimate", "machine", "record", "report"},
     "publish": {"batch", "config", "paper", "precision", "record", "selection", "speed", "tables"},
     "__init__": {"config", "record"},
 }

@@ -1,15 +1,21 @@
 """machine.py: the device that is really used, never another one."""
 
 import getpass
+import hashlib
 import json
+import os
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from gan_lib.errors import MachineUnavailable
-from gan_lib.machine import fingerprint, label, physical_cores, pick_device, set_threads, unavailable_reason
+from gan_lib.machine import Neighbours, fingerprint, label, physical_cores, pick_device, set_threads, unavailable_reason
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA GPU")
 
@@ -80,3 +86,32 @@ def test_the_fingerprint_tells_nothing_about_the_person() -> None:
 )
 def test_a_machine_is_labelled_by_what_did_the_work(facts: dict[str, object], words: str) -> None:
     assert label(facts) == words
+
+
+def test_neighbours_share_of_the_cpu_is_what_others_take() -> None:
+    idle = Neighbours()
+    time.sleep(0.5)
+    own = idle.share()
+    if own is None:
+        pytest.skip("this system does not say how busy it is")
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        try:
+            time.sleep(0.3)
+            shared = Neighbours()
+            time.sleep(1.0)
+            share = shared.share()
+        finally:
+            busy.kill()
+    assert share is not None
+    assert 0.5 / (os.cpu_count() or 1) < share <= 1.0  # one core's worth, or most of it on a busy machine
+    assert 0.0 <= own <= 1.0
+
+
+def test_what_this_process_does_itself_is_not_its_neighbours() -> None:
+    cores, block = os.cpu_count() or 1, b"x" * 2**24
+    shared, start, used = Neighbours(), time.perf_counter(), time.process_time()
+    with ThreadPoolExecutor(cores) as pool:  # hashing lets go of Python's lock: all cores are busy with it
+        list(pool.map(lambda _: [hashlib.sha256(block) for _ in range(40)], range(cores)))
+    own = (time.process_time() - used) / (time.perf_counter() - start) / cores
+    assert own > 0.3
+    assert (shared.share() or 0.0) <= 1 - own + 0.15

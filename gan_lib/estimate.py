@@ -1,0 +1,53 @@
+"""How long a batch will still take."""
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gan_lib.config import RunConfig
+from gan_lib.flops import flops_per_epoch
+
+_OUTSIDE_SECONDS = 10.0  # a run's time outside training, until one has been seen
+_FIRST_GUESS = 100e9  # FLOP/s: a laptop's order of magnitude, until the first epochs are in
+
+
+class Estimate:
+    """Time left: from this run's own pace where it has one, else from counted arithmetic at the rate seen last."""
+
+    def __init__(self, configs: Iterable[RunConfig]) -> None:
+        """configs: the runs to make, none twice."""
+        self._to_do = set(configs)
+        self._rates: dict[str, float] = {}  # FLOP/s by model: convolutions keep a machine busier than small matrices
+        self._outside = _OUTSIDE_SECONDS
+        self._begun: tuple[RunConfig | None, float, int] = (None, 0.0, 0)  # run, time and epoch that its pace counts from
+
+    @property
+    def measured(self) -> bool:
+        """Whether it rests on epochs that were seen, and not on a guess."""
+        return bool(self._rates)
+
+    def see(self, config: RunConfig, epoch: int) -> None:
+        """Learn the pace of the run that is going on; its first epoch warms up and does not count."""
+        begun, since, first = self._begun
+        if begun != config:
+            self._begun = (config, time.monotonic(), epoch) if epoch else self._begun
+        elif epoch > first:
+            pace = (time.monotonic() - since) / (epoch - first)
+            self._rates[config.model] = flops_per_epoch(config) / pace
+
+    def done(self, config: RunConfig, summary: Mapping[str, Any]) -> None:
+        """Strike a run off, and take its time outside training as the next one's."""
+        self._to_do.discard(config)
+        total, training = summary.get("total_seconds"), summary.get("training_seconds")
+        if isinstance(total, float) and isinstance(training, float):
+            self._outside = _OUTSIDE_SECONDS + total - training
+
+    def left(self, config: RunConfig, epoch: int) -> float:
+        """Seconds until this run, which has done so many epochs, and all the others are done."""
+        rest = (config.epochs - epoch) * self._seconds_per_epoch(config)
+        others = self._to_do - {config}
+        return rest + sum(other.epochs * self._seconds_per_epoch(other) + self._outside for other in others)
+
+    def _seconds_per_epoch(self, config: RunConfig) -> float:
+        rate = self._rates.get(config.model) or next(iter(self._rates.values()), _FIRST_GUESS)
+        return flops_per_epoch(config) / rate
