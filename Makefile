@@ -37,15 +37,15 @@ reference: $(STAMP)
 	$(BIN)/python -m gan_lib.publish records
 
 # One thread each, so that make -j2 keeps two cores busy without their getting in each other's way.
-STUDY = $(BIN)/gan-lib run --preset paper --seeds 0-2 --set threads=1 --results-dir results/precision
+STUDY = $(BIN)/gan-lib run --preset paper --seeds 0-2 --set threads=1
 precision: precision-cgan-fp32 precision-gan-fp32 precision-cgan-bf16 precision-gan-bf16
 	$(BIN)/python -m gan_lib.publish precision
 
 precision-gan-%: $(STAMP)
-	$(STUDY) gan-cpu --set epochs=300 --set precision=$*
+	$(STUDY) gan-cpu --set epochs=300 --set precision=$* --results-dir results/precision/gan-$*
 
 precision-cgan-%: $(STAMP)
-	$(STUDY) cgan-cpu --set epochs=60 --set precision=$*
+	$(STUDY) cgan-cpu --set epochs=60 --set precision=$* --results-dir results/precision/cgan-$*
 
 readme: $(STAMP)
 	$(BIN)/python -m gan_lib.publish readme

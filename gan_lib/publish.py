@@ -46,7 +46,7 @@ def marks(name: str) -> tuple[str, str]:
 
 def publish_precision(folder: Path) -> str:
     """Draw results/precision from its runs: precision.png, and precision.md with the final losses. Returns one line."""
-    records = [record for record in find_records(folder / "runs")[0] if record.status == "ok"]
+    records = [record for runs in sorted(folder.glob("*/runs")) for record in find_records(runs)[0] if record.status == "ok"]
     words = "within the spread of the seeds" if precision.agree(records) else "further apart than the seeds"
     text = (
         f"Final losses, the mean of the last ten epochs: mean over the seeds (lowest to highest). "

@@ -93,3 +93,13 @@ def test_finished_paper_length_runs_are_kept_without_weights(
 def test_an_unknown_word_is_refused(what: str) -> None:
     with pytest.raises(SystemExit, match="choose records or readme, got"):
         publish.main(what)
+
+
+def test_the_study_of_precision_leaves_a_figure_and_a_table(write_run: WriteRun, tmp_path: Path) -> None:
+    for name, level in (("fp32", 1.0), ("bf16", 1.1)):
+        for seed in range(2):
+            write_run("gan-cpu", below=f"{name}/runs", g=[level + 0.3 * seed] * 12, seed=seed, precision=name)
+    assert publish.publish_precision(tmp_path) == "4 runs, within the spread of the seeds"
+    assert (tmp_path / "precision.png").read_bytes().startswith(b"\x89PNG")
+    text = (tmp_path / "precision.md").read_text()
+    assert "| GAN | G | 1.15 (1.00 to 1.30, n = 2) | 1.25 (1.10 to 1.40, n = 2) |" in text
