@@ -35,6 +35,7 @@ check: $(STAMP)
 
 reference: $(STAMP)
 	$(BIN)/python -m gan_lib.publish records
+	$(BIN)/python -m gan_lib.publish comparison
 
 # One thread each, so that make -j2 keeps two cores busy without their getting in each other's way.
 STUDY = $(BIN)/gan-lib run --preset paper --seeds 0-2 --set threads=1
@@ -55,13 +56,13 @@ lock: $(STAMP)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra notebooks --extra dev \
 		--no-header --no-annotate --no-emit-index-url pyproject.toml --output-file requirements.lock
 
-# Installed again only when the lock or the project's own metadata changes; half an installation leaves no stamp.
-$(STAMP): requirements.lock pyproject.toml
+# Installed again only when the lock changes; half an installation leaves no stamp.
+$(STAMP): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing requirements.lock into .venv: 3 GB to download, once"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
 clean:

@@ -14,10 +14,10 @@ from typing import Any
 
 import yaml
 
-from gan_lib.config import RunConfig, run_name
-from gan_lib.errors import GanLibError, RecordError
+from gan_lib.config import CONFIGURATIONS, RunConfig, run_name
+from gan_lib.errors import GanLibError, RecordError, ReportError
 from gan_lib.estimate import Estimate
-from gan_lib.record import Record, RunFolder, check_same, lock_holder, read_record
+from gan_lib.record import Record, RunFolder, check_same, is_finished, lock_holder, read_record
 from gan_lib.words import nearest, shorten
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,19 +59,26 @@ def plan(configs: Iterable[RunConfig], results: Path, fresh: bool = False) -> li
     another process is writing one of the runs.
     """
     jobs = [Job(config, results / "runs" / run_name(config)) for config in configs]
-    try:
-        results.mkdir(parents=True, exist_ok=True)
-        probe = results / ".writable"
-        probe.write_text("")
-        probe.unlink()
-    except OSError as error:
-        raise RecordError(f"results folder {results} cannot be written: {error.strerror}") from error
+    for folder in (results, *(job.folder for job in jobs)):
+        _check_writable(folder)
     for job in jobs:
         if holder := lock_holder(job.folder):
-            raise RecordError(f"{job.folder} is being written by process {holder}: wait for it, or stop it")
+            raise RecordError(f"{job.folder} is being written by process {holder}: wait for it, or delete its run.lock")
         if not fresh and (job.folder / "config.json").exists():
             check_same(job.folder, job.config)
     return jobs
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise RecordError unless a folder, or the nearest one above it that exists, takes a file."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    probe = folder / ".writable"
+    try:
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise RecordError(f"results folder {folder} cannot be written: {error.strerror}") from error
 
 
 def check_inputs(configs: Iterable[RunConfig]) -> None:
@@ -90,35 +97,30 @@ def check_inputs(configs: Iterable[RunConfig]) -> None:
         load_images(config)
 
 
-def is_done(job: Job) -> bool:
-    """Whether this very run is finished already and can be kept."""
-    try:
-        return read_record(job.folder).status == "ok"
-    except RecordError:
-        return False
-
-
 def run_batch(jobs: list[Job], *, fresh: bool = False, show: Callable[[Progress], None] | None = None) -> list[Record]:
     """Make the runs one after the other; finished ones are kept unless fresh. One run's failure stops no other.
 
     Raises KeyboardInterrupt after marking the current run as interrupted and stopping its process.
     """
-    to_do = [job for job in jobs if fresh or not is_done(job)]
-    for job in to_do:
-        if reason := _unavailable(job.config):
+    for job in jobs:
+        # What another machine finished stays: this one could not make it again.
+        if (reason := _unavailable(job.config)) and not is_finished(job.folder):
             RunFolder(job.folder).create(job.config)
             RunFolder(job.folder).finish("unavailable", reason, epochs=0)
-    to_do = [job for job in to_do if not _unavailable(job.config)]
+    to_do = [job for job in jobs if (fresh or not is_finished(job.folder)) and not _unavailable(job.config)]
     clock = Estimate(job.config for job in to_do)
     for number, job in enumerate(to_do, start=1):
-        with contextlib.closing(_run_notebook(job)) as epochs:  # closed at once, also when showing the progress fails
-            for epoch in epochs:
-                clock.see(job.config, epoch)
-                if show:
-                    left = clock.left(job.config, epoch)
-                    show(Progress(job.name, number, len(to_do), epoch, job.config.epochs, left, clock.measured))
-        clock.done(job.config, read_record(job.folder).summary)
-    return [read_record(job.folder) for job in jobs]
+        try:
+            with contextlib.closing(_run_notebook(job)) as epochs:  # closed at once, also when showing the progress fails
+                for epoch in epochs:
+                    clock.see(job.config, epoch)
+                    if show:
+                        left = clock.left(job.config, epoch)
+                        show(Progress(job.name, number, len(to_do), epoch, job.config.epochs, left, clock.measured))
+        except GanLibError as error:
+            _close(job, "failed", str(error))
+        clock.done(job.config, _record(job).summary)
+    return [_record(job) for job in jobs]
 
 
 def execute(notebook: Path, output: Path, parameters: dict[str, Any], log: Path) -> subprocess.Popen[bytes]:
@@ -159,12 +161,24 @@ def check_parameters(notebook: Path, parameters: Iterable[str]) -> None:
             raise GanLibError(f"{notebook.name} declares no parameter {name!r}; it has {', '.join(declared)}")
 
 
+def with_siblings(experiments: Iterable[str], results: Path) -> list[str]:
+    """Some experiments, and those of the same variant on disk of the configurations that they leave out."""
+    chosen = {name.partition("--")[0]: name for name in experiments}
+    variants = {name.partition("--")[2] for name in chosen.values()}
+    for configuration in CONFIGURATIONS.keys() - chosen.keys():
+        for variant in sorted(variants):
+            name = f"{configuration}--{variant}" if variant else configuration
+            if (results / "runs" / name).is_dir():
+                chosen[configuration] = name
+    return sorted(chosen.values())
+
+
 def compare(results: Path, experiments: list[str]) -> Path:
     """Execute 02_compare.ipynb on some experiments (folders below runs) and render it; returns the HTML file.
 
-    Raises RecordError when one of them does not exist, or the notebook fails.
+    Raises RecordError when one of them does not exist, ReportError when the notebook fails.
     """
-    from gan_lib.report import render, write_index
+    from gan_lib.report import render
 
     known = sorted(path.name for path in (results / "runs").glob("*") if path.is_dir())
     for name in experiments:
@@ -175,6 +189,7 @@ def compare(results: Path, experiments: list[str]) -> Path:
         "results_dir": _relative(results / "runs", NOTEBOOKS),
         "reference_dir": _relative(REFERENCE, NOTEBOOKS),
         "experiments": experiments,
+        "bench_dir": _relative(bench if (bench := results / "bench").is_dir() else ROOT / "results" / "bench", NOTEBOOKS),
     }
     log = results / "comparison.log"
     process = execute(NOTEBOOKS / "02_compare.ipynb", output, parameters, log)
@@ -183,11 +198,9 @@ def compare(results: Path, experiments: list[str]) -> Path:
     finally:
         stop(process)
     if code:
-        raise RecordError(f"the comparison failed: {_last_line(log)} (all of it in {log})")
+        raise ReportError(f"the comparison failed: {_last_line(log)} (all of it in {log})")
     log.unlink()
-    page = render(output, results / "comparison.html", "The GAN configurations compared")
-    write_index(results)
-    return page
+    return render(output, results / "comparison.html", "The GAN configurations compared")
 
 
 def _run_notebook(job: Job) -> Generator[int]:
@@ -200,8 +213,9 @@ def _run_notebook(job: Job) -> Generator[int]:
     }
     check_parameters(notebook, parameters)
     job.folder.mkdir(parents=True, exist_ok=True)
-    for stale in ("summary.json", "history.csv", "report.html"):
-        (job.folder / stale).unlink(missing_ok=True)
+    RunFolder(job.folder).clear()
+    for stale in (output, log, job.folder / "report.html"):
+        stale.unlink(missing_ok=True)
     process = execute(notebook, output, parameters, log)
     try:
         while process.poll() is None:
@@ -242,6 +256,14 @@ def _close(job: Job, status: str, reason: str) -> None:
         if key not in ("status", "reason", "schema_version", "finished")
     }
     RunFolder(job.folder).finish(status, reason, **before)
+
+
+def _record(job: Job) -> Record:
+    """A job's record; one that cannot be read is a failed run, and stops no other."""
+    try:
+        return read_record(job.folder)
+    except RecordError as error:
+        return Record(job.folder, job.config, "failed", str(error))
 
 
 def _render_run(job: Job, notebook: Path) -> None:

@@ -1,9 +1,11 @@
 """How fast training is: our step against a plain one, in alternating rounds, beside what the machine could do at best."""
 
-import resource
+import multiprocessing
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import torch
@@ -12,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from gan_lib.config import RunConfig, configure
 from gan_lib.data import load_images
-from gan_lib.flops import flops_per_image
+from gan_lib.flops import flops_per_epoch
 from gan_lib.machine import fingerprint, pick_device, pick_precision, set_threads
 from gan_lib.training import DTYPES, Trainer
 
@@ -79,8 +81,12 @@ def bench(machine: str, rounds: int, sizes: Sequence[int], say: Callable[[str], 
     for model in ("gan", "cgan"):
         config = configure(f"{model}-{machine}")
         report["models"][model] = _compare(config, device, precision, rounds, rates[precision], say)
-        report["models"][model]["growth"] = [_grow(config, device, precision, size, say) for size in sizes]
-    report["peak_memory_mb"] = _peak_memory(device)
+        report["models"][model]["growth"] = grown = []
+        for size in sorted({config.training_images, *sizes}):
+            # A process of its own: the most memory that one ever held is all that the system tells.
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
+                grown.append(alone.submit(grow, config, precision, size).result())
+            say(f"{model}: {size:,} images, {grown[-1]['seconds']:.3g} s, {grown[-1]['peak_memory_mb']:,.0f} MB at most")
     return report
 
 
@@ -96,7 +102,7 @@ def _compare(
     config: RunConfig, device: torch.device, precision: str, rounds: int, rate: float, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Alternating rounds of the baseline and of ours (and, on a GPU, of ours without graphs)."""
-    images = load_images(config, device).train
+    images = load_images(config).train.to(device)
     torch.manual_seed(config.seed)
     contestants: dict[str, Any] = {"baseline": Baseline(config, images), "ours": Trainer(config, images, precision)}
     if device.type == "cuda":
@@ -112,7 +118,7 @@ def _compare(
             + ", ".join(f"{name} {each[-1]:.3g} s" for name, each in seconds.items())
         )
     medians = {name: statistics.median(each) for name, each in seconds.items()}
-    flops = flops_per_image(config) * config.training_images
+    flops = flops_per_epoch(config)
     return {
         "seconds": seconds,
         "median_seconds": medians,
@@ -123,16 +129,14 @@ def _compare(
     }
 
 
-def _grow(config: RunConfig, device: torch.device, precision: str, size: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """Seconds for each image of an epoch over `size` images, and the memory that it took."""
-    digits = load_images(config, device).train
+def grow(config: RunConfig, precision: str, size: int) -> dict[str, Any]:
+    """Seconds for an epoch over `size` images, each of them, and the most memory that this process ever held, in MB (2**20)."""
+    device = pick_device(config.machine)
+    set_threads(0)
+    digits = load_images(config).train.to(device)
+    Trainer(config, digits, precision).train_epoch()  # warm up
     images = digits.repeat(-(-size // len(digits)), 1, 1, 1)[:size]
-    trainer = Trainer(config, images, precision)
-    del digits
-    if size <= 4 * config.training_images:
-        trainer.train_epoch()
-    seconds = trainer.train_epoch().training_seconds
-    say(f"{config.model}: {size:,} images, {seconds:.3g} s")
+    seconds = Trainer(config, images, precision).train_epoch().training_seconds
     return {
         "images": size,
         "seconds": seconds,
@@ -158,7 +162,9 @@ def _peak_memory(device: torch.device) -> float:
     """MB (2**20 bytes): of the GPU where there is one, else of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    import resource  # not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _tutorial_networks(config: RunConfig) -> tuple[nn.Module, nn.Module]:

@@ -1,6 +1,7 @@
-"""The command line: gan-lib run, list, compare, sample, score."""
+"""The command line: gan-lib run, list, compare, sample, score, bench."""
 
 import json
+import shutil
 import signal
 import sys
 import time
@@ -13,7 +14,8 @@ import typer
 from gan_lib import batch
 from gan_lib.config import CONFIGURATIONS, RunConfig, configure
 from gan_lib.errors import ConfigurationError, GanLibError, RecordError
-from gan_lib.record import Record, find_records, load_weights, read_record
+from gan_lib.record import Record, find_records, is_finished, load_weights, read_record
+from gan_lib.report import write_index
 from gan_lib.words import duration, nearest
 
 app = typer.Typer(
@@ -58,18 +60,18 @@ def run(
         for seed in parse_seeds(seeds)
         for name in configurations or CONFIGURATIONS
     ]
-    batch.check_inputs(configs)
     jobs = batch.plan(list(dict.fromkeys(configs)), results_dir, fresh)
-    kept = 0 if fresh else sum(map(batch.is_done, jobs))
+    finished = [] if fresh else [job for job in jobs if is_finished(job.folder)]
+    batch.check_inputs([job.config for job in jobs if job not in finished])
     runs = f"{len(jobs)} run{'s' if len(jobs) > 1 else ''} in {_short(results_dir / 'runs')}"
-    print(runs + (f", {kept} finished already" if kept else ""), flush=True)
+    print(runs + (f", {len(finished)} finished already" if finished else ""), flush=True)
     line = _Line()
     records = batch.run_batch(jobs, fresh=fresh, show=line.show)
     line.end()
     for record in records:
         print(_one_line(record))
-    batch.compare(results_dir, sorted({record.path.parent.name for record in records}))
-    print(f"Report: {_short(results_dir / 'index.html')}")
+    batch.compare(results_dir, batch.with_siblings({record.path.parent.name for record in records}, results_dir))
+    print(f"Report: {_short(write_index(results_dir))}")
     if any(record.status not in ("ok", "unavailable") for record in records):
         raise typer.Exit(1)
 
@@ -108,7 +110,7 @@ def compare(
     if not results_dir.is_dir():
         raise RecordError(f"results folder {results_dir} does not exist")
     batch.compare(results_dir, experiments or [])
-    print(f"Report: {_short(results_dir / 'index.html')}")
+    print(f"Report: {_short(write_index(results_dir))}")
 
 
 @app.command()
@@ -150,7 +152,11 @@ def score(
     discriminator = models.build_pair(record.config).discriminator
     load_weights(discriminator, record.path / "discriminator.safetensors")
     beliefs = training.judge(discriminator, loaded).tolist()
-    held_out = data.load_images(record.config).held_out
+    try:
+        held_out = data.load_images(record.config).held_out
+    except GanLibError as error:
+        print(f"gan-lib: no held-out images to compare with: {error}", file=sys.stderr)
+        held_out = loaded[:0]
     usual = training.judge(discriminator, held_out) if len(held_out) else None
     width = max(len(str(path)) for path in images)
     print(f"{'image':<{width}}  P(real)" + ("  share of real held-out images judged lower" if usual is not None else ""))
@@ -203,7 +209,7 @@ def parse_seeds(text: str) -> list[int]:
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isascii() or not first.isdigit() or (dash and not (last.isascii() and last.isdigit())):
+        if len(part) > 20 or not first.isascii() or not first.isdigit() or (dash and not (last.isascii() and last.isdigit())):
             raise ConfigurationError(f"seeds must be whole numbers or ranges (such as 0-4 or 0,2,5), got {text!r}")
         begin, end = int(first), int(last or first)
         if not begin <= end < begin + 1000:
@@ -228,6 +234,8 @@ def parse_changes(settings: list[str]) -> dict[str, Any]:
             changes[name] = json.loads(value)
         except ValueError:
             changes[name] = value
+        if value.startswith("folder:"):  # from here; the notebooks run in a folder of their own
+            changes[name] = f"folder:{Path(value.removeprefix('folder:')).expanduser().resolve()}"
     return changes
 
 
@@ -247,6 +255,7 @@ class _Line:
             f"epoch {progress.epoch}/{progress.epochs}  {about}{duration(progress.seconds_left)} left in all"
         )
         if self._terminal:
+            text = text[: shutil.get_terminal_size().columns - 1]  # a line that wraps cannot be drawn over
             print(f"\r{text:<{self._width}}", end="", flush=True)
             self._width = len(text)
         elif time.monotonic() - self._last >= 30:
@@ -298,6 +307,9 @@ def main() -> None:
         code = app(standalone_mode=False)
     except GanLibError as error:
         print(f"gan-lib: {error}", file=sys.stderr)
+        code = error.exit_code
+    except OSError as error:  # a folder that cannot be written, a full disk
+        print(f"gan-lib: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         code = 2
     except _UsageError as error:
         text = error.format_message()

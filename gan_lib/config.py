@@ -199,7 +199,9 @@ def configure(configuration: str, preset: str = "paper", **changes: Any) -> RunC
     return RunConfig(**{**named, **PRESETS[preset][named["model"]], **changes})
 
 
-def differences(config: RunConfig, other: RunConfig, ignore: tuple[str, ...] = ("seed",)) -> dict[str, tuple[Any, Any]]:
+def differences(
+    config: RunConfig, other: RunConfig, ignore: tuple[str, ...] = ("seed", "sample_every")
+) -> dict[str, tuple[Any, Any]]:
     """The fields in which two configs differ, as {name: (value in config, value in other)}."""
     return {
         name: (getattr(config, name), getattr(other, name))

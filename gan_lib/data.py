@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gan_lib.config import RunConfig
 from gan_lib.errors import ConfigurationError, DataError
+from gan_lib.words import first_line
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
@@ -35,8 +36,8 @@ class _Source(NamedTuple):
     test_labels: Tensor | None = None
 
 
-def load_images(config: RunConfig, device: torch.device | str = "cpu") -> Images:
-    """The data set that a config names, whole on the device: no loading happens while the clock runs.
+def load_images(config: RunConfig) -> Images:
+    """The data set that a config names, whole in memory: no loading happens while the clock runs.
 
     Raises DataError when files are missing, unreadable or corrupt (the file is named), and ConfigurationError when the
     source has fewer images than config.training_images.
@@ -54,9 +55,9 @@ def load_images(config: RunConfig, device: torch.device | str = "cpu") -> Images
     held_out_labels = source.test_labels if separate else _pick(source.labels, rest)
     train = _prepare(source.pixels[chosen], config)
     return Images(
-        train=train.to(device),
+        train=train,
         train_labels=_pick(source.labels, chosen),
-        held_out=_prepare(held_out, config).to(device),
+        held_out=_prepare(held_out, config),
         held_out_labels=held_out_labels,
         checksum=hashlib.sha256(train.numpy().tobytes()).hexdigest(),
     )
@@ -160,8 +161,8 @@ def _read_image(path: Path, channels: int, size: int) -> Tensor:
             picture = picture.convert("L" if channels == 1 else "RGB")
     except FileNotFoundError as error:
         raise DataError(f"image {path} does not exist") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"image {path} is corrupt or not an image ({_first_line(error)})") from error
+    except Exception as error:  # whatever Pillow's readers stumble over, in pixels or in EXIF
+        raise DataError(f"image {path} is corrupt or not an image ({first_line(error)})") from error
     square = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(square)).reshape(size, size, channels).permute(2, 0, 1)
 
@@ -198,7 +199,3 @@ def _scale(pixels: Tensor) -> Tensor:
 
 def _pick(labels: Tensor | None, indices: Tensor) -> Tensor | None:
     return None if labels is None else labels[indices]
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__

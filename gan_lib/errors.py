@@ -4,6 +4,8 @@
 class GanLibError(Exception):
     """Base of all errors raised on purpose. Its text is one line that names the field, the bound, the reason and the value."""
 
+    exit_code = 2  # of the command line: a user's mistake
+
     def _render_traceback_(self) -> list[str]:
         # IPython asks an exception for this: a mistake in a parameters cell shows as one line in the notebook too.
         return [f"{type(self).__name__}: {self}"]
@@ -27,3 +29,11 @@ class RecordError(GanLibError):
 
 class TrainingError(GanLibError):
     """Training that cannot go on: a loss that is not finite."""
+
+    exit_code = 1
+
+
+class ReportError(GanLibError):
+    """A report that could not be made."""
+
+    exit_code = 1

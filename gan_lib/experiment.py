@@ -18,7 +18,7 @@ from gan_lib.errors import GanLibError, MachineUnavailable
 from gan_lib.images import gif, grid, png
 from gan_lib.machine import Neighbours, fingerprint, pick_device, pick_precision, set_threads
 from gan_lib.models import megabytes, parameter_count
-from gan_lib.record import RunFolder, now
+from gan_lib.record import RunFolder, is_finished, now
 from gan_lib.training import EpochStats, Trainer, fixed_latents, sample
 from gan_lib.words import duration
 
@@ -50,21 +50,21 @@ class Experiment:
         self._frames: list[Image] = []
         self._history: list[EpochStats] = []
         self.record = RunFolder(folder)
-        self.record.create(config)
         try:
             self.device = pick_device(config.machine)
             set_threads(config.threads)
-            self.images = load_images(config, self.device)
             self.precision = pick_precision(config.precision, self.device)
-            self.trainer = Trainer(config, self.images.train, self.precision)
-            self.machine = {**fingerprint(self.device), "precision": self.precision, "notice": self.trainer.notice}
-            self.record.write_json(
-                "machine.json", {"started": self.started, **self.machine, "data_sha256": self.images.checksum}
-            )
+            images = load_images(config)
+            self.trainer = Trainer(config, images.train.to(self.device), self.precision)
         except BaseException as error:
-            self._give_up(error)
+            if not is_finished(folder):  # what cannot be made again here is not thrown away either
+                self.record.create(config)
+                self._give_up(error)
             raise
-        self._latents = fixed_latents(config, SAMPLES)
+        self.record.create(config)
+        self.machine = {**fingerprint(self.device), "precision": self.precision, "notice": self.trainer.notice}
+        self.record.write_json("machine.json", {"started": self.started, **self.machine, "data_sha256": images.checksum})
+        self._latents = fixed_latents(config, SAMPLES, seed=0)  # the same for every seed: runs can be told apart by eye
         self.startup_seconds = self._clock.other()
 
     def __iter__(self) -> Iterator[EpochStats]:

@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from gan_lib import paper
-from gan_lib.balance import find_balance
 from gan_lib.charts import (
     COLOURS,
     INK,
@@ -26,7 +25,7 @@ from gan_lib.errors import RecordError
 from gan_lib.record import Record
 from gan_lib.selection import Comparison, Row
 from gan_lib.tables import TITLES
-from gan_lib.words import show
+from gan_lib.words import first_line, show
 
 
 def loss_curves(rows: Comparison) -> Chart:
@@ -164,14 +163,12 @@ def _draw_losses(panel: Axes, row: Row, top: float) -> str:
     d_loss, g_loss = row.losses("discriminator_loss"), row.losses("generator_loss")
     draw_loss(panel, d_loss, "D", colour, style, faint=True)
     draw_loss(panel, g_loss, "G", colour, style)
-    balance = find_balance(d_loss, g_loss)
+    epoch = row.balance_epoch()
     words = f"{TITLES[row.configuration]}: {_in_words(d_loss, g_loss)} "
-    if balance.epoch is not None:
-        panel.axvline(balance.epoch, color=INK, linewidth=0.8, linestyle=":")
-        panel.annotate(
-            f"balance, epoch {balance.epoch}", (balance.epoch, top), (4, -10), textcoords="offset points", fontsize=8
-        )
-        words += f"Balance at epoch {balance.epoch}."
+    if epoch is not None:
+        panel.axvline(epoch, color=INK, linewidth=0.8, linestyle=":")
+        panel.annotate(f"balance, epoch {epoch}", (epoch, top), (4, -10), textcoords="offset points", fontsize=8)
+        words += f"Balance at epoch {epoch}."
     else:
         words += "Balance is never reached."
     panel.set_ylim(0, top)
@@ -187,7 +184,7 @@ def _open(record: Record) -> Image.Image | None:
         with Image.open(path) as opened:
             return opened.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise RecordError(f"{path} is corrupt or not a picture ({str(error).splitlines()[0]})") from error
+        raise RecordError(f"{path} is corrupt or not a picture ({first_line(error)})") from error
 
 
 def _top(row: Row) -> float:

@@ -31,15 +31,18 @@ def _capture_one(
     iteration: Iteration, size: int, generators: list[torch.Generator], device: torch.device
 ) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
     indices = torch.zeros(size, dtype=torch.int64, device=device)
-    side = torch.cuda.Stream(device)
-    side.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(side):  # libraries choose their kernels and allocate their workspaces here, not in the graph
-        for _ in range(3):
+    current, side = torch.cuda.current_stream(device), torch.cuda.Stream(device)
+    side.wait_stream(current)
+    with torch.cuda.stream(side):
+        for _ in range(3):  # what is made at the first use, Adam's moments and the libraries' handles, is made outside
             iteration(indices)
-    torch.cuda.current_stream(device).wait_stream(side)
+    current.wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     for generator in generators:
         graph.register_generator_state(generator)  # each replay goes on with the random numbers where the last one ended
-    with torch.cuda.graph(graph):
-        numbers = iteration(indices)
+    try:
+        with torch.cuda.graph(graph):
+            numbers = iteration(indices)
+    finally:
+        torch.cuda.set_stream(current)  # a capture that fails leaves its own stream behind
     return graph, indices, numbers

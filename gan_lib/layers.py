@@ -17,11 +17,13 @@ class DropoutMasks:
     `bernoulli_` takes one draw of a serial generator an element. That alone was 25 % of an epoch.
     """
 
-    def __init__(self) -> None:
-        self.generator = torch.Generator()
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.generator = torch.Generator(device)
 
     def draw(self, like: Tensor, dropout: float) -> Tensor:
         """A mask of a tensor's shape, dtype and memory layout: 0 with probability `dropout`, else 1/keep."""
+        if like.is_cuda:
+            return torch.empty_like(like).bernoulli_(1 - dropout, generator=self.generator).div_(1 - dropout)
         dtype, threshold, keep = byte_threshold(dropout)
         width = dtype.itemsize
         words = torch.empty((like.numel() * width + 7) // 8, dtype=torch.int64)
@@ -57,7 +59,7 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not self.dropout:
             return x
-        if self.masks is None or x.is_cuda:
+        if self.masks is None:
             return F.dropout(x, self.dropout)
         return x.mul_(self.masks.draw(x, self.dropout))
 

@@ -33,6 +33,8 @@ class Learner:
             fused=True,  # one pass over the weights an update, instead of a handful
             capturable=on_gpu,  # its step counter lives on the GPU, so that a CUDA graph can hold the update
         )
+        # A step outside a graph, to warm up or because graphs cannot be had, is meant: no warning about it.
+        self.optimiser._warned_capturable_if_run_uncaptured = True
         # Half precision's smallest gradients are 0 unless the loss is scaled up first; a no-op in other precisions.
         self.scaler = torch.amp.GradScaler(network_device(network).type, enabled=dtype == torch.float16)
         self._first_scale = self.scaler.state_dict()

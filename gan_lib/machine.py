@@ -32,7 +32,7 @@ def unavailable_reason(machine: str) -> str | None:
         return None
     if torch.version.cuda is None:
         return f"needs a CUDA GPU, and this PyTorch ({torch.__version__}) is built for the CPU only"
-    return "needs a CUDA GPU, and this machine has none that PyTorch can use"
+    return "needs a CUDA GPU, and PyTorch finds none here"
 
 
 def pick_device(machine: str) -> torch.device:
@@ -40,6 +40,9 @@ def pick_device(machine: str) -> torch.device:
     reason = unavailable_reason(machine)
     if reason:
         raise MachineUnavailable(f"machine {machine!r} {reason}")
+    if machine == "gpu":
+        torch.backends.cudnn.deterministic = True  # the same seed gives the same run
+        torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32, in convolutions as in matrix products
     return torch.device("cuda" if machine == "gpu" else "cpu")
 
 
@@ -74,7 +77,9 @@ def physical_cores() -> int:
     """Physical cores that this process may use: hyper-threads share the units that matrix products keep busy."""
     available = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
     siblings = {_read(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or str(cpu) for cpu in available}
-    return max(1, len(siblings))
+    quota = re.fullmatch(r"(\d+) (\d+)", _read("/sys/fs/cgroup/cpu.max"))  # a container may have less than its host
+    allowed = max(1, int(quota[1]) // int(quota[2])) if quota else len(siblings)
+    return max(1, min(len(siblings), allowed))
 
 
 def fingerprint(device: torch.device) -> dict[str, Any]:

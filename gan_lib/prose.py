@@ -6,8 +6,9 @@ from html import escape
 from typing import Any
 
 from gan_lib import paper
-from gan_lib.config import PRESETS, RunConfig, configure, differences
-from gan_lib.selection import OWN, Comparison, describe
+from gan_lib.config import PRESETS, RunConfig, configure, differences, variant
+from gan_lib.record import Record
+from gan_lib.selection import OWN, QUICK_NOTE, REFERENCE, Comparison, describe
 from gan_lib.tables import TITLES
 from gan_lib.verdict import sentences
 
@@ -19,6 +20,7 @@ def heading(config: RunConfig, machine: dict[str, Any], started: str) -> str:
         f"<h1>{TITLES[config.configuration]}: {config.epochs:,} epochs, seed {config.seed}</h1>"
         f'<p class="provenance">Named after {named}. Run on {escape(str(machine["label"]))}, {escape(str(machine["threads"]))} '
         f"threads, {escape(_when(started))}. {escape(_software(machine))}.</p>"
+        + (f"<p>The quick preset: {QUICK_NOTE}.</p>" if variant(config).startswith("quick") else "")
     )
 
 
@@ -34,11 +36,18 @@ def opening(rows: Comparison) -> str:
 
 
 def how_to_reproduce(rows: Comparison) -> str:
-    """The one command that makes this report again."""
+    """The commands that make this report again."""
     own = [run for row in rows.values() for run in row.records if row.origin == OWN]
-    commands = ["gan-lib run --preset paper"] if not own else sorted({_command(run.config, run.variant) for run in own})
-    listed = "".join(f"<pre>{escape(command)}</pre>" for command in commands)
-    return f"<p>With the same commit and the packages of requirements.lock:</p>{listed}"
+    reference = [run for row in rows.values() for run in row.records if row.origin == REFERENCE]
+    commands = _commands(own) or ["gan-lib run --preset paper"]
+    if len(commands) > 1:
+        commands.append("gan-lib compare " + " ".join(sorted({run.path.parent.name for run in own})))
+    text = "<p>With the same commit and the packages of requirements.lock:</p>"
+    text += "".join(f"<pre>{escape(command)}</pre>" for command in commands)
+    if reference:
+        text += "<p>The reference runs, on the machines named above:</p>"
+        text += "".join(f"<pre>{escape(command)}</pre>" for command in _commands(reference))
+    return text
 
 
 def paragraphs(lines: Iterable[str]) -> str:
@@ -61,11 +70,22 @@ def _provenance(rows: Comparison) -> str:
     return " ".join(said)
 
 
-def _command(config: RunConfig, variant: str) -> str:
-    preset = variant.split("-")[0] if variant.split("-")[0] in PRESETS else "paper"
-    changed = differences(config, configure(config.configuration, preset))
-    settings = "".join(f" --set {shlex.quote(f'{name}={value}')}" for name, (value, _) in changed.items())
-    return f"gan-lib run {config.configuration} --preset {preset} --seeds {config.seed}{settings}"
+def _commands(runs: Iterable[Record]) -> list[str]:
+    """As few commands as there are kinds of runs: those that differ in configuration and seed only share one."""
+    kinds: dict[tuple[str, str], tuple[list[str], list[int]]] = {}
+    for run in runs:
+        named = run.variant.split("-")[0]
+        preset = named if named in PRESETS else "paper"
+        changed = differences(run.config, configure(run.config.configuration, preset))
+        settings = "".join(f" --set {shlex.quote(f'{name}={value}')}" for name, (value, _) in changed.items())
+        configurations, seeds = kinds.setdefault((preset, settings), ([], []))
+        configurations.append(run.config.configuration)
+        seeds.append(run.config.seed)
+    return [
+        f"gan-lib run {' '.join(dict.fromkeys(configurations))} --preset {preset} "
+        f"--seeds {','.join(map(str, sorted(set(seeds))))}{settings}"
+        for (preset, settings), (configurations, seeds) in kinds.items()
+    ]
 
 
 def _when(time: str) -> str:

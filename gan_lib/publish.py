@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gan_lib import batch, paper, precision, speed
+from gan_lib import batch, paper, precision_study, speed
 from gan_lib.config import CONFIGURATIONS
 from gan_lib.record import copy_records, find_records
 from gan_lib.selection import Comparison, Row, compare
@@ -47,12 +47,12 @@ def marks(name: str) -> tuple[str, str]:
 def publish_precision(folder: Path) -> str:
     """Draw results/precision from its runs: precision.png, and precision.md with the final losses. Returns one line."""
     records = [record for runs in sorted(folder.glob("*/runs")) for record in find_records(runs)[0] if record.status == "ok"]
-    words = "within the spread of the seeds" if precision.agree(records) else "further apart than the seeds"
+    words = "within the spread of the seeds" if precision_study.agree(records) else "further apart than the seeds"
     text = (
         f"Final losses, the mean of the last ten epochs: mean over the seeds (lowest to highest). "
-        f"The precisions are {words}.\n\n{_markdown(precision.final_losses(records))}\n"
+        f"The precisions are {words}.\n\n{_markdown(precision_study.final_losses(records))}\n"
     )
-    (folder / "precision.png").write_bytes(precision.chart(records).png())
+    (folder / "precision.png").write_bytes(precision_study.chart(records).png())
     (folder / "precision.md").write_text(text, encoding="utf-8")
     return f"{len(records)} runs, {words}"
 
@@ -83,11 +83,13 @@ def _line(row: Row) -> str:
 
 
 def main(what: str) -> None:
-    """records: results/runs -> results/reference. precision: its figure. readme: results/ -> README.md."""
+    """records: results/runs -> results/reference. comparison: its report. precision: its figure. readme: README's tables."""
     results = batch.ROOT / "results"
     if what == "records":
         for name in copy_records(results / "runs", results / "reference"):
             print(f"kept {name}")
+    elif what == "comparison":
+        print(f"wrote {batch.compare(results / 'reference', []).relative_to(batch.ROOT)}")
     elif what == "precision":
         print(publish_precision(results / "precision"))
     elif what == "readme":
@@ -98,7 +100,7 @@ def main(what: str) -> None:
         README.write_text(text, encoding="utf-8")
         print(f"wrote the tables of {README.name}")
     else:
-        sys.exit(f"publish: choose records, precision or readme, got {what!r}")
+        sys.exit(f"publish: choose records, comparison, precision or readme, got {what!r}")
 
 
 if __name__ == "__main__":

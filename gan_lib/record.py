@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gan_lib.config import RunConfig, differences, variant
 from gan_lib.errors import ConfigurationError, RecordError
+from gan_lib.words import first_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,7 +31,7 @@ HISTORY_COLUMNS = (
 )
 # What a run writes into its folder. Starting a run anew removes these and nothing else.
 _FILES = (
-    *("config.json", "machine.json", "history.csv", "metrics.csv", "summary.json", "run.lock"),
+    *("config.json", "machine.json", "history.csv", "summary.json", "run.lock"),
     *("samples.png", "progress.gif", "generator.safetensors", "discriminator.safetensors"),
 )
 
@@ -45,6 +46,8 @@ class RunFolder:
         """Make the folder anew and write config.json. Raises RecordError where it cannot be written."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            if (holder := lock_holder(self.path)) not in (None, os.getpid()):
+                raise RecordError(f"{self.path} is being written by process {holder}: wait for it, or delete its run.lock")
             self.clear()
             self.write_json(
                 "config.json",
@@ -151,6 +154,14 @@ def read_config(path: Path) -> RunConfig:
         raise RecordError(f"{path / 'config.json'}: {error}") from error
 
 
+def is_finished(path: Path) -> bool:
+    """Whether a folder holds a run that was trained to its end."""
+    try:
+        return read_record(path).status == "ok"
+    except RecordError:
+        return False
+
+
 def find_records(root: Path) -> tuple[list[Record], list[str]]:
     """Every readable run below a folder, in order of name; and one line for each folder that is not readable."""
     records, problems = [], []
@@ -180,7 +191,7 @@ def load_weights(network: "nn.Module", path: Path) -> None:
     except FileNotFoundError as error:
         raise RecordError(f"{path} does not exist: this run kept no weights (reference runs do not); train it again") from error
     except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise RecordError(f"{path} cannot be read as weights: {str(error).splitlines()[0]}") from error
+        raise RecordError(f"{path} cannot be read as weights: {first_line(error)}") from error
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
@@ -237,7 +248,7 @@ def read_json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, An
             return missing
         raise RecordError(f"{path} does not exist") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise RecordError(f"{path} cannot be read as JSON: {str(error).splitlines()[0]}") from error
+        raise RecordError(f"{path} cannot be read as JSON: {first_line(error)}") from error
     if not isinstance(value, dict):
         raise RecordError(f"{path} must hold a JSON object, got {type(value).__name__}")
     if value.get("schema_version") != SCHEMA_VERSION:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from gan_lib.errors import RecordError
 from gan_lib.record import find_records
+from gan_lib.words import first_line
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 _NOT_IN_REPORTS = {"notebook-only"}  # cells for whoever runs the notebook by hand
@@ -22,7 +23,7 @@ def render(notebook: Path, page: Path, title: str) -> Path:
     try:
         content = nbformat.read(notebook, as_version=4)
     except Exception as error:  # nbformat raises whatever its JSON reader and its validator raise
-        raise RecordError(f"{notebook} cannot be read as a notebook: {str(error).splitlines()[0]}") from error
+        raise RecordError(f"{notebook} cannot be read as a notebook: {first_line(error)}") from error
     content.metadata["title"] = title
     html, _ = exporter.from_notebook_node(content)
     _write(page, html)

@@ -11,6 +11,10 @@ from gan_lib.config import CONFIGURATIONS, PRESETS
 from gan_lib.errors import ConfigurationError
 from gan_lib.record import Record, find_records
 
+QUICK_NOTE = (
+    "shorter than the paper's runs, and with Adam betas (0.5, 0.999) so that digits appear early; "
+    "its losses take another course than the paper's"
+)
 OWN, REFERENCE = "your run", "reference run"  # where the numbers of a row come from
 
 
@@ -21,6 +25,7 @@ class Row:
     configuration: str
     records: list[Record] = field(default_factory=list)  # all ok, all of one variant, one for each seed
     origin: str = ""  # OWN, REFERENCE, or nowhere
+    runs: int = 0  # how many of yours there are, finished or not
     missing: str = "not run"  # why records is empty; of your own runs also when reference runs stand in for them
 
     @property
@@ -81,7 +86,10 @@ def compare(runs: Path, reference: Path, experiments: Sequence[str] = ()) -> Com
     wanted = set(experiments) or _like_the_newest(own)
     chosen = [run for run in own if run.path.parent.name in wanted]
     references = [run for run in find_records(reference)[0] if run.status == "ok" and run.epochs_done and not run.variant]
-    return {name: _row(name, chosen, references) for name in CONFIGURATIONS}
+    here = {run.config.configuration for run in own}
+    return {
+        name: _row(name, chosen, references, "not in this comparison" if name in here else "not run") for name in CONFIGURATIONS
+    }
 
 
 def describe(rows: Comparison) -> str:
@@ -92,10 +100,7 @@ def describe(rows: Comparison) -> str:
         if not variant:
             said.append(f"the paper's schedule ({_lengths('paper')})")
         elif variant == "quick":
-            said.append(
-                f"the quick preset ({_lengths('quick')}, Adam betas (0.5, 0.999) so that digits appear early): "
-                "shorter than the paper's runs, and their losses take another course"
-            )
+            said.append(f"the quick preset ({_lengths('quick')}): {QUICK_NOTE}")
         else:
             said.append(f"a schedule of your own ({variant})")
     return "Your runs follow " + " and ".join(said) + "." if said else "There are no finished runs of yours."
@@ -116,13 +121,13 @@ def _lengths(preset: str) -> str:
     return ", ".join(f"{model.upper()} {values['epochs']:,} epochs" for model, values in PRESETS[preset].items())
 
 
-def _row(configuration: str, own: list[Record], references: list[Record]) -> Row:
+def _row(configuration: str, own: list[Record], references: list[Record], elsewhere: str) -> Row:
     mine = [run for run in own if run.config.configuration == configuration]
     folders = sorted({run.path.parent.name for run in mine})
     if len(folders) > 1:
         raise ConfigurationError(f"a comparison takes one experiment for each configuration, got {' and '.join(folders)}")
     if done := [run for run in mine if run.status == "ok" and run.epochs_done]:
-        return Row(configuration, done, OWN, "")
-    missing = "; ".join(sorted({_why_missing(run) for run in mine})) or "not run"
+        return Row(configuration, done, OWN, len(mine), "")
+    missing = "; ".join(sorted({_why_missing(run) for run in mine})) or elsewhere
     stand_in = [run for run in references if run.config.configuration == configuration]
-    return Row(configuration, stand_in, REFERENCE if stand_in else "", missing)
+    return Row(configuration, stand_in, REFERENCE if stand_in else "", len(stand_in), missing)

@@ -43,7 +43,6 @@ class Bench(BaseModel):
     matrix_gflops: dict[str, float]
     rounds: int
     models: dict[str, ModelSpeed]
-    peak_memory_mb: float
 
     @property
     def label(self) -> str:
@@ -101,6 +100,26 @@ def speed_table(benches: Sequence[Bench]) -> Table:
     rounds = " and ".join(sorted({str(bench.rounds) for bench in benches}))
     return table(
         lines or [{"model": "none measured yet: gan-lib bench"}], f"Seconds per epoch, medians of {rounds or 'no'} rounds"
+    )
+
+
+def growth_table(benches: Sequence[Bench]) -> Table:
+    """How time and memory grow with the number of training images."""
+    lines = [
+        {
+            "model": model.upper(),
+            "machine": bench.label,
+            "images": point.images,
+            "epoch, s": point.seconds,
+            "microseconds an image": point.microseconds_per_image,
+            "peak memory, MB": round(point.peak_memory_mb),
+        }
+        for bench in benches
+        for model, facts in bench.models.items()
+        for point in facts.growth
+    ]
+    return table(
+        lines or [{"model": "none measured yet: gan-lib bench"}], "One epoch over more images, each in a fresh process"
     )
 
 

@@ -34,8 +34,8 @@ class Table:
         for row in self.frame.itertuples(index=False):
             name, *cells = (html.escape(show(value)) for value in row)
             body += f'<tr><th scope="row">{name}</th>' + "".join(
-                f'<td{kind} data-label="{column}">{cell}</td>'
-                for cell, column, kind in zip(cells, columns[1:], kinds[1:], strict=True)
+                f'<td{kind if _is_number(value) or value is None else ""} data-label="{column}">{cell}</td>'
+                for cell, value, column, kind in zip(cells, row[1:], columns[1:], kinds[1:], strict=True)
             )
             body += "</tr>"
         return (
@@ -156,7 +156,7 @@ def seconds_per_epoch(rows: Comparison) -> Table:
             "paper, s": exact(published),
             "measured, s": here if here is not None else row.missing,
             "paper / measured": published / here if here else None,
-            "over the seeds, s": _spread(row.numbers("seconds_per_epoch")),
+            "over the seeds, s": _spread(row.numbers("seconds_per_epoch"), row.runs),
             "CPU used by others": f"{max(shares):.0%}" if (shares := row.numbers("others_cpu_share")) else None,
             **_tail(row),
         }
@@ -239,8 +239,9 @@ def _tail(row: Row) -> dict[str, Any]:
     return {"measured on": row.machine or None, "where from": row.origin or None}
 
 
-def _spread(values: list[float]) -> str | None:
-    """Lowest to highest over the seeds, and how many there are."""
+def _spread(values: list[float], runs: int) -> str | None:
+    """Lowest to highest over the seeds, and how many there are; of how many, where some did not finish."""
     if not values:
         return None
-    return f"{show(min(values))} to {show(max(values))} (n = {len(values)})" if len(values) > 1 else "n = 1"
+    count = f"n = {len(values)}" + (f" of {runs}" if runs > len(values) else "")
+    return f"{show(min(values))} to {show(max(values))} ({count})" if len(values) > 1 else count

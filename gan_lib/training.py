@@ -15,6 +15,7 @@ from gan_lib.layers import Dropout, DropoutMasks
 from gan_lib.learner import Learner, network_device
 from gan_lib.losses import discriminator_loss, generator_loss
 from gan_lib.models import Pair, build_pair
+from gan_lib.words import first_line
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -68,13 +69,9 @@ class Trainer:
         self.images = images.to(self.dtype)  # once, and not at each step
         self.pair = Pair(*(network.to(self.device) for network in build_pair(config)))
         self.generator, self.discriminator = (Learner(network, config, self.dtype) for network in self.pair)
-        self.order_generator = torch.Generator(self.device)
-        self.latent_generator = torch.Generator(self.device)
-        self.masks = DropoutMasks()
-        for layer in self.discriminator.working.modules():
-            if isinstance(layer, Dropout):
-                layer.masks = self.masks
-        self._seed()
+        batches = torch.arange(len(images)).split(config.batch_size)
+        self._weights = torch.tensor([len(batch) / len(images) for batch in batches], device=self.device)
+        self._make_generators()
         self.epochs_done = 0
         self.notice: str | None = None  # why a GPU does not use CUDA graphs, where it does not
         self._run = self._capture() if graphs and self.device.type == "cuda" else self._iteration
@@ -93,8 +90,7 @@ class Trainer:
         numbers = torch.empty(len(batches), 4, device=self.device)
         for line, batch in zip(numbers, batches, strict=True):
             line.copy_(self._run(batch))
-        weights = torch.tensor([len(batch) / len(order) for batch in batches], device=self.device)
-        means = (weights @ numbers).tolist()  # the first time in an epoch that anything waits for the device
+        means = (self._weights @ numbers).tolist()  # the first time in an epoch that anything waits for the device
         seconds = time.perf_counter() - start
         self.epochs_done += 1
         if not all(map(math.isfinite, means)):
@@ -119,12 +115,20 @@ class Trainer:
         latents = uniform_latents(count, self.config.latent_size, self.latent_generator)
         return self.generator.working(latents.to(self.dtype))
 
+    def _make_generators(self) -> None:
+        """The random generators of training, for the order, the latents and dropout, each at its beginning."""
+        self.order_generator = torch.Generator(self.device)
+        self.latent_generator = torch.Generator(self.device)
+        self.masks = DropoutMasks(self.device)
+        for layer in self.discriminator.working.modules():
+            if isinstance(layer, Dropout):
+                layer.masks = self.masks
+        self._seed()
+
     def _seed(self) -> None:
-        """Set every random generator of training to its beginning."""
-        self.order_generator.manual_seed(_stream(self.config.seed, 1))
-        self.latent_generator.manual_seed(_stream(self.config.seed, 2))
-        self.masks.generator.manual_seed(_stream(self.config.seed, 3))
-        torch.manual_seed(_stream(self.config.seed, 3))  # on a GPU, dropout draws from PyTorch's own generator
+        """Set the random generators to their beginning, in place: graphs hold on to them."""
+        for number, generator in enumerate((self.order_generator, self.latent_generator, self.masks.generator), start=1):
+            generator.manual_seed(_stream(self.config.seed, number))
 
     def _capture(self) -> Iteration:
         """The iteration as CUDA graphs, with nothing learnt on the way; the plain iteration where that fails, and why."""
@@ -133,10 +137,11 @@ class Trainer:
         whole, rest = divmod(len(self.images), self.config.batch_size)
         sizes = [self.config.batch_size] * bool(whole) + [rest] * bool(rest)
         try:
-            run = capture(self._iteration, sizes, [self.latent_generator], self.device)
+            run = capture(self._iteration, sizes, [self.latent_generator, self.masks.generator], self.device)
         except RuntimeError as error:
-            self.notice = f"without CUDA graphs: {str(error).splitlines()[0]}"
+            self.notice = f"without CUDA graphs: {first_line(error)}"
             run = self._iteration
+            self._make_generators()  # the old ones still take themselves for captured
         for learner, tensors in zip(learners, kept, strict=True):
             learner.restart(tensors)
         self._seed()

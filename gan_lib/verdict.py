@@ -70,7 +70,7 @@ def _gpu_speed(cpu: Row, gpu: Row) -> Claim:
     here = _ratio(cpu, gpu, "seconds_per_epoch")
     if here is None:
         return Claim(claim, UNKNOWN, _needs(cpu, gpu))
-    return Claim(claim, HOLDS if here >= factor else FAILS, f"{show(here)} times faster on {gpu.machine} than on {cpu.machine}")
+    return Claim(claim, HOLDS if here >= factor else FAILS, f"{show(here)} times faster on {_where(gpu)} than on {_where(cpu)}")
 
 
 def _smaller_yet_slower(rows: Comparison) -> Claim:
@@ -79,6 +79,8 @@ def _smaller_yet_slower(rows: Comparison) -> Claim:
     here = _ratio(cgan, gan, "seconds_per_epoch")
     if here is None:
         return Claim(claim, UNKNOWN, _needs(gan, cgan))
+    if gan.machine != cgan.machine:
+        return Claim(claim, UNKNOWN, f"GAN was measured on {gan.machine}, CGAN on {cgan.machine}")
     sizes = [int(row.middle("parameters") or 0) for row in (cgan, gan)]
     published = paper.RESULTS["cgan-cpu"].seconds_per_epoch / paper.RESULTS["gan-cpu"].seconds_per_epoch
     answer = HOLDS if sizes[0] < sizes[1] and here > 1 else FAILS
@@ -91,7 +93,7 @@ def _smaller_yet_slower(rows: Comparison) -> Claim:
 
 def _quarter_of_the_epochs(rows: Comparison) -> Claim:
     claim = "CGAN is balanced in a quarter of GAN's epochs (300 against 1,200)"
-    gan, cgan = _longest(rows, "gan"), _longest(rows, "cgan")
+    gan, cgan = _most_runs(rows, "gan"), _most_runs(rows, "cgan")
     if not gan.records or not cgan.records:
         return Claim(claim, UNKNOWN, _needs(gan, cgan) + ", at the paper's length")
     gan_epoch, cgan_epoch = gan.balance_epoch(), cgan.balance_epoch()
@@ -105,7 +107,7 @@ def _quarter_of_the_epochs(rows: Comparison) -> Claim:
 
 def _scatter(rows: Comparison) -> Claim:
     claim = "GAN's losses run in a narrow band, CGAN's jump over a wide one"
-    gan, cgan = _longest(rows, "gan"), _longest(rows, "cgan")
+    gan, cgan = _most_runs(rows, "gan"), _most_runs(rows, "cgan")
     if not gan.records or not cgan.records:
         return Claim(claim, UNKNOWN, _needs(gan, cgan) + ", at the paper's length")
     narrow, wide = _roughness(gan), _roughness(cgan)
@@ -117,12 +119,12 @@ def _scatter(rows: Comparison) -> Claim:
 
 
 def _in_band_by_200(rows: Comparison) -> Claim:
-    claim = "CGAN is inside the balance band by epoch 100 to 200"
-    cgan = _longest(rows, "cgan")
+    claim = "CGAN is inside the balance band by epoch 200"
+    cgan = _most_runs(rows, "cgan")
     if not cgan.records:
         return Claim(claim, UNKNOWN, _needs(cgan) + ", at the paper's length")
     epoch = cgan.balance_epoch()
-    nearest = cgan.balances()[0]
+    nearest = min(cgan.balances(), key=lambda balance: balance.nearest_distance or 0.0)
     missed = epoch is None and nearest.nearest_epoch is not None
     detail = f"; nearest at epoch {nearest.nearest_epoch}, {show(nearest.nearest_distance)} outside" if missed else ""
     return Claim(claim, HOLDS if epoch is not None and epoch <= 200 else FAILS, f"CGAN {_when(cgan, epoch)}{detail}")
@@ -143,7 +145,11 @@ def _best(rows: Comparison) -> Claim:
 
 def _name(row: Row) -> str:
     model = "GAN" if row.model == "gan" else "CGAN"
-    return f"{model} on {row.machine}" + (" (reference run)" if row.origin == REFERENCE else "")
+    return f"{model} on {_where(row)}"
+
+
+def _where(row: Row) -> str:
+    return row.machine + (" (reference run)" if row.origin == REFERENCE else "")
 
 
 def _usd(row: Row) -> float:
@@ -160,7 +166,7 @@ def _needs(*rows: Row) -> str:
     return "no run of " + " or ".join(TITLES[row.configuration] for row in rows if not row.records)
 
 
-def _longest(rows: Comparison, model: str) -> Row:
+def _most_runs(rows: Comparison, model: str) -> Row:
     """The row of a model to judge its losses by: they do not depend on the machine, so either will do."""
     both = [row for row in rows.values() if row.model == model]
     return max(both, key=lambda row: len(row.records))

@@ -14,7 +14,7 @@ import pytest
 from gan_lib import batch
 from gan_lib.config import RunConfig, run_name
 from gan_lib.errors import GanLibError, RecordError
-from gan_lib.record import RunFolder, read_record
+from gan_lib.record import RunFolder, is_finished, read_record
 
 TINY = {"training_images": 64, "batch_size": 32, "image_size": 8, "latent_size": 10, "threads": 1, "sample_every": 1}
 
@@ -112,7 +112,7 @@ def test_finished_runs_are_kept_unless_fresh(results: Path) -> None:
     config = read_record(folder).config
     before = (folder / "history.csv").stat().st_mtime_ns
     jobs = batch.plan([config], results)
-    assert batch.is_done(jobs[0])
+    assert is_finished(jobs[0].folder)
     assert [record.status for record in batch.run_batch(jobs)] == ["ok"]
     assert (folder / "history.csv").stat().st_mtime_ns == before
     first = read_record(folder).history
@@ -195,3 +195,23 @@ def test_a_run_that_another_process_writes_is_refused(tmp_path: Path) -> None:
 def test_a_parameter_that_a_notebook_does_not_declare_is_refused() -> None:
     with pytest.raises(GanLibError, match="declares no parameter 'epoch'"):
         batch.check_parameters(batch.NOTEBOOKS / "01_train.ipynb", ["epochs", "epoch"])
+
+
+def test_a_report_takes_in_runs_of_the_same_variant_that_are_there_already(tmp_path: Path) -> None:
+    for name in ("gan-cpu--quick", "gan-cpu", "cgan-gpu--quick", "cgan-cpu--quick-epochs-5"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    assert batch.with_siblings(["cgan-cpu--quick"], tmp_path) == ["cgan-cpu--quick", "cgan-gpu--quick", "gan-cpu--quick"]
+    assert batch.with_siblings(["cgan-cpu"], tmp_path) == ["cgan-cpu", "gan-cpu"]
+
+
+def test_a_finished_gpu_run_survives_a_fresh_batch_on_a_machine_without_one(tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    config = tiny(machine="gpu")
+    folder = RunFolder(tmp_path / "runs" / run_name(config))
+    folder.create(config)
+    folder.finish("ok", epochs=2)
+    (record,) = batch.run_batch(batch.plan([config], tmp_path, fresh=True), fresh=True)
+    assert record.status == "ok"

@@ -54,6 +54,11 @@ def test_changes_take_numbers_as_numbers_and_words_as_words() -> None:
     }
 
 
+def test_a_folder_of_images_is_named_from_where_the_user_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert parse_changes(["data=folder:photos"]) == {"data": f"folder:{tmp_path / 'photos'}"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import MakeConfig
+from conftest import MakeConfig, WriteRun
 from PIL import Image
 
 from gan_lib import paper
 from gan_lib.balance import find_balance
-from gan_lib.config import RunConfig
+from gan_lib.config import RunConfig, configure
+from gan_lib.data import load_images
 from gan_lib.errors import ConfigurationError, DataError, MachineUnavailable, TrainingError
 from gan_lib.experiment import Experiment
 from gan_lib.images import grid
@@ -38,7 +39,7 @@ def test_the_record_reads_back_as_an_ok_run_of_this_config(finished: Experiment,
     assert (record.status, record.reason, record.notes) == ("ok", None, [])
     assert record.config == finished.config
     assert record.history["epoch"] == [1, 2, 3]
-    assert record.machine["data_sha256"] == finished.images.checksum
+    assert record.machine["data_sha256"] == load_images(finished.config).checksum
     assert record.machine["threads"] == 1
     assert record.machine["started"] <= str(record.summary["finished"])
 
@@ -202,3 +203,13 @@ def test_machine_json_is_plain_json_with_a_schema(finished: Experiment) -> None:
     assert stored["schema_version"] == 1
     assert stored["label"]
     assert stored["packages"]["torch"]
+
+
+def test_a_finished_run_stays_when_this_machine_could_not_make_it_again(write_run: WriteRun) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    folder = write_run("gan-gpu", label="Somebody's GPU")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(MachineUnavailable):
+        Experiment(configure("gan-gpu"), folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -41,12 +41,12 @@ ALLOWED: dict[str, set[str]] = {
     "charts": {"paper", "balance"},
     "figures": {"paper", "balance", "charts", "record", "selection", "tables"},
     "speed": {"paper", "charts", "record", "tables"},
-    "precision": {"charts", "record", "tables"},
+    "precision_study": {"charts", "record", "tables"},
     "verdict": {"paper", "balance", "selection", "tables"},
-    "prose": {"paper", "config", "selection", "tables", "verdict"},
+    "prose": {"paper", "config", "record", "selection", "tables", "verdict"},
     "report": {"config", "record"},
     "batch": {"config", "data", "estimate", "machine", "record", "report"},
-    "publish": {"batch", "config", "paper", "precision", "record", "selection", "speed", "tables"},
+    "publish": {"batch", "config", "paper", "precision_study", "record", "selection", "speed", "tables"},
     "__init__": {"config", "record"},
 }
 ALLOWED["cli"] = ALLOWED.keys() - {"__init__"}  # anything above

@@ -91,14 +91,25 @@ def test_the_command_makes_the_same_run_again(
     assert configured(words) == configure("gan-cpu", preset, **changes)
 
 
-def test_every_own_run_has_its_command_and_reference_runs_have_none(write_run: WriteRun, tmp_path: Path) -> None:
+def test_runs_of_one_kind_share_a_command_and_reference_runs_have_their_own(write_run: WriteRun, tmp_path: Path) -> None:
     for seed in (0, 1):
         write_run("gan-cpu", seed=seed)
     write_run("cgan-cpu")
     write_run("gan-gpu", below="reference")
     page = how_to_reproduce(compare(tmp_path / "runs", tmp_path / "reference"))
-    assert page.count("<pre>") == 3
-    assert "gan-gpu" not in page
+    assert "<pre>gan-lib run gan-cpu cgan-cpu --preset paper --seeds 0,1</pre>" in page
+    own, reference = page.split("The reference runs")
+    assert "gan-gpu" not in own
+    assert "<pre>gan-lib run gan-gpu --preset paper --seeds 0</pre>" in reference
+
+
+def test_runs_of_two_kinds_need_a_command_each_and_one_to_compare_them(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu", preset="quick")
+    write_run("cgan-cpu", epochs=50)
+    page = how_to_reproduce(compare(tmp_path / "runs", tmp_path / "none", ["gan-cpu--quick", "cgan-cpu--epochs-50"]))
+    assert "<pre>gan-lib run gan-cpu --preset quick --seeds 0</pre>" in page
+    assert "<pre>gan-lib run cgan-cpu --preset paper --seeds 0 --set epochs=50</pre>" in page
+    assert "<pre>gan-lib compare cgan-cpu--epochs-50 gan-cpu--quick</pre>" in page
 
 
 def test_without_runs_of_ones_own_the_command_makes_all_four(tmp_path: Path) -> None:

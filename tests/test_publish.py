@@ -62,7 +62,7 @@ def test_a_readme_without_both_marks_is_refused(text: str) -> None:
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository's root of our own, which publish then works on."""
-    (tmp_path / "README.md").write_text(f"# Title\n{BEGIN}\n{END}\n", encoding="utf-8")
+    (tmp_path / "README.md").write_text(f"# Title\n{BEGIN}\n{END}\n" + "\n".join(marks("speed")), encoding="utf-8")
     monkeypatch.setattr(batch, "ROOT", tmp_path)
     monkeypatch.setattr(publish, "README", tmp_path / "README.md")
     return tmp_path
@@ -91,7 +91,7 @@ def test_finished_paper_length_runs_are_kept_without_weights(
 
 @pytest.mark.parametrize("what", ["", "weights"])
 def test_an_unknown_word_is_refused(what: str) -> None:
-    with pytest.raises(SystemExit, match="choose records or readme, got"):
+    with pytest.raises(SystemExit, match="choose records, comparison, precision or readme, got"):
         publish.main(what)
 
 

@@ -1,11 +1,11 @@
-"""precision.py: runs in two precisions side by side, and whether they differ by more than their seeds do."""
+"""precision_study.py: runs in two precisions side by side, and whether they differ by more than their seeds do."""
 
 from pathlib import Path
 
 import pytest
 from conftest import WriteRun
 
-from gan_lib import precision
+from gan_lib import precision_study
 from gan_lib.record import Record, find_records
 
 
@@ -18,7 +18,7 @@ def records(write_run: WriteRun, tmp_path: Path, bf16: list[float]) -> list[Reco
 
 
 def test_the_last_ten_epochs_count(write_run: WriteRun, tmp_path: Path) -> None:
-    lines = precision.final_losses(records(write_run, tmp_path, [1.1, 1.3, 1.5])).frame.to_dict("records")
+    lines = precision_study.final_losses(records(write_run, tmp_path, [1.1, 1.3, 1.5])).frame.to_dict("records")
     assert [line["loss"] for line in lines] == ["D", "G"]
     assert lines[1]["fp32"] == "1.20 (1.00 to 1.40, n = 3)"
     assert lines[1]["bf16"] == "1.30 (1.10 to 1.50, n = 3)"
@@ -28,11 +28,11 @@ def test_the_last_ten_epochs_count(write_run: WriteRun, tmp_path: Path) -> None:
 def test_precisions_agree_when_their_means_are_nearer_than_the_seeds(
     bf16: list[float], expected: bool, write_run: WriteRun, tmp_path: Path
 ) -> None:
-    assert precision.agree(records(write_run, tmp_path, bf16)) is expected
+    assert precision_study.agree(records(write_run, tmp_path, bf16)) is expected
 
 
 def test_the_figure_draws_every_run_and_says_its_numbers(write_run: WriteRun, tmp_path: Path) -> None:
-    figure = precision.chart(records(write_run, tmp_path, [1.1, 1.3, 1.5]))
+    figure = precision_study.chart(records(write_run, tmp_path, [1.1, 1.3, 1.5]))
     d_panel, g_panel = figure.axes
     assert len(d_panel.lines) == len(g_panel.lines) == 6
     assert "GAN, G: fp32 1.20 (1.00 to 1.40, n = 3), bf16 1.30" in figure.alt
