@@ -95,7 +95,7 @@ def summary(record: Record) -> Table:
         ("saved weights, MB", exact(round(facts["weights_bytes"] / 2**20, 3)), exact(size.megabytes)),
     ]  # fmt: skip
     return Table(
-        pd.DataFrame(listed, columns=["", "this run", "the paper"], dtype=object),
+        pd.DataFrame(listed, columns=["quantity", "this run", "the paper"], dtype=object),
         f"{TITLES[record.config.configuration]}, seed {record.config.seed}, on {record.machine.get('label')}",
     )
 
