@@ -1,7 +1,7 @@
 """How long a batch will still take."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gan_lib.config import RunConfig
@@ -14,8 +14,9 @@ _FIRST_GUESS = 100e9  # FLOP/s: a laptop's order of magnitude, until the first e
 class Estimate:
     """Time left: from this run's own pace where it has one, else from counted arithmetic at the rate seen last."""
 
-    def __init__(self, configs: Iterable[RunConfig]) -> None:
-        """configs: the runs to make, none twice."""
+    def __init__(self, configs: Iterable[RunConfig], clock: Callable[[], float] = time.monotonic) -> None:
+        """configs: the runs to make, none twice. clock: seconds that only go forward."""
+        self._clock = clock
         self._to_do = set(configs)
         self._rates: dict[str, float] = {}  # FLOP/s by model: convolutions keep a machine busier than small matrices
         self._outside = _OUTSIDE_SECONDS
@@ -30,9 +31,9 @@ class Estimate:
         """Learn the pace of the run that is going on; its first epoch warms up and does not count."""
         begun, since, first = self._begun
         if begun != config:
-            self._begun = (config, time.monotonic(), epoch) if epoch else self._begun
+            self._begun = (config, self._clock(), epoch) if epoch else self._begun
         elif epoch > first:
-            pace = (time.monotonic() - since) / (epoch - first)
+            pace = (self._clock() - since) / (epoch - first)
             self._rates[config.model] = flops_per_epoch(config) / pace
 
     def done(self, config: RunConfig, summary: Mapping[str, Any]) -> None:
