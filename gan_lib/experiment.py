@@ -145,7 +145,10 @@ class Experiment:
             status = "interrupted"
         else:
             status = "failed"
-        reason = str(error) if isinstance(error, GanLibError) else f"{type(error).__name__}: {error}".removesuffix(": ")
+        if status == "interrupted":
+            reason = "stopped while it was training"
+        else:
+            reason = str(error) if isinstance(error, GanLibError) else f"{type(error).__name__}: {error}".removesuffix(": ")
         with contextlib.suppress(OSError):
             self.record.finish(status, reason, started=self.started, epochs=len(self._history))
 
