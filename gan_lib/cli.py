@@ -1,10 +1,8 @@
 """The command line: gan-lib run, list, compare, sample, score, bench."""
 
 import json
-import shutil
 import signal
 import sys
-import time
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -16,7 +14,8 @@ from gan_lib.config import CONFIGURATIONS, RunConfig, configure
 from gan_lib.errors import ConfigurationError, GanLibError, RecordError
 from gan_lib.record import Record, find_records, is_finished, load_weights, read_record
 from gan_lib.report import write_index
-from gan_lib.words import duration, nearest
+from gan_lib.terminal import ProgressLine
+from gan_lib.words import nearest
 
 app = typer.Typer(
     add_completion=False,
@@ -65,7 +64,7 @@ def run(
     batch.check_inputs([job.config for job in jobs if job not in finished])
     runs = f"{len(jobs)} run{'s' if len(jobs) > 1 else ''} in {_short(results_dir / 'runs')}"
     print(runs + (f", {len(finished)} finished already" if finished else ""), flush=True)
-    line = _Line()
+    line = ProgressLine()
     records = batch.run_batch(jobs, fresh=fresh, show=line.show)
     line.end()
     for record in records:
@@ -237,34 +236,6 @@ def parse_changes(settings: list[str]) -> dict[str, Any]:
         if value.startswith("folder:"):  # from here; the notebooks run in a folder of their own
             changes[name] = f"folder:{Path(value.removeprefix('folder:')).expanduser().resolve()}"
     return changes
-
-
-class _Line:
-    """The moving progress line: redrawn in place on a terminal, a line every half minute elsewhere."""
-
-    def __init__(self) -> None:
-        self._terminal = sys.stdout.isatty()
-        self._last = float("-inf")
-        self._width = 0
-
-    def show(self, progress: batch.Progress) -> None:
-        done = progress.epoch / progress.epochs
-        about = "about " if progress.measured else "roughly "
-        text = (
-            f"[{progress.number}/{progress.runs}] {progress.run}  {'█' * int(20 * done):░<20}  "
-            f"epoch {progress.epoch}/{progress.epochs}  {about}{duration(progress.seconds_left)} left in all"
-        )
-        if self._terminal:
-            text = text[: shutil.get_terminal_size().columns - 1]  # a line that wraps cannot be drawn over
-            print(f"\r{text:<{self._width}}", end="", flush=True)
-            self._width = len(text)
-        elif time.monotonic() - self._last >= 30:
-            self._last = time.monotonic()
-            print(text, flush=True)
-
-    def end(self) -> None:
-        if self._terminal and self._width:
-            print()
 
 
 def _find(run: str, results: Path) -> Record:
