@@ -179,7 +179,7 @@ def epochs_to_balance(rows: Comparison) -> Table:
             **_head(row),
             "paper, epochs": published,
             "measured, epochs": answer,
-            "paper / measured": published / answer if isinstance(answer, int) else None,
+            "paper / measured": published / answer if isinstance(answer, int) and _at_paper_length(row) else None,
             "runs that reached it": f"{len(reached)} of {len(found)}" if found else None,
             "last D loss": row.middle("discriminator_loss"),
             "last G loss": row.middle("generator_loss"),
@@ -200,7 +200,7 @@ def training_seconds(rows: Comparison) -> Table:
             "paper, s": exact(published),
             "measured, s": here if here is not None else row.missing,
             "epochs": row.epochs,
-            "paper / measured": published / here if here else None,
+            "paper / measured": published / here if here and _at_paper_length(row) else None,
             "paper, USD": published / 3600 * instance.usd_per_hour,
             "measured, USD": here / 3600 * instance.usd_per_hour if here else None,
             **_tail(row),
@@ -237,6 +237,11 @@ def _head(row: Row) -> dict[str, Any]:
 
 def _tail(row: Row) -> dict[str, Any]:
     return {"measured on": row.machine or None, "where from": row.origin or None}
+
+
+def _at_paper_length(row: Row) -> bool:
+    """Whether a whole run can be held against the paper's: an eighth of the epochs says nothing of all of them."""
+    return bool(row.records) and not row.records[0].variant
 
 
 def _spread(values: list[float], runs: int) -> str | None:

@@ -173,3 +173,13 @@ def test_a_count_beside_a_missing_one_is_still_shown_in_full(write_run: WriteRun
     cells = shown(tables.training_seconds(compare(tmp_path / "runs", tmp_path)))
     assert cells[1][cells[0].index("epochs")] == "1,234"
     assert cells[2][cells[0].index("epochs")] == "–"
+
+
+def test_a_shorter_run_as_a_whole_is_not_divided_by_the_papers(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu", preset="quick", seconds=0.5)
+    rows = compare(tmp_path / "runs", tmp_path / "none")
+    assert column(tables.epochs_to_balance(rows), "measured, epochs")[0] == 10
+    assert column(tables.epochs_to_balance(rows), "paper / measured")[0] is None
+    assert column(tables.training_seconds(rows), "measured, s")[0] == 6.0
+    assert column(tables.training_seconds(rows), "paper / measured")[0] is None
+    assert column(tables.seconds_per_epoch(rows), "paper / measured")[0] == 74.0  # an epoch is an epoch
