@@ -1,4 +1,4 @@
-"""A whole training iteration as a CUDA graph: captured once, replayed by one launch instead of some two hundred."""
+"""A whole training iteration as a CUDA graph: captured once, replayed by one launch instead of one for every operation."""
 
 from collections.abc import Callable, Iterable
 
