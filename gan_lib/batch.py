@@ -1,29 +1,20 @@
 """Many runs, one report: papermill runs the notebooks, one process each, and nbconvert renders them."""
 
 import contextlib
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from gan_lib.config import CONFIGURATIONS, RunConfig, run_name
-from gan_lib.errors import GanLibError, RecordError, ReportError
+from gan_lib.errors import RecordError, ReportError
 from gan_lib.estimate import Estimate
-from gan_lib.record import Record, RunFolder, check_same, is_finished, lock_holder, read_record
+from gan_lib.execution import NOTEBOOKS, ROOT, execute, last_line, relative, stop
+from gan_lib.job import Job, hold, is_done, make, record_of, say_if_unavailable, unavailable
+from gan_lib.locks import holder
+from gan_lib.record import Record, check_same
 from gan_lib.words import nearest, shorten
 
-ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = ROOT / "notebooks"
 REFERENCE = ROOT / "results" / "reference"
-_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -39,19 +30,6 @@ class Progress:
     measured: bool  # False as long as seconds_left rests on a guess
 
 
-@dataclass(frozen=True)
-class Job:
-    """One run to make: its parameters and its folder."""
-
-    config: RunConfig
-    folder: Path
-
-    @property
-    def name(self) -> str:
-        """ "gan-cpu--quick/seed-0"."""
-        return run_name(self.config)
-
-
 def plan(configs: Iterable[RunConfig], results: Path, fresh: bool = False) -> list[Job]:
     """The jobs of a batch, checked before anything starts.
 
@@ -62,8 +40,9 @@ def plan(configs: Iterable[RunConfig], results: Path, fresh: bool = False) -> li
     for folder in (results, *(job.folder for job in jobs)):
         _check_writable(folder)
     for job in jobs:
-        if holder := lock_holder(job.folder):
-            raise RecordError(f"{job.folder} is being written by process {holder}: wait for it, or delete its run.lock")
+        for name in ("run.lock", "batch.lock"):
+            if (pid := holder(job.folder / name)) is not None:
+                raise RecordError(f"{job.folder} is being written by process {pid}: wait for it, or stop it")
         if not fresh and (job.folder / "config.json").exists():
             check_same(job.folder, job.config)
     return jobs
@@ -97,68 +76,47 @@ def check_inputs(configs: Iterable[RunConfig]) -> None:
         load_images(config)
 
 
-def run_batch(jobs: list[Job], *, fresh: bool = False, show: Callable[[Progress], None] | None = None) -> list[Record]:
-    """Make the runs one after the other; finished ones are kept unless fresh. One run's failure stops no other.
+def run_batch(
+    jobs: list[Job],
+    *,
+    fresh: bool = False,
+    timeout: float | None = None,
+    retries: int = 0,
+    show: Callable[[Progress], None] | None = None,
+) -> list[Record]:
+    """Make the runs one after the other; finished ones are kept unless fresh, unfinished ones go on from their checkpoints.
 
-    Raises KeyboardInterrupt after marking the current run as interrupted and stopping its process.
+    One run's failure stops no other. timeout: seconds after which a run is stopped, with a checkpoint. retries: how often a
+    run that was killed is taken up again. Raises KeyboardInterrupt after stopping the current run, with a checkpoint, and
+    RecordError when another batch holds one of the runs.
     """
-    for job in jobs:
-        # What another machine finished stays: this one could not make it again.
-        if (reason := _unavailable(job.config)) and not is_finished(job.folder):
-            RunFolder(job.folder).create(job.config)
-            RunFolder(job.folder).finish("unavailable", reason, epochs=0)
-    to_do = [job for job in jobs if (fresh or not is_finished(job.folder)) and not _unavailable(job.config)]
-    clock = Estimate(job.config for job in to_do)
-    for number, job in enumerate(to_do, start=1):
-        try:
-            with contextlib.closing(_run_notebook(job)) as epochs:  # closed at once, also when showing the progress fails
-                for epoch in epochs:
-                    clock.see(job.config, epoch)
-                    if show:
-                        left = clock.left(job.config, epoch)
-                        show(Progress(job.name, number, len(to_do), epoch, job.config.epochs, left, clock.measured))
-        except GanLibError as error:
-            _close(job, "failed", str(error))
-        clock.done(job.config, _record(job).summary)
-    return [_record(job) for job in jobs]
+    with contextlib.ExitStack() as held:
+        for job in jobs:
+            held.enter_context(hold(job))
+        for job in jobs:
+            say_if_unavailable(job)
+        to_do = [job for job in jobs if (fresh or not is_done(job)) and not unavailable(job.config)]
+        clock = Estimate(job.config for job in to_do)
+        troubles: dict[Job, str] = {}
+        for number, job in enumerate(to_do, start=1):
+
+            def see(epoch: int, number: int = number, job: Job = job) -> None:
+                clock.see(job.config, epoch)
+                if show:
+                    left = clock.left(job.config, epoch)
+                    show(Progress(job.name, number, len(to_do), epoch, job.config.epochs, left, clock.measured))
+
+            if trouble := make(job, fresh, timeout, retries, see):
+                troubles[job] = trouble
+            clock.done(job.config, record_of(job).summary)
+        return [_with_trouble(record_of(job), troubles.get(job)) for job in jobs]
 
 
-def execute(notebook: Path, output: Path, parameters: dict[str, Any], log: Path) -> subprocess.Popen[bytes]:
-    """Start papermill on a notebook in a process of its own.
-
-    Paths are given relative to the repository, so that an executed notebook does not carry this machine's folders about.
-    """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "papermill", _relative(notebook), _relative(output), "--kernel", "python3"]
-    command += ["--cwd", _relative(notebook.parent), "--no-progress-bar", "--log-output"]
-    command += ["--parameters_yaml", yaml.safe_dump(parameters, allow_unicode=True)]
-    with log.open("wb") as file:
-        # stdin closed and Ctrl-C kept away from it: only the batch decides how a run ends.
-        return subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
-        )
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a papermill process and its kernel: it shuts its kernel down when interrupted, not when terminated."""
-    for sign, patience in ((signal.SIGINT, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
-        if process.poll() is not None:
-            return
-        process.send_signal(sign)
-        try:
-            process.wait(patience)
-        except subprocess.TimeoutExpired:
-            continue
-
-
-def check_parameters(notebook: Path, parameters: Iterable[str]) -> None:
-    """Refuse a parameter that the notebook does not declare: papermill itself would only warn."""
-    import papermill
-
-    declared = papermill.inspect_notebook(str(notebook))
-    for name in parameters:
-        if name not in declared:
-            raise GanLibError(f"{notebook.name} declares no parameter {name!r}; it has {', '.join(declared)}")
+def _with_trouble(record: Record, trouble: str | None) -> Record:
+    """A record that also tells what its folder cannot say."""
+    if trouble is None or trouble == record.reason:
+        return record
+    return replace(record, notes=[*record.notes, trouble])
 
 
 def with_siblings(experiments: Iterable[str], results: Path) -> list[str]:
@@ -186,10 +144,10 @@ def compare(results: Path, experiments: list[str]) -> Path:
             raise RecordError(f"experiment {shorten(name)} does not exist in {results / 'runs'}{nearest(name, known)}")
     output = results / "comparison.ipynb"
     parameters = {
-        "results_dir": _relative(results / "runs", NOTEBOOKS),
-        "reference_dir": _relative(REFERENCE, NOTEBOOKS),
+        "results_dir": relative(results / "runs", NOTEBOOKS),
+        "reference_dir": relative(REFERENCE, NOTEBOOKS),
         "experiments": experiments,
-        "bench_dir": _relative(bench if (bench := results / "bench").is_dir() else ROOT / "results" / "bench", NOTEBOOKS),
+        "bench_dir": relative(bench if (bench := results / "bench").is_dir() else ROOT / "results" / "bench", NOTEBOOKS),
     }
     log = results / "comparison.log"
     process = execute(NOTEBOOKS / "02_compare.ipynb", output, parameters, log)
@@ -198,108 +156,6 @@ def compare(results: Path, experiments: list[str]) -> Path:
     finally:
         stop(process)
     if code:
-        raise ReportError(f"the comparison failed: {_last_line(log)} (all of it in {log})")
+        raise ReportError(f"the comparison failed: {last_line(log)} (all of it in {log})")
     log.unlink()
     return render(output, results / "comparison.html", "The GAN configurations compared")
-
-
-def _run_notebook(job: Job) -> Generator[int]:
-    """Run 01_train.ipynb into a run's folder, yielding the epochs done so far about twice a second."""
-    notebook, output, log = NOTEBOOKS / "01_train.ipynb", job.folder / "notebook.ipynb", job.folder / "run.log"
-    parameters = {
-        **job.config.model_dump(mode="json"),
-        "results_dir": _relative(job.folder.parent.parent, NOTEBOOKS),
-        "live": False,
-    }
-    check_parameters(notebook, parameters)
-    job.folder.mkdir(parents=True, exist_ok=True)
-    RunFolder(job.folder).clear()
-    for stale in (output, log, job.folder / "report.html"):
-        stale.unlink(missing_ok=True)
-    process = execute(notebook, output, parameters, log)
-    try:
-        while process.poll() is None:
-            yield _epochs_written(job.folder)
-            time.sleep(_POLL_SECONDS)
-    except BaseException:
-        stop(process)
-        _close(job, "interrupted", "stopped while it was running")
-        raise
-    _settle(job, process.returncode, log)
-    _render_run(job, output)
-
-
-def _settle(job: Job, code: int, log: Path) -> None:
-    """The run's status, from the exit code of its process and what its record says; never from papermill's own metadata."""
-    summary = _summary(job.folder)
-    if code == 0 and summary.get("status") == "ok":
-        log.unlink(missing_ok=True)
-        return
-    if summary.get("status") in ("failed", "unavailable", "interrupted"):
-        return
-    if summary.get("status") == "ok":
-        _close(job, "failed", f"trained, but the notebook failed afterwards: {_last_line(log)}")
-    elif code < 0 or code > 128:  # papermill exits with 138 when its kernel is gone
-        name = f" by {signal.Signals(-code).name}" if code < 0 else ""
-        _close(job, "killed", f"the process was killed{name} (exit code {code}); out of memory is the usual cause")
-    else:
-        _close(job, "failed", _last_line(log))
-
-
-def _close(job: Job, status: str, reason: str) -> None:
-    """Write a run's last word where the run itself could not."""
-    if not (job.folder / "config.json").exists():
-        RunFolder(job.folder).create(job.config)
-    before = {
-        key: value
-        for key, value in _summary(job.folder).items()
-        if key not in ("status", "reason", "schema_version", "finished")
-    }
-    RunFolder(job.folder).finish(status, reason, **before)
-
-
-def _record(job: Job) -> Record:
-    """A job's record; one that cannot be read is a failed run, and stops no other."""
-    try:
-        return read_record(job.folder)
-    except RecordError as error:
-        return Record(job.folder, job.config, "failed", str(error))
-
-
-def _render_run(job: Job, notebook: Path) -> None:
-    from gan_lib.report import render
-
-    if notebook.exists():
-        render(notebook, job.folder / "report.html", f"{job.config.configuration}, seed {job.config.seed}")
-
-
-def _unavailable(config: RunConfig) -> str | None:
-    if config.machine == "cpu":
-        return None  # without the seconds that importing torch takes
-    from gan_lib.machine import unavailable_reason
-
-    return unavailable_reason(config.machine)
-
-
-def _epochs_written(folder: Path) -> int:
-    try:
-        return max(0, (folder / "history.csv").read_bytes().count(b"\n") - 1)
-    except OSError:
-        return 0
-
-
-def _summary(folder: Path) -> dict[str, Any]:
-    try:
-        value = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _last_line(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "nothing was printed"
-
-
-def _relative(path: Path, start: Path = ROOT) -> str:
-    return os.path.relpath(path.resolve(), start)

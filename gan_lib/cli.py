@@ -1,6 +1,6 @@
 """The command line: gan-lib run, list, compare, sample, score, bench."""
 
-import json
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -10,8 +10,10 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from gan_lib import batch
-from gan_lib.config import CONFIGURATIONS, RunConfig, configure
+from gan_lib.arguments import parse_changes, parse_counts, parse_seeds
+from gan_lib.config import CONFIGURATIONS, configure
 from gan_lib.errors import ConfigurationError, GanLibError, RecordError
+from gan_lib.job import is_done
 from gan_lib.record import Record, find_records, is_finished, load_weights, read_record
 from gan_lib.report import write_index
 from gan_lib.terminal import ProgressLine
@@ -46,12 +48,19 @@ def run(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change one parameter. May be given again.")
     ] = None,
     results_dir: Results = RESULTS,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Repeat runs that are already finished.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start again: also runs that are finished or half done.")] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=1, max=1e9, metavar="SECONDS", help="Stop a run after so long, with a checkpoint.", show_default=False
+        ),
+    ] = None,
+    retries: Annotated[int, typer.Option(min=0, max=100, help="Take up a run that was killed so many times.")] = 0,
 ) -> None:
     """Train configurations, one after the other, and write the comparison.
 
-    Runs that are finished with the same parameters are kept. Configurations that this machine cannot run are reported as
-    unavailable.
+    Runs that are finished with the same parameters are kept, and those that were stopped go on where they were.
+    Configurations that this machine cannot run are reported as unavailable.
     """
     changes = parse_changes(set_ or [])
     configs = [
@@ -65,13 +74,18 @@ def run(
     runs = f"{len(jobs)} run{'s' if len(jobs) > 1 else ''} in {_short(results_dir / 'runs')}"
     print(runs + (f", {len(finished)} finished already" if finished else ""), flush=True)
     line = ProgressLine()
-    records = batch.run_batch(jobs, fresh=fresh, show=line.show)
-    line.end()
+    try:
+        records = batch.run_batch(jobs, fresh=fresh, timeout=timeout, retries=retries, show=line.show)
+    finally:
+        line.end()
     for record in records:
         print(_one_line(record))
+        for note in record.notes:
+            print(f"  note: {note}")
     batch.compare(results_dir, batch.with_siblings({record.path.parent.name for record in records}, results_dir))
     print(f"Report: {_short(write_index(results_dir))}")
-    if any(record.status not in ("ok", "unavailable") for record in records):
+    unmade = [job for job, record in zip(jobs, records, strict=True) if record.status != "unavailable" and not is_done(job)]
+    if unmade:
         raise typer.Exit(1)
 
 
@@ -180,7 +194,7 @@ def bench(
 
     if machine not in ("cpu", "gpu"):
         raise ConfigurationError(f"machine must be cpu or gpu, got {machine!r}")
-    report = measure(machine, rounds, _counts(images), lambda text: print(text, flush=True))
+    report = measure(machine, rounds, parse_counts(images), lambda text: print(text, flush=True))
     target = speed.save(report, results_dir / "bench")
     target.with_suffix(".png").write_bytes(speed.chart([speed.Bench.model_validate(report)]).png())
     for model, facts in report["models"].items():
@@ -189,53 +203,6 @@ def bench(
             f"loop, {facts['share_of_matrix_rate']:.0%} of the matrix rate"
         )
     print(f"Record: {_short(target)}")
-
-
-def _counts(text: str) -> list[int]:
-    try:
-        counts = [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        counts = [0]
-    if any(not 128 <= count <= 1_000_000 for count in counts):
-        raise ConfigurationError(f"images must be whole numbers from 128 to 1,000,000 (such as 2000,20000), got {text!r}")
-    for count in counts:
-        configure("gan-cpu", training_images=count)  # refuses what would leave a last batch of one
-    return counts
-
-
-def parse_seeds(text: str) -> list[int]:
-    """ "0-4" or "0,2,5" -> the seeds, in order. Raises ConfigurationError."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if len(part) > 20 or not first.isascii() or not first.isdigit() or (dash and not (last.isascii() and last.isdigit())):
-            raise ConfigurationError(f"seeds must be whole numbers or ranges (such as 0-4 or 0,2,5), got {text!r}")
-        begin, end = int(first), int(last or first)
-        if not begin <= end < begin + 1000:
-            raise ConfigurationError(f"seeds must be a range from low to high (of at most 1,000 seeds), got {text!r}")
-        seeds += range(begin, end + 1)
-    return list(dict.fromkeys(seeds))
-
-
-def parse_changes(settings: list[str]) -> dict[str, Any]:
-    """["epochs=50"] -> {"epochs": 50}. Raises ConfigurationError for an unknown name or a missing value."""
-    changes: dict[str, Any] = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        name = name.strip()
-        if not equals:
-            raise ConfigurationError(f"--set must be NAME=VALUE, got {setting!r}")
-        if name not in RunConfig.model_fields:
-            raise ConfigurationError(f"unknown parameter {name!r}{nearest(name, RunConfig.model_fields)}")
-        if name == "seed":
-            raise ConfigurationError("seed is not set with --set: use --seeds")
-        try:
-            changes[name] = json.loads(value)
-        except ValueError:
-            changes[name] = value
-        if value.startswith("folder:"):  # from here; the notebooks run in a folder of their own
-            changes[name] = f"folder:{Path(value.removeprefix('folder:')).expanduser().resolve()}"
-    return changes
 
 
 def _find(run: str, results: Path) -> Record:
@@ -287,7 +254,9 @@ def main() -> None:
         print(text if text.startswith("Usage:") else f"gan-lib: {text}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt as error:
-        print("\ngan-lib: stopped; the same command goes on with the runs that are not finished", file=sys.stderr)
+        # Without --fresh, which would throw away what there is.
+        command = shlex.join(["gan-lib", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
+        print(f"\ngan-lib: stopped; to go on from here: {command}", file=sys.stderr)
         code = 143 if isinstance(error, _Terminated) else 130
     sys.exit(code)
 

@@ -114,6 +114,9 @@ class RunConfig(BaseModel):
     ] = "auto"
     threads: Annotated[int, Field(ge=0, le=1024, description="CPU threads; 0: one for each physical core")] = 0
     sample_every: Annotated[int, Field(ge=1, le=1_000_000, description="epochs between two frames of progress.gif")] = 10
+    checkpoint_seconds: Annotated[
+        float, Field(ge=0, le=86_400, description="seconds between two checkpoints, from which a stopped run goes on")
+    ] = 30.0
 
     @property
     def configuration(self) -> str:
@@ -200,7 +203,7 @@ def configure(configuration: str, preset: str = "paper", **changes: Any) -> RunC
 
 
 def differences(
-    config: RunConfig, other: RunConfig, ignore: tuple[str, ...] = ("seed", "sample_every")
+    config: RunConfig, other: RunConfig, ignore: tuple[str, ...] = ("seed", "sample_every", "checkpoint_seconds")
 ) -> dict[str, tuple[Any, Any]]:
     """The fields in which two configs differ, as {name: (value in config, value in other)}."""
     return {

@@ -2,7 +2,7 @@
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +63,44 @@ class Learner:
         """The tensors that training changes, apart from the optimiser's: weights and running statistics."""
         return list(self.network.state_dict().values())
 
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors that the next update depends on, by name: weights, running statistics, Adam's step and moments."""
+        moments = {
+            f"adam.{number}.{name}": tensor
+            for number, parameter in enumerate(self._parameters)
+            for name, tensor in self.optimiser.state[parameter].items()
+        }
+        return {**self.network.state_dict(), **moments}
+
+    def loss_scale(self) -> dict[str, float]:
+        """What the loss is scaled by, where gradients would otherwise vanish; empty in other precisions."""
+        return self.scaler.state_dict()
+
+    @torch.no_grad()
+    def load(self, tensors: Mapping[str, Tensor], loss_scale: Mapping[str, float]) -> None:
+        """Go on from what `tensors` and `loss_scale` gave. In place: CUDA graphs hold on to the addresses.
+
+        Raises ValueError for a name that is unknown or missing, or a shape that is not this network's.
+        """
+        self._make_moments()
+        mine = self.tensors()
+        if wrong := [name for name in mine.keys() | tensors.keys() if _shape(mine, name) != _shape(tensors, name)]:
+            raise ValueError(f"{min(wrong)} does not fit this network ({len(wrong)} differ)")
+        for name, tensor in mine.items():
+            tensor.copy_(tensors[name])
+        self.scaler.load_state_dict(dict(loss_scale) or self._first_scale)
+        self.refresh()
+
+    def _make_moments(self) -> None:
+        """Give the optimiser the state that its first update would make, where it has none yet."""
+        for parameter in self._parameters:
+            if not self.optimiser.state[parameter]:
+                self.optimiser.state[parameter] = {
+                    "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+                    "exp_avg": torch.zeros_like(parameter),
+                    "exp_avg_sq": torch.zeros_like(parameter),
+                }
+
     @torch.no_grad()
     def restart(self, tensors: list[Tensor]) -> None:
         """Put earlier weights and statistics back, and the optimiser to its beginning; all in place."""
@@ -79,6 +117,10 @@ class Learner:
         """Bring the working copy up to date with the master weights."""
         if self.working is not self.network:
             torch._foreach_copy_(self._working_parameters, self._parameters)
+
+
+def _shape(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...] | None:
+    return tuple(tensors[name].shape) if name in tensors else None
 
 
 def network_device(network: nn.Module) -> torch.device:

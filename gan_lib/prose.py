@@ -13,14 +13,18 @@ from gan_lib.tables import TITLES
 from gan_lib.verdict import sentences
 
 
-def heading(config: RunConfig, machine: dict[str, Any], started: str) -> str:
-    """What one run is: which configuration, named after which machine, really run on which, when, with which code."""
+def heading(config: RunConfig, machine: dict[str, Any], started: str, notes: Iterable[str] = ()) -> str:
+    """What one run is: which configuration, named after which machine, really run on which, when, with which code.
+
+    notes: what else is worth knowing about how it went, such as where it went on after a stop.
+    """
     named = paper.INSTANCES[config.machine].name
     return (
         f"<h1>{TITLES[config.configuration]}: {config.epochs:,} epochs, seed {config.seed}</h1>"
         f'<p class="provenance">Named after {named}. Run on {escape(str(machine["label"]))}, {escape(str(machine["threads"]))} '
         f"threads, {escape(_when(started))}. {escape(_software(machine))}.</p>"
         + (f"<p>The quick preset: {QUICK_NOTE}.</p>" if variant(config).startswith("quick") else "")
+        + "".join(f'<p class="provenance">This run: {escape(note)}.</p>' for note in notes)
     )
 
 

@@ -1,24 +1,24 @@
 """A run folder: written as a run goes, read back whole. The only thing that passes between training and reporting."""
 
+import contextlib
 import csv
-import json
-import os
 import shutil
-import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gan_lib import checkpoint
 from gan_lib.config import RunConfig, differences, variant
 from gan_lib.errors import ConfigurationError, RecordError
+from gan_lib.locks import Lock, holder
+from gan_lib.storage import checksum, pack, read_bytes, read_json, unpack, write_bytes, write_json
 from gan_lib.words import first_line
 
 if TYPE_CHECKING:
     from torch import nn
 
-SCHEMA_VERSION = 1
 STATUSES = ("ok", "failed", "killed", "interrupted", "timed-out", "unavailable", "lost", "running")
 HISTORY_COLUMNS = (
     "epoch",
@@ -31,9 +31,10 @@ HISTORY_COLUMNS = (
 )
 # What a run writes into its folder. Starting a run anew removes these and nothing else.
 _FILES = (
-    *("config.json", "machine.json", "history.csv", "summary.json", "run.lock"),
+    *("config.json", "machine.json", "history.csv", "summary.json", *checkpoint.NAMES),
     *("samples.png", "progress.gif", "generator.safetensors", "discriminator.safetensors"),
 )
+_LONGEST_HISTORY = 2**30  # bytes: more than a line for each of the most epochs that a config takes
 
 
 class RunFolder:
@@ -41,26 +42,35 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = Lock(path / "run.lock")
 
     def create(self, config: RunConfig) -> None:
-        """Make the folder anew and write config.json. Raises RecordError where it cannot be written."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            if (holder := lock_holder(self.path)) not in (None, os.getpid()):
-                raise RecordError(f"{self.path} is being written by process {holder}: wait for it, or delete its run.lock")
+        """Make the folder anew and write config.json. Raises RecordError where it cannot be written or another process does."""
+        with self._claimed():
             self.clear()
-            self.write_json(
-                "config.json",
-                {"configuration": config.configuration, "variant": variant(config), **config.model_dump(mode="json")},
-            )
-            self.write_json("run.lock", {"pid": os.getpid(), "host": socket.gethostname()})
-        except OSError as error:
-            raise RecordError(f"results folder {self.path} cannot be written: {error.strerror}") from error
+            named = {"configuration": config.configuration, "variant": variant(config)}
+            self.write_json("config.json", {**named, **config.model_dump(mode="json")})
+
+    def reopen(self, config: RunConfig) -> None:
+        """Go on with a folder that holds an unfinished run, or make it where there is none. Raises RecordError as create does,
+        and where the run is of other parameters."""
+        if not (self.path / "config.json").exists():
+            return self.create(config)
+        check_same(self.path, config)
+        with self._claimed():
+            (self.path / "summary.json").unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Remove what an earlier run left, and only that."""
         for name in _FILES:
             (self.path / name).unlink(missing_ok=True)
+
+    def write_history(self, lines: Iterable[Sequence[float]]) -> None:
+        """Write history.csv anew, as far as a run goes on from; there is none before the first epoch."""
+        if not (lines := list(lines)):
+            return (self.path / "history.csv").unlink(missing_ok=True)
+        text = "".join(",".join(map(repr, (int(epoch), *rest))) + "\n" for epoch, *rest in lines)
+        write_bytes(self.path / "history.csv", f"{','.join(HISTORY_COLUMNS)}\n{text}".encode())
 
     def append(self, line: Mapping[str, float]) -> None:
         """Add one epoch to history.csv, at once on disk: a run that dies keeps its past."""
@@ -73,28 +83,45 @@ class RunFolder:
 
     def finish(self, status: str, reason: str | None = None, **facts: Any) -> None:
         """Write summary.json, the last word on this run, and give the folder up."""
-        summary = {"status": status, "reason": reason, "finished": now(), **facts}
-        self.write_json("summary.json", summary)
-        (self.path / "run.lock").unlink(missing_ok=True)
+        history = self.path / "history.csv"
+        if history.exists():
+            facts["history_sha256"] = checksum(history.read_bytes())
+        self.write_json("summary.json", {"status": status, "reason": reason, "finished": now(), **facts})
+        self.release()
+
+    def release(self) -> None:
+        """Let others write the folder."""
+        self._lock.release()
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
-        """Write a small JSON file, with the schema's version."""
-        text = json.dumps({"schema_version": SCHEMA_VERSION, **value}, indent=2, ensure_ascii=False) + "\n"
-        self.write_bytes(name, text.encode())
+        """Write a small JSON file, with the schema's version and a checksum."""
+        write_json(self.path / name, value)
 
     def write_bytes(self, name: str, content: bytes) -> None:
-        """Write a file under another name and rename it: a reader sees the old one or the new one, never half of it."""
-        temporary = self.path / f".{name}.tmp"
-        temporary.write_bytes(content)
-        temporary.replace(self.path / name)
+        """Write a file: a reader sees the old one or the new one, never half of it."""
+        write_bytes(self.path / name, content)
 
     def save_weights(self, name: str, network: "nn.Module") -> int:
         """Write a network's parameters and running statistics to NAME.safetensors; returns the file's size in bytes."""
-        from safetensors.torch import save
-
-        content = save({key: tensor.contiguous() for key, tensor in network.state_dict().items()})
+        content = pack(network.state_dict(), {})
         self.write_bytes(f"{name}.safetensors", content)
         return len(content)
+
+    @contextlib.contextmanager
+    def _claimed(self) -> Iterator[None]:
+        """Lock the folder and tidy up what a write that was cut off left; given up again where what is inside `with` fails."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+            try:
+                for leftover in self.path.glob(".*.tmp"):
+                    leftover.unlink(missing_ok=True)
+                yield
+            except BaseException:
+                self.release()
+                raise
+        except OSError as error:
+            raise RecordError(f"results folder {self.path} cannot be written: {error.strerror}") from error
 
 
 @dataclass(frozen=True)
@@ -108,7 +135,7 @@ class Record:
     machine: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     history: dict[str, list[float]] = field(default_factory=dict)  # HISTORY_COLUMNS, one value an epoch
-    notes: list[str] = field(default_factory=list)  # what was wrong with its files and could be mended
+    notes: list[str] = field(default_factory=list)  # where it went on after a stop; what was wrong with its files and mended
 
     @property
     def name(self) -> str:
@@ -131,12 +158,12 @@ def read_record(path: Path) -> Record:
     if not path.is_dir():
         raise RecordError(f"run {path} does not exist")
     config = read_config(path)
-    notes: list[str] = []
-    history = _read_history(path / "history.csv", notes)
     summary = read_json(path / "summary.json", missing={})
+    notes = [str(note) for note in summary.get("notes", [])]
+    history = _read_history(path / "history.csv", notes, summary.get("history_sha256"))
     status, reason = str(summary.get("status", "")), summary.get("reason")
     if not summary:
-        status = "running" if lock_holder(path) else "lost"
+        status = "lost" if lock_holder(path) is None else "running"
         reason = None if status == "running" else "the process that wrote this folder is gone, and said nothing"
     elif status not in STATUSES:
         raise RecordError(f"{path / 'summary.json'}: status must be one of {', '.join(STATUSES)}, got {status!r:.80}")
@@ -173,9 +200,17 @@ def find_records(root: Path) -> tuple[list[Record], list[str]]:
     return records, problems
 
 
+def count_epochs(path: Path) -> int:
+    """How many whole lines a run's history has, read or not: for watching a run, and for saying what a stop cost."""
+    try:
+        return max(0, (path / "history.csv").read_bytes().count(b"\n") - 1)
+    except OSError:
+        return 0
+
+
 def check_same(path: Path, config: RunConfig) -> None:
     """Raise RecordError when a run folder holds a run of other parameters; the fields that differ are named."""
-    changed = differences(read_config(path), config, ignore=())
+    changed = differences(read_config(path), config, ignore=("checkpoint_seconds",))
     if changed:
         listed = ", ".join(f"{name} = {there!r} there, {here!r} here" for name, (there, here) in changed.items())
         raise RecordError(f"{path} holds a run of other parameters ({listed}): use --fresh to replace it")
@@ -183,15 +218,9 @@ def check_same(path: Path, config: RunConfig) -> None:
 
 def load_weights(network: "nn.Module", path: Path) -> None:
     """Read a network's weights from a safetensors file, which cannot run code. Raises RecordError when they do not fit."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    try:
-        weights = load(path.read_bytes())
-    except FileNotFoundError as error:
-        raise RecordError(f"{path} does not exist: this run kept no weights (reference runs do not); train it again") from error
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise RecordError(f"{path} cannot be read as weights: {first_line(error)}") from error
+    if not path.exists():
+        raise RecordError(f"{path} does not exist: this run kept no weights (reference runs do not); train it again")
+    weights, _ = unpack(path)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
@@ -205,18 +234,8 @@ def load_weights(network: "nn.Module", path: Path) -> None:
 
 
 def lock_holder(path: Path) -> int | None:
-    """The process on this host that is writing a run folder now, or None."""
-    lock = read_json(path / "run.lock", missing={})
-    pid = lock.get("pid")
-    if not isinstance(pid, int) or pid <= 0 or lock.get("host") != socket.gethostname():
-        return None
-    try:
-        os.kill(pid, 0)
-    except PermissionError:  # alive, and somebody else's
-        return pid
-    except (OSError, OverflowError):
-        return None
-    return pid
+    """The process that is writing a run folder now, 0 where its number cannot be told, or None."""
+    return holder(path / "run.lock")
 
 
 def copy_records(source: Path, target: Path) -> list[str]:
@@ -239,31 +258,17 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def read_json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A JSON file of ours. Raises RecordError, naming the file, unless it is absent and there is something to stand in."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        if missing is not None:
-            return missing
-        raise RecordError(f"{path} does not exist") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise RecordError(f"{path} cannot be read as JSON: {first_line(error)}") from error
-    if not isinstance(value, dict):
-        raise RecordError(f"{path} must hold a JSON object, got {type(value).__name__}")
-    if value.get("schema_version") != SCHEMA_VERSION:
-        raise RecordError(f"{path}: schema_version must be {SCHEMA_VERSION}, got {value.get('schema_version')!r:.80}")
-    return value
-
-
-def _read_history(path: Path, notes: list[str]) -> dict[str, list[float]]:
+def _read_history(path: Path, notes: list[str], expected: str | None) -> dict[str, list[float]]:
     history: dict[str, list[float]] = {name: [] for name in HISTORY_COLUMNS}
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
+    if not path.exists():
         return history
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path} cannot be read: {error}") from error
+    content = read_bytes(path, most=_LONGEST_HISTORY)
+    if expected is not None and checksum(content) != expected:
+        raise RecordError(f"{path} does not match its checksum in summary.json: it was changed or damaged after it was written")
+    try:
+        lines = content.decode().split("\n")
+    except ValueError as error:
+        raise RecordError(f"{path} cannot be read: {first_line(error)}") from error
     last = len(lines) - 1  # what follows the last newline: "" in a whole file, a torn line after a crash
     for number, line in enumerate(lines):
         if number == last and not line:

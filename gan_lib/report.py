@@ -10,8 +10,11 @@ _TEMPLATES = Path(__file__).resolve().parent / "templates"
 _NOT_IN_REPORTS = {"notebook-only"}  # cells for whoever runs the notebook by hand
 
 
-def render(notebook: Path, page: Path, title: str) -> Path:
-    """Write an executed notebook as one HTML file; returns it. Raises RecordError when the notebook cannot be read."""
+def render(notebook: Path, page: Path, title: str, trouble: str = "", said: str = "") -> Path:
+    """Write an executed notebook as one HTML file; returns it. Raises RecordError when the notebook cannot be read.
+
+    trouble: what the page opens with, where something went wrong; said: the last lines that were printed then.
+    """
     import nbformat
     from nbconvert import HTMLExporter
     from traitlets.config import Config
@@ -24,7 +27,7 @@ def render(notebook: Path, page: Path, title: str) -> Path:
         content = nbformat.read(notebook, as_version=4)
     except Exception as error:  # nbformat raises whatever its JSON reader and its validator raise
         raise RecordError(f"{notebook} cannot be read as a notebook: {first_line(error)}") from error
-    content.metadata["title"] = title
+    content.metadata |= {"title": title, "trouble": trouble, "said": said}
     html, _ = exporter.from_notebook_node(content)
     _write(page, html)
     return page

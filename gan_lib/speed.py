@@ -10,7 +10,8 @@ from pydantic import BaseModel, ValidationError
 from gan_lib import paper
 from gan_lib.charts import COLOURS, FAINT, INK, LABEL, Chart, log_seconds, tidy
 from gan_lib.errors import RecordError
-from gan_lib.record import RunFolder, read_json
+from gan_lib.record import RunFolder
+from gan_lib.storage import read_json
 from gan_lib.tables import Table, table
 from gan_lib.words import exact, show
 

@@ -1,9 +1,9 @@
 """Training: one update of the discriminator, one update of the generator, and the epoch that alternates them."""
 
-import math
 import time
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +57,14 @@ def generator_step(generator: Learner, discriminator: Learner, generated: Tensor
     return loss.detach().view(1)
 
 
+@dataclass
+class _UnfinishedEpoch:
+    order: Tensor  # (images,): their indices in this epoch's random order
+    numbers: Tensor  # (batches, 5): what _iteration returned for each, 0 for those to come
+    batches_done: int = 0
+    seconds: float = 0.0  # of training, so far
+
+
 class Trainer:
     """Everything that changes while one configuration trains: networks, optimisers, random generators, the epoch."""
 
@@ -73,34 +81,63 @@ class Trainer:
         self._weights = torch.tensor([len(batch) / len(images) for batch in batches], device=self.device)
         self._make_generators()
         self.epochs_done = 0
+        self._epoch: _UnfinishedEpoch | None = None
         self.notice: str | None = None  # why a GPU does not use CUDA graphs, where it does not
         self._run = self._capture() if graphs and self.device.type == "cuda" else self._iteration
 
     def train(self) -> Iterator[EpochStats]:
-        """Train up to config.epochs, yielding after each epoch. Raises TrainingError on a loss that is not finite."""
+        """Train up to config.epochs, yielding after each epoch. Raises TrainingError as `advance` does."""
         while self.epochs_done < self.config.epochs:
             yield self.train_epoch()
 
     def train_epoch(self) -> EpochStats:
-        """One pass over all images in a new random order; the last batch may be smaller."""
+        """One pass over all images, or what is left of it. Raises TrainingError as `advance` does."""
+        while not (stats := self.advance(pause=lambda: False)):
+            pass
+        return stats
+
+    def advance(self, pause: Callable[[], bool]) -> EpochStats | None:
+        """Train to the end of an epoch: all images once in a new random order; the last batch may be smaller.
+
+        pause: asked after every batch but the last. Where it says True, None is returned with the epoch unfinished; the
+        next call goes on with the batch that follows, and a checkpoint in between loses nothing.
+
+        Raises TrainingError on a loss that is not finite, and when all images that the generator made for a batch are equal.
+        """
         self._wait_for_device()
         start = time.perf_counter()
-        order = torch.randperm(len(self.images), generator=self.order_generator, device=self.device)
-        batches = order.split(self.config.batch_size)
-        numbers = torch.empty(len(batches), 4, device=self.device)
-        for line, batch in zip(numbers, batches, strict=True):
-            line.copy_(self._run(batch))
-        means = (self._weights @ numbers).tolist()  # the first time in an epoch that anything waits for the device
-        seconds = time.perf_counter() - start
+        if self._epoch is None:
+            order = torch.randperm(len(self.images), generator=self.order_generator, device=self.device)
+            self._epoch = _UnfinishedEpoch(order, torch.zeros(len(self._weights), 5, device=self.device))
+        epoch = self._epoch
+        batches = epoch.order.split(self.config.batch_size)
+        while epoch.batches_done < len(batches):
+            epoch.numbers[epoch.batches_done].copy_(self._run(batches[epoch.batches_done]))
+            epoch.batches_done += 1
+            if epoch.batches_done < len(batches) and pause():
+                self._wait_for_device()
+                epoch.seconds += time.perf_counter() - start
+                return None
+        means = (self._weights @ epoch.numbers).tolist()  # the first time in an epoch that anything waits for the device
+        seconds = epoch.seconds + time.perf_counter() - start
+        self._check(epoch.numbers, self.epochs_done + 1)
+        self._epoch = None
         self.epochs_done += 1
-        if not all(map(math.isfinite, means)):
-            bad = int((~numbers.isfinite().all(dim=1)).nonzero()[0]) + 1
-            raise TrainingError(f"the loss is not finite any more: epoch {self.epochs_done}, batch {bad} of {len(batches)}")
-        d_loss, p_real, p_generated, g_loss = means
+        d_loss, p_real, p_generated, g_loss, _ = means
         return EpochStats(self.epochs_done, d_loss, g_loss, p_real, p_generated, seconds)
 
+    def _check(self, numbers: Tensor, epoch: int) -> None:
+        """Raise TrainingError where an epoch's numbers, (batches, 5), make going on pointless."""
+        not_finite = ~numbers.isfinite().all(dim=1)
+        collapsed = numbers[:, 4] == 0
+        if not bool((not_finite | collapsed).any()):
+            return
+        bad = int((not_finite | collapsed).nonzero()[0])
+        what = "the loss is not finite any more" if not_finite[bad] else "the generator has collapsed: all its images are equal"
+        raise TrainingError(f"{what}: epoch {epoch}, batch {bad + 1} of {len(numbers)}")
+
     def _iteration(self, batch: Tensor) -> Tensor:
-        """Both updates on one batch, indices (N,). Returns (D's loss, P(real), P(generated), G's loss)."""
+        """Both updates on one batch, indices (N,). Returns (D's loss, P(real), P(generated), G's loss, images' spread)."""
         real = self.images[batch]  # (N, C, S, S)
         reuse = self.config.generator_noise == "reused"
         with torch.set_grad_enabled(reuse):
@@ -108,12 +145,57 @@ class Trainer:
         judged = discriminator_step(self.discriminator, real, generated.detach())
         if not reuse:
             generated = self._generate(len(real))
-        return torch.cat([judged, generator_step(self.generator, self.discriminator, generated)])
+        judged_again = generator_step(self.generator, self.discriminator, generated)
+        return torch.cat([judged, judged_again, spread(generated.detach())])
 
     def _generate(self, count: int) -> Tensor:
         """Images (N, C, S, S) from fresh latents, as training sees them: with the statistics of their batch."""
         latents = uniform_latents(count, self.config.latent_size, self.latent_generator)
         return self.generator.working(latents.to(self.dtype))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that the rest of training depends on, by name, as it is between two batches; see also `facts`."""
+        players = {"generator": self.generator, "discriminator": self.discriminator}
+        tensors = {f"{player}.{name}": value for player, them in players.items() for name, value in them.tensors().items()}
+        tensors |= {f"random.{name}": generator.get_state() for name, generator in self._generators().items()}
+        if self._epoch:
+            tensors |= {"epoch.order": self._epoch.order, "epoch.numbers": self._epoch.numbers}
+        return tensors
+
+    def facts(self) -> dict[str, Any]:
+        """What goes with `tensors`: plain JSON values."""
+        return {
+            "epochs_done": self.epochs_done,
+            "batches_done": self._epoch.batches_done if self._epoch else 0,
+            "epoch_seconds": self._epoch.seconds if self._epoch else 0.0,
+            "loss_scales": [self.generator.loss_scale(), self.discriminator.loss_scale()],
+        }
+
+    def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Go on from what `tensors` and `facts` gave, to the last bit on the same machine.
+
+        Raises ValueError or KeyError where they are not of a trainer like this one; it must not be used any more then.
+        """
+        for player, name, scale in zip(
+            (self.generator, self.discriminator), ("generator.", "discriminator."), facts["loss_scales"], strict=True
+        ):
+            player.load({key.removeprefix(name): value for key, value in tensors.items() if key.startswith(name)}, scale)
+        for name, generator in self._generators().items():
+            generator.set_state(tensors[f"random.{name}"])
+        self.epochs_done = int(facts["epochs_done"])
+        self._epoch = None
+        if batches_done := int(facts["batches_done"]):
+            order, numbers = (tensors[f"epoch.{name}"].to(self.device) for name in ("order", "numbers"))
+            self._epoch = _UnfinishedEpoch(order, numbers, batches_done, float(facts["epoch_seconds"]))
+
+    def healthy(self) -> bool:
+        """Whether every weight and every number of the epoch so far is finite: what is not is no place to go on from."""
+        numbers = [self._epoch.numbers] if self._epoch else []
+        states = [tensor for learner in (self.generator, self.discriminator) for tensor in learner.state()]
+        return all(bool(tensor.isfinite().all()) for tensor in (*numbers, *states))
+
+    def _generators(self) -> dict[str, torch.Generator]:
+        return {"order": self.order_generator, "latents": self.latent_generator, "dropout": self.masks.generator}
 
     def _make_generators(self) -> None:
         """The random generators of training, for the order, the latents and dropout, each at its beginning."""
@@ -127,7 +209,7 @@ class Trainer:
 
     def _seed(self) -> None:
         """Set the random generators to their beginning, in place: graphs hold on to them."""
-        for number, generator in enumerate((self.order_generator, self.latent_generator, self.masks.generator), start=1):
+        for number, generator in enumerate(self._generators().values(), start=1):
             generator.manual_seed(_stream(self.config.seed, number))
 
     def _capture(self) -> Iteration:
@@ -150,6 +232,11 @@ class Trainer:
     def _wait_for_device(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+
+def spread(images: Tensor) -> Tensor:
+    """How far images (N, C, S, S) differ at most in any one pixel: (1,) float32, 0 only when all are equal."""
+    return (images.amax(dim=0) - images.amin(dim=0)).amax().float().view(1)
 
 
 def uniform_latents(count: int, latent_size: int, generator: torch.Generator) -> Tensor:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
+from gan_lib.errors import GanLibError
+
 
 def show(value: Any) -> str:
     """A value for people: at most three significant digits for a measured number, whole counts in full, a dash for None."""
@@ -51,6 +53,14 @@ def shorten(value: object, limit: int = 80) -> str:
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, or its kind when it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def one_line(error: BaseException) -> str:
+    """An error in one line for a record: our own as it is, a file's by its name, others by their kind."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'a file'}: {error.strerror}"
+    text = first_line(error)
+    return text if isinstance(error, GanLibError) else f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
 """What several tests start from: tiny configs, two runs that were really trained, and run folders written by hand."""
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,20 @@ def tiny_config(**changes: Any) -> RunConfig:
 def tiny() -> MakeConfig:
     """tiny(model="cgan", seed=1): a config that trains in a fraction of a second."""
     return tiny_config
+
+
+@pytest.fixture
+def no_hanging() -> Iterator[None]:
+    """Half a minute, then the test fails: for what must come back at once, whatever it is given."""
+
+    def fail(number: int, frame: object) -> None:
+        raise TimeoutError("still at it after 30 seconds")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(30)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from gan_lib.cli import parse_changes, parse_seeds
-from gan_lib.errors import ConfigurationError
 from gan_lib.experiment import Experiment
 
 
@@ -31,32 +29,6 @@ def assert_refused(result: subprocess.CompletedProcess[str], *parts: str) -> Non
 def finished_run(finished_runs: dict[str, Experiment]) -> Path:
     """The folder of a finished run, only to be read."""
     return finished_runs["gan"].record.path
-
-
-def test_seeds_are_lists_and_ranges() -> None:
-    assert parse_seeds("0") == [0]
-    assert parse_seeds("0-4") == [0, 1, 2, 3, 4]
-    assert parse_seeds("0,2,5") == [0, 2, 5]
-    assert parse_seeds("3,1-3") == [3, 1, 2]
-
-
-@pytest.mark.parametrize("text", ["", "a", "-1", "4-1", "0-", "1,,2", "0-99999", "²"])
-def test_other_seeds_are_refused(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="seeds must be"):
-        parse_seeds(text)
-
-
-def test_changes_take_numbers_as_numbers_and_words_as_words() -> None:
-    assert parse_changes(["epochs=50", "learning_rate=1e-4", "data=folder:/a=b"]) == {
-        "epochs": 50,
-        "learning_rate": 1e-4,
-        "data": "folder:/a=b",
-    }
-
-
-def test_a_folder_of_images_is_named_from_where_the_user_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert parse_changes(["data=folder:photos"]) == {"data": f"folder:{tmp_path / 'photos'}"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """experiment.py: one config becomes one run folder, however it ends."""
 
 import json
+import signal
 import statistics
 from pathlib import Path
 
@@ -8,16 +9,18 @@ import pytest
 import torch
 from conftest import MakeConfig, WriteRun
 from PIL import Image
+from torch import Tensor
 
 from gan_lib import paper
 from gan_lib.balance import find_balance
 from gan_lib.config import RunConfig, configure
 from gan_lib.data import load_images
-from gan_lib.errors import ConfigurationError, DataError, MachineUnavailable, TrainingError
+from gan_lib.errors import ConfigurationError, DataError, MachineUnavailable, RecordError, TrainingError
 from gan_lib.experiment import Experiment
 from gan_lib.images import grid
 from gan_lib.models import build_pair
 from gan_lib.record import Record, load_weights, read_record
+from gan_lib.storage import pack, unpack
 from gan_lib.training import fixed_latents, sample
 
 LOSSES = ("discriminator_loss", "generator_loss", "real_probability", "generated_probability")
@@ -163,7 +166,8 @@ def test_a_run_that_fails_says_why_and_keeps_its_past(tiny: MakeConfig, tmp_path
                 with torch.no_grad():
                     next(network.parameters()).fill_(float("nan"))
     record = read_record(tmp_path)
-    assert (record.status, record.reason, record.epochs_done) == ("failed", str(caught.value), 1)
+    assert (record.status, record.epochs_done) == ("failed", 1)
+    assert record.reason == f"{caught.value}; there is no checkpoint yet"
     assert "epoch 2, batch 1 of 3" in str(record.reason)
 
 
@@ -180,12 +184,164 @@ def test_a_run_whose_data_is_missing_records_it(tmp_path: Path, config: RunConfi
     assert (read_record(tmp_path).status, read_record(tmp_path).reason) == ("failed", str(caught.value))
 
 
-def test_a_second_run_into_a_folder_replaces_the_first(tiny: MakeConfig, tmp_path: Path) -> None:
-    for seed in (0, 1):
-        for _ in Experiment(tiny(epochs=1, seed=seed), tmp_path):
+def test_a_run_of_other_parameters_replaces_one_only_when_told_to(tiny: MakeConfig, tmp_path: Path) -> None:
+    for _ in Experiment(tiny(epochs=1), tmp_path):
+        pass
+    with pytest.raises(RecordError, match="seed = 0 there, 1 here"):
+        Experiment(tiny(epochs=1, seed=1), tmp_path)
+    assert read_record(tmp_path).status == "ok"
+    for _ in Experiment(tiny(epochs=1, seed=1), tmp_path, fresh=True):
+        pass
+    assert (read_record(tmp_path).config.seed, read_record(tmp_path).epochs_done) == (1, 1)
+
+
+def same_results(one: Path, other: Path) -> None:
+    """Histories, but for their seconds, weights and pictures of two runs are the same to the last bit."""
+    first, second = read_record(one), read_record(other)
+    assert (first.status, second.status) == ("ok", "ok")
+    for column in LOSSES:
+        assert first.history[column] == second.history[column], column
+    for name in ("generator.safetensors", "discriminator.safetensors", "samples.png", "progress.gif"):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("model", ["gan", "cgan"])
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+@pytest.mark.parametrize("seconds", [0.0, 30.0])  # a checkpoint after every batch, or only at the stop
+def test_a_run_that_was_stopped_goes_on_to_the_same_last_bit(
+    tiny: MakeConfig, tmp_path: Path, model: str, precision: str, seconds: float
+) -> None:
+    config = tiny(model=model, precision=precision, epochs=5, sample_every=2, checkpoint_seconds=seconds)
+    for _ in Experiment(config, tmp_path / "undisturbed"):
+        pass
+    for stop_at in (2, 4):
+        epochs = iter(Experiment(config, tmp_path / "stopped"))
+        assert any(stats.epoch == stop_at for stats in epochs)
+        epochs.close()  # type: ignore[attr-defined]  # as when the cell that shows the progress is interrupted
+        assert read_record(tmp_path / "stopped").status == "interrupted"
+    last = Experiment(config, tmp_path / "stopped")
+    assert [stats.epoch for stats in last] == [5]
+    same_results(tmp_path / "undisturbed", tmp_path / "stopped")
+    assert [note.split(",")[0] for note in read_record(tmp_path / "stopped").notes] == [
+        "went on after epoch 2",
+        "went on after epoch 4",
+    ]
+    assert not list((tmp_path / "stopped").glob("*checkpoint*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_of_an_epoch_loses_nothing(tiny: MakeConfig, tmp_path: Path, number: int) -> None:
+    config = tiny(epochs=3)
+    for _ in Experiment(config, tmp_path / "undisturbed"):
+        pass
+    experiment = Experiment(config, tmp_path / "stopped")
+    run, batches = experiment.trainer._run, 0
+
+    def signal_at_the_fifth_batch(batch: Tensor) -> Tensor:
+        nonlocal batches
+        batches += 1
+        if batches == 5:
+            signal.raise_signal(number)
+        return run(batch)
+
+    experiment.trainer._run = signal_at_the_fifth_batch
+    with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else SystemExit):
+        for _ in experiment:
             pass
-    record = read_record(tmp_path)
-    assert (record.config.seed, record.epochs_done) == (1, 1)
+    assert batches == 5, "it stops at the end of the batch that it is in"
+    assert (read_record(tmp_path / "stopped").status, read_record(tmp_path / "stopped").epochs_done) == ("interrupted", 1)
+    again = Experiment(config, tmp_path / "stopped")
+    assert "went on after epoch 1 and 2 batches, " in again.notes[0]
+    assert [stats.epoch for stats in again] == [2, 3]
+    same_results(tmp_path / "undisturbed", tmp_path / "stopped")
+
+
+def test_a_finished_run_is_shown_and_not_trained_again(finished: Experiment) -> None:
+    before = {path.name: path.read_bytes() for path in finished.record.path.iterdir()}
+    again = Experiment(finished.config, finished.record.path)
+    assert list(again) == []
+    assert again.summary == read_record(finished.record.path).summary
+    assert again.history == finished.history
+    assert torch.equal(again.samples(), finished.samples())
+    assert {path.name: path.read_bytes() for path in finished.record.path.iterdir()} == before
+
+
+def stopped_run(config: RunConfig, folder: Path) -> None:
+    """A run with two whole checkpoints, stopped in its second epoch's end."""
+    epochs = iter(Experiment(config, folder))
+    assert any(stats.epoch == 2 for stats in epochs)
+    epochs.close()  # type: ignore[attr-defined]
+
+
+def test_a_torn_checkpoint_falls_back_to_the_one_before_and_two_to_the_beginning(tiny: MakeConfig, tmp_path: Path) -> None:
+    config = tiny(checkpoint_seconds=0.0)
+    for _ in Experiment(config, tmp_path / "undisturbed"):
+        pass
+    for torn in (["checkpoint.safetensors"], ["checkpoint.safetensors", "checkpoint.previous.safetensors"]):
+        folder = tmp_path / str(len(torn))
+        stopped_run(config, folder)
+        for name in torn:
+            (folder / name).write_bytes((folder / name).read_bytes()[:-1000])
+        experiment = Experiment(config, folder)
+        for name, note in zip(torn, experiment.notes, strict=False):
+            assert note.startswith(f"{folder / name} ")
+            assert note.endswith("; left out")
+        if len(torn) == 2:
+            assert experiment.notes[2] == "no checkpoint was whole: started again from the first epoch"
+        else:
+            assert (
+                "went on after epoch 1 and 2 batches" in experiment.notes[1] or "went on after epoch 2" in experiment.notes[1]
+            )
+        for _ in experiment:
+            pass
+        same_results(tmp_path / "undisturbed", folder)
+        assert read_record(folder).notes == experiment.notes
+
+
+@pytest.mark.parametrize("field", ["precision", "data_sha256"])
+def test_a_checkpoint_of_another_machine_or_other_images_is_refused_and_kept(
+    tiny: MakeConfig, tmp_path: Path, field: str
+) -> None:
+    config = tiny()
+    stopped_run(config, tmp_path)
+    tensors, facts = unpack(tmp_path / "checkpoint.safetensors")
+    (tmp_path / "checkpoint.safetensors").write_bytes(pack(tensors, {**facts, field: "another"}))
+    with pytest.raises(RecordError, match=f"cannot go on here: {field} was another, here it is"):
+        Experiment(config, tmp_path)
+    assert (read_record(tmp_path).status, read_record(tmp_path).epochs_done) == ("failed", 2)
+    assert (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_a_failed_runs_last_good_checkpoint_is_named_and_good(tiny: MakeConfig, tmp_path: Path) -> None:
+    config = tiny(checkpoint_seconds=0.0)
+    experiment = Experiment(config, tmp_path)
+    with pytest.raises(TrainingError):
+        for stats in experiment:
+            if stats.epoch == 2:
+                with torch.no_grad():
+                    for network in (experiment.trainer.pair.generator, experiment.trainer.generator.working):
+                        next(network.parameters()).fill_(float("nan"))
+    assert "epoch 3, batch 1 of 3; the last good checkpoint is after epoch 2" in str(read_record(tmp_path).reason)
+    assert [stats.epoch for stats in Experiment(config, tmp_path)] == [3]
+
+
+def test_a_collapsed_generator_stops_the_run(tiny: MakeConfig, tmp_path: Path) -> None:
+    experiment = Experiment(tiny(), tmp_path)
+    with torch.no_grad():
+        for network in (experiment.trainer.pair.generator, experiment.trainer.generator.working):
+            for parameter in network.parameters():
+                parameter.zero_()
+    with pytest.raises(TrainingError, match=r"the generator has collapsed: all its images are equal: epoch 1, batch 1 of 3"):
+        for _ in experiment:
+            pass
+
+
+def test_what_checkpoints_cost_is_in_the_record(tiny: MakeConfig, tmp_path: Path) -> None:
+    for _ in Experiment(tiny(checkpoint_seconds=0.0), tmp_path):
+        pass
+    summary = read_record(tmp_path).summary
+    assert summary["checkpoints"] == 9  # three epochs of three batches
+    assert 0 < summary["checkpoint_write_seconds"] < summary["total_seconds"]
 
 
 def test_progress_is_one_line_with_the_losses_the_speed_and_the_time_left(tiny: MakeConfig, tmp_path: Path) -> None:
@@ -200,7 +356,7 @@ def test_progress_is_one_line_with_the_losses_the_speed_and_the_time_left(tiny: 
 
 def test_machine_json_is_plain_json_with_a_schema(finished: Experiment) -> None:
     stored = json.loads((finished.record.path / "machine.json").read_text())
-    assert stored["schema_version"] == 1
+    assert stored["schema_version"] == 2
     assert stored["label"]
     assert stored["packages"]["torch"]
 
