@@ -2,8 +2,14 @@
 
 The paper uses binary cross-entropy on the GAN's sigmoid output and logistic binary cross-entropy on the CGAN's linear output.
 Both are the same function of the logit, so both networks return logits here and share these losses.
+
+The Wasserstein losses are for the model that the paper names next: there the discriminator is a critic, and what it returns is
+no logit but a score without bound, higher for images that look real.
 """
 
+from collections.abc import Callable
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -27,3 +33,34 @@ def generator_loss(generated_logits: Tensor) -> Tensor:
     generated_logits: (N, 1).
     """
     return F.softplus(-generated_logits).mean()
+
+
+def critic_loss(real_scores: Tensor, generated_scores: Tensor) -> Tensor:
+    """The Wasserstein critic's loss: mean score of the generated images minus that of the real ones. Below 0 when it is right.
+
+    Its negative is the critic's estimate of the Wasserstein distance between both, as far as the critic's slope is held to 1
+    (by the penalty below, or up to a factor by clipped weights). Arjovsky et al. 2017, algorithm 1.
+
+    real_scores, generated_scores: (N, 1) each.
+    """
+    return generated_scores.mean() - real_scores.mean()
+
+
+def critic_generator_loss(generated_scores: Tensor) -> Tensor:
+    """The generator's loss against a Wasserstein critic: minus the mean score of its images, (N, 1)."""
+    return -generated_scores.mean()
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, generated: Tensor, shares: Tensor) -> Tensor:
+    """How far the critic's slope is from 1 between real and generated images: mean of (|gradient| - 1)², without its weight.
+
+    The norm is over the whole gradient of each image, all channels, rows and columns together: over one dimension of
+    (N, C, S, S) it would be that of each pixel. Gulrajani et al. 2017, algorithm 1, with a weight of 10 there.
+
+    real, generated: (N, C, S, S) each; shares: (N,) in [0, 1], how much of each pair is real, drawn by the caller anew each
+    time. The result has a gradient in the critic's weights and none in the images.
+    """
+    shares = shares.view(-1, *[1] * (real.dim() - 1))  # (N,) -> (N, 1, 1, 1)
+    between = (shares * real + (1 - shares) * generated).detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)  # (N, C, S, S)
+    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
