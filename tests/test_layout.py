@@ -37,7 +37,15 @@ ALLOWED: dict[str, set[str]] = {
     "training": {"config", "data", "models", "losses", "layers", "learner", "graphs"},
     "checkpoint": {"config", "storage"},
     "record": {"config", "checkpoint", "locks", "storage"},
-    "metrics": {"training"},
+    "classifier": set(),
+    "distances": set(),
+    "noise": set(),
+    "damage": {"noise"},
+    "memorisation": set(),
+    "classifier_training": {"classifier", "data", "distances"},
+    "classifier_choice": {"classifier", "classifier_training", "config", "data"},
+    "metrics": {"classifier", "data", "distances", "memorisation", "noise"},
+    "plateau": set(),
     "balance": {"paper"},
     "bench": {"config", "data", "losses", "models", "training", "machine", "flops"},
     "experiment": {"paper", "balance", "checkpoint", "clocks", "config", "data", "images", "machine", "models", "record"}
@@ -49,6 +57,8 @@ ALLOWED: dict[str, set[str]] = {
     "figures": {"paper", "balance", "charts", "record", "selection", "tables"},
     "speed": {"paper", "charts", "record", "storage", "tables"},
     "precision_study": {"charts", "record", "tables"},
+    "quality_study": {"classifier", "classifier_training", "config", "damage", "data", "distances", "metrics"},
+    "quality_figures": {"charts", "memorisation"},
     "verdict": {"paper", "balance", "selection", "tables"},
     "prose": {"paper", "config", "record", "selection", "tables", "verdict"},
     "report": {"config", "record"},
@@ -56,7 +66,10 @@ ALLOWED: dict[str, set[str]] = {
     "notebook_process": {"locks"},
     "job": {"config", "evidence", "execution", "locks", "machine", "record", "report", "storage"},
     "batch": {"config", "data", "estimate", "execution", "job", "locks", "machine", "record", "report"},
-    "publish": {"batch", "config", "paper", "precision_study", "record", "selection", "speed", "tables"},
+    "publish": {
+        *("batch", "config", "paper", "precision_study", "record", "selection", "speed", "tables"),
+        *("classifier", "classifier_training", "data", "machine", "quality_figures", "quality_study"),
+    },
     "__init__": {"config", "record"},
 }
 ALLOWED["arguments"] = {"config"}
@@ -67,7 +80,7 @@ ALLOWED["__main__"] = {"cli"}
 # Packages that a bare GPU machine may lack, or that take seconds to import, and who may import them with itself.
 HEAVY: dict[str, set[str]] = {
     "pandas": {"tables", "verdict"},
-    "matplotlib": {"charts", "figures"},
+    "matplotlib": {"charts", "figures", "quality_figures"},
     "papermill": {"execution", "notebook_process"},
     "nbconvert": {"batch", "report"},
     "jinja2": {"batch", "report"},
@@ -75,7 +88,7 @@ HEAVY: dict[str, set[str]] = {
     "click": {"cli"},
     "IPython": set(),
     "ipywidgets": set(),
-    "torchmetrics": {"metrics"},
+    "torchmetrics": {"metrics", "distances"},
     "torchvision": {"data"},
     "mlxtend": {"data"},
 }

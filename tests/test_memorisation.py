@@ -1,0 +1,46 @@
+"""memorisation.py: copies of training images are found, and new images are not taken for copies."""
+
+import pytest
+import torch
+
+from gan_lib.config import RunConfig
+from gan_lib.data import Images, load_images
+from gan_lib.memorisation import memorisation, nearest_images
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    return load_images(RunConfig(training_images=1000))
+
+
+def test_the_nearest_image_by_hand() -> None:
+    train = torch.tensor([[-1.0, -1.0, -1.0, -1.0], [1.0, 1.0, 1.0, 1.0]]).view(2, 1, 2, 2)
+    found = nearest_images(torch.tensor([[1.0, 1.0, 1.0, -1.0]]).view(1, 1, 2, 2), train)
+    assert found.which.tolist() == [1]
+    assert found.distance.item() == pytest.approx(0.5)  # one of four pixels differs by all there is: sqrt(1 / 4)
+
+
+def test_training_images_are_copies_of_themselves(images: Images) -> None:
+    found = memorisation(images.train[:200], images.train, images.held_out[:1000])
+    assert found.copies == 1
+    assert found.distance_ratio == pytest.approx(0, abs=1e-6)
+
+
+def test_new_digits_are_as_far_from_the_training_images_as_held_out_ones(images: Images) -> None:
+    usual, new = images.held_out[:1500], images.held_out[1500:3000]
+    # Held-out digits are in the order of their class in the file, so every second one stands for all.
+    usual, new = torch.cat([usual, new])[::2], torch.cat([usual, new])[1::2]
+    found = memorisation(new, images.train, usual)
+    assert found.distance_ratio == pytest.approx(1, abs=0.05)
+    assert found.copies == pytest.approx(0.01, abs=0.01)
+    itself = memorisation(usual, images.train, usual)
+    assert itself.distance_ratio == 1
+    assert itself.copies == pytest.approx(0.01, abs=0.001)
+
+
+def test_a_share_of_copies_is_found_as_that_share_even_when_they_are_a_little_noisy(images: Images) -> None:
+    new, usual = images.held_out[::8], images.held_out[1::4]
+    copied = images.train[: len(new) // 2]
+    copied = copied + 0.02 * torch.randn(copied.shape, generator=torch.Generator().manual_seed(1))
+    found = memorisation(torch.cat([copied, new[len(copied) :]]), images.train, usual)
+    assert found.copies == pytest.approx(0.5, abs=0.02)
