@@ -5,6 +5,8 @@
 # make check      linters and types
 # make reference  keep the finished runs of the paper's length in results/reference (without weights)
 # make precision  the same runs in float32 and in bf16, three seeds each, side by side: most of an hour with -j2
+# make classifier train the classifier that judges quality again, with its cross-validation: ten minutes of one core
+# make quality    what each measure of quality makes of known damage: results/quality
 # make readme     write README's tables from results/reference and results/bench
 # make lock       resolve requirements.lock again from pyproject.toml
 
@@ -12,7 +14,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run reproduce test lab check reference precision readme lock clean
+.PHONY: run reproduce test lab check reference precision classifier quality readme lock clean
 
 run: $(STAMP)
 	$(BIN)/gan-lib run --preset quick
@@ -47,6 +49,12 @@ precision-gan-%: $(STAMP)
 
 precision-cgan-%: $(STAMP)
 	$(STUDY) cgan-cpu --set epochs=60 --set precision=$* --results-dir results/precision/cgan-$*
+
+classifier: $(STAMP)
+	$(BIN)/python -m gan_lib.publish classifier
+
+quality: $(STAMP)
+	$(BIN)/python -m gan_lib.publish quality
 
 readme: $(STAMP)
 	$(BIN)/python -m gan_lib.publish readme

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from gan_lib.noise import add_noise
 
-__all__ = ["add_noise", "blur", "keep_digits", "noisy_copies"]
+__all__ = ["add_noise", "blur", "keep_digits", "with_noisy_copies"]
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:
@@ -32,6 +32,7 @@ def keep_digits(images: Tensor, labels: Tensor, digits: int, count: int) -> Tens
     return kept[torch.randperm(len(kept), generator=torch.Generator().manual_seed(0))[:count]]
 
 
-def noisy_copies(images: Tensor, copies_of: int, sigma: float, draw: torch.Generator) -> Tensor:
-    """As many images as given, all noisy copies of the first so many."""
-    return add_noise(images[torch.arange(len(images)) % copies_of], sigma, draw)
+def with_noisy_copies(images: Tensor, sigma: float, draw: torch.Generator) -> Tensor:
+    """As many images as given: the first half of them, and a noisy copy of each of these."""
+    half = images[: len(images) // 2]
+    return torch.cat([half, add_noise(half, sigma, draw)])

@@ -1,7 +1,35 @@
-"""Images or judgements of images -> numbers."""
+"""Images or judgements of images -> numbers. No random generator but its own is touched, and nothing is downloaded."""
 
 import torch
 from torch import Tensor
+
+from gan_lib.classifier import CLASSES, CONFIDENT, Classifier
+from gan_lib.data import Images
+from gan_lib.distances import frechet_distance, kernel_distance, neighbourhoods
+from gan_lib.errors import DataError
+from gan_lib.memorisation import memorisation
+from gan_lib.noise import noise_level, stray_pixels
+
+IMAGES = 3000  # that quality is measured on, where there are as many held-out images
+FEWEST = 100  # below this, distances between sets are nothing but chance
+
+# What measure() returns, in the order of a table: is more better (1), less (-1), or is there nothing to be ranked (0)?
+DIRECTION = {
+    "frechet_distance": -1,
+    "kernel_distance": -1,
+    "precision": 1,
+    "recall": 1,
+    "density": 1,
+    "coverage": 1,
+    "classifier_score": 1,
+    "recognisable": 1,
+    "digit_divergence": -1,
+    "noise_level": -1,
+    "stray_pixels": -1,
+    "nearest_distance_ratio": 0,
+    "copies": -1,
+    **{f"digit_{digit}": 0 for digit in range(CLASSES)},
+}
 
 
 def roc_auc(real: Tensor, generated: Tensor) -> float:
@@ -15,3 +43,111 @@ def roc_auc(real: Tensor, generated: Tensor) -> float:
     beliefs = torch.cat([real, generated])
     truth = torch.cat([torch.ones(len(real)), torch.zeros(len(generated))]).long()
     return float(binary_auroc(beliefs, truth))
+
+
+def evaluation_size(images: Images) -> int:
+    """How many images to generate for measure(): 3,000, or as many as are held out. Raises DataError for fewer than 100."""
+    size = min(IMAGES, len(images.held_out))
+    if size < FEWEST:
+        raise DataError(
+            f"held-out images must be at least {FEWEST} (quality is measured against images that were not trained on), "
+            f"got {len(images.held_out)}: choose fewer training_images"
+        )
+    return size
+
+
+def measure(generated: Tensor, images: Images, classifier: Classifier | None) -> dict[str, float]:
+    """Quality of generated images (N, C, S, S) in [-1, 1], by the measure of the held-out ones.
+
+    As many held-out images are taken as there are generated ones, or as there are, so that both sides are of one size. The
+    names are those of DIRECTION; a classifier of None leaves out what needs one. Distances are from features of real variance
+    100: a set collapsed to the mean digit is at a Fréchet distance of 100. Each number means little without its floor().
+    Needs no more than one thread, and 3,000 images take a few seconds.
+    """
+    size = min(len(generated), evaluation_size(images))
+    generated, real = _pick(generated, size), _pick(images.held_out, size)
+    copied = memorisation(generated, images.train, images.held_out)
+    found = _compare(real, generated, classifier) if classifier is not None else {}
+    found |= {
+        "noise_level": noise_level(generated, images.held_out),
+        "stray_pixels": stray_pixels(generated),
+        "nearest_distance_ratio": copied.distance_ratio,
+        "copies": copied.copies,
+    }
+    return {name: found[name] for name in DIRECTION if name in found}
+
+
+def floor(images: Images, classifier: Classifier | None) -> dict[str, float]:
+    """What measure() would give for perfect images: training images take the generated ones' place, real against real.
+
+    There are 2,000 of them by default, and both sides must be of one size, so they meet 2,000 held-out ones. Most measures do
+    not depend on that size. The Fréchet distance of two samples of one distribution does, and in proportion to 1/N, so it is
+    multiplied by 2,000 / 3,000 to be the floor of 3,000 images (results/quality/sanity.json has the check, and says by how
+    much real digits miss it when they are not as many of each class). In memorisation, held-out images take the generated
+    ones' place: no training image could.
+    """
+    target = evaluation_size(images)
+    size = min(target, len(images.train))
+    train, real = _pick(images.train, size), _pick(images.held_out, size)
+    copied = memorisation(images.held_out, images.train, images.held_out)
+    found = _compare(real, train, classifier) if classifier is not None else {}
+    if found:
+        found["frechet_distance"] *= size / target
+    found |= {
+        "noise_level": noise_level(train, images.held_out),
+        "stray_pixels": stray_pixels(train),
+        "nearest_distance_ratio": copied.distance_ratio,
+        "copies": copied.copies,
+    }
+    return {name: found[name] for name in DIRECTION if name in found}
+
+
+def classifier_score(probabilities: Tensor) -> float:
+    """exp of the mean Kullback-Leibler divergence of each image's class probabilities (N, 10) from their mean.
+
+    From 1 to 10: every image certain and all classes as frequent gives 10; undecided images, or one class only, give 1.
+    Salimans et al. 2016, there with Inception's classes.
+    """
+    probabilities = probabilities.double()
+    mean = probabilities.mean(dim=0, keepdim=True)
+    divergence = torch.xlogy(probabilities, probabilities) - torch.xlogy(probabilities, mean)
+    return float(divergence.sum(dim=1).mean().exp())
+
+
+def recognisable(probabilities: Tensor, confident: float = CONFIDENT) -> float:
+    """Share of images, by their class probabilities (N, 10), that one class has at least so much of."""
+    return float((probabilities.amax(dim=1) >= confident).double().mean())
+
+
+def digit_histogram(probabilities: Tensor) -> Tensor:
+    """Share of the images (N, 10) that are most like each class: (10,), sums to 1."""
+    return probabilities.argmax(dim=1).bincount(minlength=CLASSES).double() / len(probabilities)
+
+
+def divergence(histogram: Tensor, other: Tensor) -> float:
+    """The Jensen-Shannon divergence of two histograms (10,), in bits: 0 when they are equal, 1 when they share nothing."""
+    middle = (histogram + other) / 2
+    parts = [(torch.xlogy(one, one) - torch.xlogy(one, middle)).sum() for one in (histogram, other)]
+    return float(sum(parts)) / 2 / torch.log(torch.tensor(2.0, dtype=torch.float64)).item()
+
+
+def _compare(real: Tensor, generated: Tensor, classifier: Classifier) -> dict[str, float]:
+    """All that the classifier's features and probabilities say of two sets of one size."""
+    truth, drawn = classifier.judge(real), classifier.judge(generated)
+    histogram = digit_histogram(drawn.probabilities)
+    return {
+        "frechet_distance": frechet_distance(truth.features, drawn.features),
+        "kernel_distance": kernel_distance(truth.features, drawn.features),
+        **neighbourhoods(truth.features, drawn.features)._asdict(),
+        "classifier_score": classifier_score(drawn.probabilities),
+        "recognisable": recognisable(drawn.probabilities),
+        "digit_divergence": divergence(histogram, digit_histogram(truth.probabilities)),
+        **{f"digit_{digit}": float(share) for digit, share in enumerate(histogram)},
+    }
+
+
+def _pick(images: Tensor, count: int) -> Tensor:
+    """So many of the images, drawn by a fixed seed: files are often in the order of their classes."""
+    if count == len(images):
+        return images
+    return images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:count]]

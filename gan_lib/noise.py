@@ -42,7 +42,10 @@ def noise_level(images: Tensor, clean: Tensor, seed: int = 0) -> float:
 
 
 def stray_pixels(images: Tensor) -> float:
-    """Lit pixels with no lit neighbour among the eight around them, a mean number an image; lit: a quarter of white or more."""
+    """Lit pixels with no lit neighbour among the eight around them, a mean number an image; lit: a quarter of white or more.
+
+    Falls again when there are so many that they touch: read it beside the noise level.
+    """
     lit = ((images.mean(dim=1, keepdim=True) + 1) / 2 >= _LIT).float()  # (N, 1, S, S)
     around = F.conv2d(lit, torch.ones(1, 1, 3, 3), padding=1) - lit
     return float((lit * (around < 0.5)).sum(dim=(1, 2, 3)).mean())

@@ -4,9 +4,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gan_lib import batch, paper, precision_study, speed
-from gan_lib.config import CONFIGURATIONS
-from gan_lib.record import copy_records, find_records
+import torch
+
+from gan_lib import batch, paper, precision_study, quality_figures, quality_study, speed
+from gan_lib.classifier import WEIGHTS, classifier_facts, load_classifier, save_classifier
+from gan_lib.classifier_training import EPOCHS, cross_validate, labelled_images, train_classifier
+from gan_lib.config import CONFIGURATIONS, RunConfig
+from gan_lib.data import load_images
+from gan_lib.machine import Neighbours, fingerprint
+from gan_lib.record import RunFolder, copy_records, find_records
 from gan_lib.selection import Comparison, Row, compare
 from gan_lib.speed import Bench
 from gan_lib.tables import TITLES, Table
@@ -57,6 +63,33 @@ def publish_precision(folder: Path) -> str:
     return f"{len(records)} runs, {words}"
 
 
+def publish_classifier(path: Path) -> str:
+    """Train the classifier of digits on all 5,000 of them, and measure it by cross-validation: weights and a JSON file beside.
+
+    All digits, training and held-out: every digit is then treated alike, whichever ones a run trains on. Its accuracy cannot
+    come from digits that it has seen, hence the cross-validation.
+    """
+    images, labels = labelled_images(load_images(RunConfig()))
+    found = cross_validate(images, labels)
+    facts = {"data": "digits", "epochs": EPOCHS, "seed": 0, "torch": torch.__version__, **found}
+    save_classifier(train_classifier(images, labels), path, **facts)
+    return f"{found['accuracy']:.2%} of {found['images']:,} digits named rightly by a classifier that had not seen them"
+
+
+def publish_quality(folder: Path) -> str:
+    """Measure every measure of quality under known damage: sanity.json and its figure, sanity.png. Returns one line."""
+    classifier = load_classifier()
+    record = quality_study.study(classifier)
+    neighbours = Neighbours()
+    seconds = quality_study.seconds_per_evaluation(classifier)
+    timing = {"seconds_by_threads": seconds, "others_cpu_share": neighbours.share()}
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = {"classifier_sha256": classifier_facts()["sha256"], "machine": fingerprint(torch.device("cpu")), **timing}
+    RunFolder(folder).write_json("sanity.json", {**facts, **record})
+    (folder / "sanity.png").write_bytes(quality_figures.sanity_chart(record).png())
+    return f"seconds per evaluation, by threads: {seconds}"
+
+
 def _markdown(table: Table) -> str:
     columns = list(table.frame.columns)
     lines = [columns, ["---"] * len(columns), *([show(value) for value in row] for row in table.frame.values)]
@@ -83,7 +116,8 @@ def _line(row: Row) -> str:
 
 
 def main(what: str) -> None:
-    """records: results/runs -> results/reference. comparison: its report. precision: its figure. readme: README's tables."""
+    """records: results/runs -> results/reference. comparison: its report. precision: its figure. classifier: its weights.
+    quality: its sanity record and figure. readme: README's tables."""
     results = batch.ROOT / "results"
     if what == "records":
         for name in copy_records(results / "runs", results / "reference"):
@@ -92,6 +126,10 @@ def main(what: str) -> None:
         print(f"wrote {batch.compare(results / 'reference', []).relative_to(batch.ROOT)}")
     elif what == "precision":
         print(publish_precision(results / "precision"))
+    elif what == "classifier":
+        print(publish_classifier(WEIGHTS))
+    elif what == "quality":
+        print(publish_quality(results / "quality"))
     elif what == "readme":
         reference = results / "reference"
         rows = compare(reference, reference, list(CONFIGURATIONS))
@@ -100,7 +138,7 @@ def main(what: str) -> None:
         README.write_text(text, encoding="utf-8")
         print(f"wrote the tables of {README.name}")
     else:
-        sys.exit(f"publish: choose records, comparison, precision or readme, got {what!r}")
+        sys.exit(f"publish: choose records, comparison, precision, classifier, quality or readme, got {what!r}")
 
 
 if __name__ == "__main__":

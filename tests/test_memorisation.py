@@ -38,6 +38,25 @@ def test_new_digits_are_as_far_from_the_training_images_as_held_out_ones(images:
     assert itself.copies == pytest.approx(0.01, abs=0.001)
 
 
+def test_drawing_the_plainest_digit_often_is_no_copying(images: Images) -> None:
+    assert images.held_out_labels is not None
+    ones = images.held_out[images.held_out_labels == 1]
+    usual = images.held_out[::4]
+    assert nearest_images(ones, images.train).distance.median() < 0.6 * nearest_images(usual, images.train).distance.median()
+    found = memorisation(ones, images.train, usual)
+    assert found.distance_ratio == pytest.approx(1, abs=0.15)
+    assert found.copies < 0.1
+
+
+def test_a_training_set_with_an_image_twice_is_no_obstacle(images: Images) -> None:
+    train = torch.cat([images.train[:50], images.train[:50]])
+    found = memorisation(train[:20], train, images.held_out[::20])
+    assert found.distance_ratio == pytest.approx(0, abs=1e-6)
+    assert found.copies == 1
+    with pytest.raises(ValueError, match="at least 2 training images, got 1"):
+        memorisation(train[:20], train[:1], images.held_out[::20])
+
+
 def test_a_share_of_copies_is_found_as_that_share_even_when_they_are_a_little_noisy(images: Images) -> None:
     new, usual = images.held_out[::8], images.held_out[1::4]
     copied = images.train[: len(new) // 2]
