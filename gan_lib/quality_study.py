@@ -103,25 +103,29 @@ def by_size(classifier: Classifier, sizes: Iterable[int] = _SIZES, balanced: boo
 
 def seconds_per_evaluation(
     classifier: Classifier, threads: Iterable[int] = (1, 2), rounds: int = 3, count: int = 3000
-) -> dict[str, list[float]]:
-    """How long measure() takes for so many images against as many, by the number of threads; after one round to warm up."""
+) -> dict[str, dict[str, list[float]]]:
+    """How long measure() takes for so many images against as many, by the number of threads; after one round to warm up.
+
+    wall: seconds on the clock; cpu: seconds of all threads together, which busy neighbours lengthen less.
+    """
     images = load_images(RunConfig())
     generated = add_noise(images.held_out[:count], 0.1, torch.Generator().manual_seed(1))
     before = torch.get_num_threads()
+    found = {}
     try:
-        return {
-            str(number): [_timed(lambda: measure(generated, images, classifier), number) for _ in range(rounds + 1)][1:]
-            for number in threads
-        }
+        for number in threads:
+            torch.set_num_threads(number)
+            timed = [_timed(lambda: measure(generated, images, classifier)) for _ in range(rounds + 1)][1:]
+            found[str(number)] = {"wall": [wall for wall, _ in timed], "cpu": [cpu for _, cpu in timed]}
     finally:
         torch.set_num_threads(before)
+    return found
 
 
-def _timed(work: Callable[[], Any], threads: int) -> float:
-    torch.set_num_threads(threads)
-    start = time.perf_counter()
+def _timed(work: Callable[[], Any]) -> tuple[float, float]:
+    wall, cpu = time.perf_counter(), time.process_time()
     work()
-    return round(time.perf_counter() - start, 2)
+    return round(time.perf_counter() - wall, 2), round(time.process_time() - cpu, 2)
 
 
 def _columns(lines: list[dict[str, float]]) -> dict[str, list[float]]:
