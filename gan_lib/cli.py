@@ -1,5 +1,6 @@
 """The command line: gan-lib run, list, compare, sample, score, bench."""
 
+import contextlib
 import shlex
 import signal
 import sys
@@ -14,7 +15,7 @@ from gan_lib.arguments import parse_changes, parse_counts, parse_seeds
 from gan_lib.config import CONFIGURATIONS, configure
 from gan_lib.errors import ConfigurationError, GanLibError, RecordError
 from gan_lib.job import is_done
-from gan_lib.record import Record, find_records, is_finished, load_weights, read_record
+from gan_lib.record import Record, find_records, is_finished, read_record
 from gan_lib.report import write_index
 from gan_lib.terminal import ProgressLine
 from gan_lib.words import nearest
@@ -137,11 +138,10 @@ def sample(
     results_dir: Results = RESULTS,
 ) -> None:
     """Draw a grid of images from a run's saved generator."""
-    from gan_lib import images, models, training
+    from gan_lib import explore, images, training
 
     record = _find(run, results_dir)
-    generator = models.build_pair(record.config).generator
-    load_weights(generator, record.path / "generator.safetensors")
+    generator = explore.load_network(record.config, record.path, "generator")
     drawn = training.sample(generator, training.fixed_latents(record.config, count, seed))
     target = output or Path(f"samples-seed-{seed}.png")
     try:
@@ -158,12 +158,11 @@ def score(
     results_dir: Results = RESULTS,
 ) -> None:
     """Let a run's discriminator judge images: how likely it takes each to be a real one, and how real digits fare."""
-    from gan_lib import data, models, training
+    from gan_lib import data, explore, training
 
     record = _find(run, results_dir)
     loaded = data.load_files(images, record.config.image_shape)
-    discriminator = models.build_pair(record.config).discriminator
-    load_weights(discriminator, record.path / "discriminator.safetensors")
+    discriminator = explore.load_network(record.config, record.path, "discriminator")
     beliefs = training.judge(discriminator, loaded).tolist()
     try:
         held_out = data.load_images(record.config).held_out
@@ -207,9 +206,10 @@ def bench(
 
 def _find(run: str, results: Path) -> Record:
     """A run by its folder or by its name below the results folder. Raises RecordError with the nearest name."""
-    for folder in (Path(run), results / "runs" / run, results / "reference" / run):
-        if (folder / "config.json").exists():
-            return read_record(folder)
+    for folder in (Path(run), results / "runs" / run, results / "reference" / run) if run.strip(".") else ():
+        with contextlib.suppress(OSError):  # a name too long for a file, say
+            if (folder / "config.json").exists():
+                return read_record(folder)
     known = [record.name for record in find_records(results / "runs")[0]]
     raise RecordError(f"run {run!r} does not exist{nearest(run, known) if known else ': there are no runs yet'}")
 

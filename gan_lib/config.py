@@ -223,7 +223,7 @@ def variant(config: RunConfig) -> str:
     parts = [] if preset == "paper" else [preset]
     parts += [f"{name.replace('_', '-')}-{value}" for name, (value, _) in candidates[preset].items()]
     exact = "-".join(parts)
-    name = re.sub(r"[^a-z0-9.]+", "-", exact.lower()).strip("-.")
+    name = re.sub(r"[^a-z0-9.]+|\.\.+", "-", exact.lower()).strip("-.")
     if name != exact or len(name) > 60:  # two variants never share a name, and every file system takes it
         name = f"{name[:50].rstrip('-.')}-{hashlib.sha256(exact.encode()).hexdigest()[:8]}"
     return name

@@ -134,9 +134,9 @@ def _is_whole_idx(path: Path) -> bool:
 
 def _folder(folder: Path, config: RunConfig) -> _Source:
     """Every image below a folder, in the order of their paths. Folders of one class each are not needed, nor read as labels."""
-    if not folder.is_dir():
-        raise DataError(f"data folder {folder} does not exist or is not a folder")
     try:
+        if not folder.is_dir():
+            raise DataError(f"data folder {folder} does not exist or is not a folder")
         paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
     except OSError as error:
         raise DataError(f"data folder {folder} cannot be read: {error.strerror}") from error

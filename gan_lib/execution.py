@@ -82,7 +82,7 @@ def last_line(log: Path) -> str:
 
 
 def last_lines(log: Path, count: int = 12) -> str:
-    """The last lines that a process printed, without empty ones, papermill's rules and terminal colours; "" where there are none."""
+    """The last lines that a process printed, or "": without empty ones, papermill's rules and terminal colours."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 100_000))

@@ -4,7 +4,7 @@ from html import escape
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
@@ -21,6 +21,21 @@ def runs_with_weights(runs: Path) -> list[str]:
     return [record.name for record in sorted(records, key=lambda record: str(record.summary.get("finished")), reverse=True)]
 
 
+def load_network(config: RunConfig, folder: Path, name: str) -> nn.Module:
+    """A run's trained "generator" or "discriminator". Raises RecordError when its weights are missing or do not fit.
+
+    A stranger's config may ask for a network of any size: it is built only if the file holds that many weights.
+    """
+    path = folder / f"{name}.safetensors"
+    with torch.device("meta"):  # shapes alone
+        needed = sum(4 * parameter.numel() for parameter in getattr(build_pair(config), name).parameters())
+    if path.is_file() and path.stat().st_size < needed:
+        raise RecordError(f"{path} cannot be read as weights: the model needs {needed:,} bytes, it has {path.stat().st_size:,}")
+    network: nn.Module = getattr(build_pair(config), name)
+    load_weights(network, path)
+    return network
+
+
 class Trained:
     """One run's networks, read back from its folder."""
 
@@ -28,9 +43,7 @@ class Trained:
         """Raises RecordError when the folder is no run, or its weights are missing or do not fit."""
         self.path = path
         self.config: RunConfig = read_config(path)
-        self.pair: Pair = build_pair(self.config)
-        for name, network in self.pair._asdict().items():
-            load_weights(network, path / f"{name}.safetensors")
+        self.pair = Pair(*(load_network(self.config, path, name) for name in Pair._fields))
 
     def heading(self) -> str:
         """What was loaded, as HTML."""

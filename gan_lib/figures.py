@@ -28,6 +28,8 @@ from gan_lib.selection import Comparison, Row
 from gan_lib.tables import TITLES
 from gan_lib.words import first_line, show
 
+_LARGEST_PICTURE = 4096  # pixels a side: a run's own samples.png has some 2,300 at most
+
 
 def loss_curves(rows: Comparison) -> Chart:
     """Table 5: mean loss of D and G by epoch, one panel a configuration, on common axes, the balance band shaded."""
@@ -183,6 +185,8 @@ def _open(record: Record) -> Image.Image | None:
         return None
     try:
         with Image.open(path) as opened:
+            if max(opened.size) > _LARGEST_PICTURE:  # before its pixels are unpacked
+                raise ValueError(f"at most {_LARGEST_PICTURE} pixels a side, got {max(opened.size):,}")
             return opened.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise RecordError(f"{path} is corrupt or not a picture ({first_line(error)})") from error

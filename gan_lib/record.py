@@ -159,6 +159,8 @@ def read_record(path: Path) -> Record:
         raise RecordError(f"run {path} does not exist")
     config = read_config(path)
     summary = read_json(path / "summary.json", missing={})
+    if not isinstance(summary.get("notes", []), list):
+        raise RecordError(f"{path / 'summary.json'}: notes must be a list, got {type(summary['notes']).__name__}")
     notes = [str(note) for note in summary.get("notes", [])]
     history = _read_history(path / "history.csv", notes, summary.get("history_sha256"))
     status, reason = str(summary.get("status", "")), summary.get("reason")

@@ -1,0 +1,101 @@
+"""A disk that is full, a results folder that is gone: one line, and what was written stays readable."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+import pytest
+
+from faults.training import results, short_run, train
+from gan_lib.record import count_epochs, read_record
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of four megabytes, in memory."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def wait_for_epochs(folder: Path, epochs: int) -> None:
+    deadline = time.monotonic() + 60
+    while count_epochs(folder) < epochs:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("left", [0, 3000, 100_000])  # bytes: nothing, a line or two, not a checkpoint
+def test_a_disk_that_fills_up_ends_the_run_and_it_goes_on_once_there_is_room(
+    tmp_path: Path, tiny_disk: Path, processes: ForkServerContext, left: int
+) -> None:
+    config = short_run(epochs=400)
+    parameters, folder = config.model_dump(mode="json"), tiny_disk / "run"
+    undisturbed = processes.Process(target=train, args=(parameters, str(tmp_path / "undisturbed")))
+    undisturbed.start()
+    process = processes.Process(target=train, args=(parameters, str(folder)))
+    process.start()
+    wait_for_epochs(folder, 10)
+    filler = tiny_disk / "filler"
+    with filler.open("wb") as file:
+        try:
+            while True:
+                file.write(b"x" * 4096)
+                file.flush()
+        except OSError:
+            pass
+    with filler.open("r+b") as file:
+        file.truncate(max(0, filler.stat().st_size - left))
+    process.join(60)
+    assert process.exitcode == 2, "the user's disk, the user's mistake"
+    record = read_record(folder)
+    assert record.status in ("failed", "lost"), "a summary where one could still be written"
+    assert record.epochs_done >= 10
+    if record.status == "failed":
+        assert "No space left on device" in str(record.reason)
+        assert "\n" not in str(record.reason)
+    assert not list(folder.glob(".*.tmp"))
+    filler.unlink()
+    again = processes.Process(target=train, args=(parameters, str(folder)))
+    again.start()
+    again.join()
+    undisturbed.join()
+    assert again.exitcode == 0
+    assert results(folder) == results(tmp_path / "undisturbed")
+
+
+def test_a_results_folder_that_vanishes_ends_the_run_with_one_line(tmp_path: Path, processes: ForkServerContext) -> None:
+    config = short_run(epochs=100_000)
+    folder = tmp_path / "runs" / "run"
+    process = processes.Process(target=train, args=(config.model_dump(mode="json"), str(folder)))
+    process.start()
+    wait_for_epochs(folder, 5)
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    process.join(60)
+    assert process.exitcode == 2
+    said = (tmp_path / "runs" / "run.error").read_text()
+    assert "No such file or directory" in said
+    assert "\n" not in said
+
+
+def test_a_folder_without_permission_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir(mode=0o555)
+    try:
+        (tmp_path / "results" / "probe").write_text("")
+    except OSError:
+        pass
+    else:
+        pytest.skip("this user may write everywhere")
+    from gan_lib.batch import plan
+    from gan_lib.errors import RecordError
+
+    with pytest.raises(RecordError, match="cannot be written: Permission denied"):
+        plan([short_run()], tmp_path / "results")

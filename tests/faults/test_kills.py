@@ -1,0 +1,91 @@
+"""Processes killed without warning, at random moments: what is resumed is the undisturbed run, to the last bit."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+import psutil
+import pytest
+
+from faults.conftest import Count
+from faults.training import FILES, results, short_run, train
+from gan_lib.config import run_name
+from gan_lib.record import read_record
+
+
+@pytest.mark.parametrize("model", ["gan", "cgan"])
+def test_a_run_killed_again_and_again_is_the_undisturbed_run(
+    tmp_path: Path, processes: ForkServerContext, chance: random.Random, count: Count, model: str
+) -> None:
+    config = short_run(model=model)
+    parameters, folder = config.model_dump(mode="json"), tmp_path / "killed"
+    undisturbed = processes.Process(target=train, args=(parameters, str(tmp_path / "undisturbed")))
+    begun = time.monotonic()
+    undisturbed.start()
+    undisturbed.join()
+    took = time.monotonic() - begun
+    assert undisturbed.exitcode == 0
+    kills, found = 0, []
+    for _ in range(10 * count(4, 16)):
+        process = processes.Process(target=train, args=(parameters, str(folder)))
+        process.start()
+        process.join(chance.uniform(0.1, took))
+        if process.exitcode is None:
+            os.kill(int(process.pid or 0), signal.SIGKILL)
+            process.join()
+            kills += 1
+            if folder.exists() and (folder / "config.json").exists():
+                found.append(f"{read_record(folder).status} at epoch {read_record(folder).epochs_done}")
+        elif kills >= count(4, 16):
+            break
+        else:  # it got to its end: once more from the beginning, for there are kills left to try
+            assert results(folder) == results(tmp_path / "undisturbed")
+            for path in folder.iterdir():
+                path.unlink()
+    print(f"{kills} kills: {', '.join(found)}")
+    assert kills >= count(4, 16)
+    process = processes.Process(target=train, args=(parameters, str(folder)))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert results(folder) == results(tmp_path / "undisturbed")
+    assert {path.name for path in folder.iterdir()} == FILES, "and nothing temporary is left"
+
+
+def test_a_batch_killed_at_random_moments_leaves_no_process_and_ends_well(
+    tmp_path: Path, chance: random.Random, count: Count
+) -> None:
+    config = short_run(epochs=150)
+    settings = [
+        f"--set={name}={value}" for name, value in config.model_dump().items() if name not in ("model", "machine", "seed")
+    ]
+    command = [sys.executable, "-m", "gan_lib", "run", "gan-cpu", *settings, "--results-dir"]
+    subprocess.run([*command, str(tmp_path / "undisturbed")], check=True, capture_output=True)
+    begun = time.monotonic()
+    subprocess.run([*command, str(tmp_path / "undisturbed"), "--fresh"], check=True, capture_output=True)
+    took = time.monotonic() - begun
+    folder = tmp_path / "killed" / "runs" / run_name(config)
+    for _ in range(count(1, 8)):
+        with subprocess.Popen(
+            [*command, str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as batch:
+            time.sleep(chance.uniform(0.3, 1.0) * took)  # while it trains, renders or compares
+            children = psutil.Process(batch.pid).children(recursive=True) if batch.poll() is None else []
+            batch.kill()
+        _, alive = psutil.wait_procs(children, timeout=20)
+        assert not alive, "no process outlives its batch"
+    done = subprocess.run([*command, str(tmp_path / "killed")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert results(folder) == results(tmp_path / "undisturbed" / "runs" / run_name(config))
+    assert {path.name for path in folder.iterdir()} == {*FILES, "notebook.ipynb", "report.html"}
+    assert {path.name for path in (tmp_path / "killed").iterdir()} == {
+        "runs",
+        "comparison.ipynb",
+        "comparison.html",
+        "index.html",
+    }

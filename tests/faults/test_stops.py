@@ -1,0 +1,94 @@
+"""Ctrl-C and SIGTERM to a live batch of two runs: saved, said, and finished by the command that was printed."""
+
+import random
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from faults.conftest import SOAK
+from faults.training import short_run
+from gan_lib.config import run_name
+from gan_lib.record import count_epochs, find_records, is_finished, read_record
+from gan_lib.storage import unpack
+
+
+@pytest.mark.parametrize("number", range(10 if SOAK else 2))
+def test_a_stopped_batch_is_finished_by_the_command_that_it_prints(tmp_path: Path, chance: random.Random, number: int) -> None:
+    sign = (signal.SIGINT, signal.SIGTERM)[number % 2]
+    config = short_run(epochs=200, checkpoint_seconds=30.0)
+    settings = [
+        f"--set={name}={value}" for name, value in config.model_dump().items() if name not in ("model", "machine", "seed")
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "gan_lib",
+        "run",
+        "gan-cpu",
+        "cgan-cpu",
+        *settings,
+        "--fresh",
+        "--results-dir",
+        str(tmp_path),
+    ]
+    batch = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    which = short_run(**{**config.model_dump(), "model": chance.choice(["gan", "cgan"])})
+    folder, epoch = tmp_path / "runs" / run_name(which), chance.randrange(1, 150)
+    while count_epochs(folder) < epoch:
+        assert batch.poll() is None, batch.communicate()
+        time.sleep(0.05)
+    children = psutil.Process(batch.pid).children(recursive=True)
+    asked = time.monotonic()
+    batch.send_signal(sign)
+    _, errors = batch.communicate(timeout=60)
+    took = time.monotonic() - asked
+    assert not psutil.wait_procs(children, timeout=5)[1], "no process is left"
+    assert batch.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[sign]
+    record = read_record(folder)
+    assert record.status in ("interrupted", "ok"), record.reason
+    if record.status == "interrupted":
+        _, facts = unpack(folder / "checkpoint.safetensors")
+        assert facts["trainer"]["epochs_done"] == record.epochs_done, "nothing that was trained is lost"
+    match = re.search(r"^gan-lib: stopped; to go on from here: gan-lib (run .*)$", errors, re.MULTILINE)
+    assert match, errors
+    print(f"{sign.name} at epoch {record.epochs_done} of {which.model}: {record.status} after {took:.1f} s")
+    rest = shlex.split(match[1])
+    assert "--fresh" not in rest
+    again = subprocess.run([sys.executable, "-m", "gan_lib", *rest], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    records, problems = find_records(tmp_path / "runs")
+    assert [is_finished(record.path) for record in records] == [True, True]
+    assert not problems
+
+
+def test_a_second_ctrl_c_ends_it_at_once_and_leaves_no_process(tmp_path: Path) -> None:
+    config = short_run(epochs=100_000, checkpoint_seconds=0.5)
+    settings = [
+        f"--set={name}={value}" for name, value in config.model_dump().items() if name not in ("model", "machine", "seed")
+    ]
+    command = [sys.executable, "-m", "gan_lib", "run", "gan-cpu", *settings, "--results-dir", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as batch:
+        folder = tmp_path / "runs" / run_name(config)
+        while count_epochs(folder) < 5:
+            time.sleep(0.05)
+        kernel = psutil.Process(batch.pid).children(recursive=True)[-1]
+        kernel.suspend()  # it will not save anything, nor end by itself
+        batch.send_signal(signal.SIGINT)
+        time.sleep(1)
+        batch.send_signal(signal.SIGINT)
+        assert batch.wait(20) == 130
+    assert not psutil.wait_procs([kernel], timeout=5)[1]
+
+
+@pytest.mark.parametrize("flag", ["--timeout=0", "--timeout=x", "--retries=-1", "--retries=101"])
+def test_limits_that_make_no_sense_are_refused(tmp_path: Path, flag: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "gan_lib", "run", flag], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
