@@ -15,10 +15,10 @@ from gan_lib.record import count_epochs, read_record
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of four megabytes, in memory."""
+    """A small disk, in memory: room for a run and its two checkpoints, and not for much else."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(disk)], capture_output=True)
     if mounted.returncode:
         pytest.skip("needs the right to mount a file system")
     yield disk
@@ -47,7 +47,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_it_goes_on_once_there_is_room(
     with filler.open("wb") as file:
         try:
             while True:
-                file.write(b"x" * 4096)
+                file.write(bytes(2**18))
                 file.flush()
         except OSError:
             pass
