@@ -1,4 +1,4 @@
-"""The command line: gan-lib run, list, compare, sample, score, bench."""
+"""The command line: gan-lib run, list, compare, sample, score, bench, cloud."""
 
 import contextlib
 import shlex
@@ -12,6 +12,7 @@ import typer
 
 from gan_lib import batch
 from gan_lib.arguments import parse_changes, parse_counts, parse_seeds
+from gan_lib.cloud import commands as cloud
 from gan_lib.config import CONFIGURATIONS, configure
 from gan_lib.errors import ConfigurationError, GanLibError, RecordError
 from gan_lib.job import is_done
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train and compare the four GAN configurations of Moroz et al. (2022).",
 )
+app.add_typer(cloud.app, name="cloud")
 
 # Typer carries its own copy of click, whose exceptions it does not name: this is the base of those about wrong arguments.
 _UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")

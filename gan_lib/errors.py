@@ -37,3 +37,13 @@ class ReportError(GanLibError):
     """A report that could not be made."""
 
     exit_code = 1
+
+
+class CloudError(GanLibError):
+    """AWS cannot do what was asked for, and the user can mend it: credentials, rights, quotas, a stack that is not there."""
+
+
+class ServiceError(CloudError):
+    """AWS began and failed, or does not answer."""
+
+    exit_code = 1

@@ -1,0 +1,218 @@
+"""The CloudFormation stack: everything that gan-lib has in an account, made and removed as one.
+
+Why a stack and not single calls: lifecycle/stack.yaml is the only description of roles, bucket and instances, for the console as
+for here; a creation that fails is rolled back by the service, also when this program is gone; one deletion takes all of it.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gan_lib.cloud.service import Aws, failure, wait
+from gan_lib.errors import CloudError, ConfigurationError, ServiceError
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "lifecycle" / "stack.yaml"
+MACHINES = ("cpu", "gpu")
+_MINUTES = 30  # for the stack to settle; an instance takes about five
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The stack as it is now."""
+
+    id: str
+    name: str
+    status: str
+    parameters: dict[str, str] = field(default_factory=dict)
+    bucket: str = ""
+    job_role: str = ""  # ARN, where jobs were asked for
+
+    @property
+    def moving(self) -> bool:
+        """Whether the service is still working on it."""
+        return self.status.endswith("_IN_PROGRESS")
+
+    @property
+    def machines(self) -> set[str]:
+        """The machines whose instances belong to it: of cpu and gpu."""
+        chosen = self.parameters.get("Instances", "none")
+        return set(MACHINES) if chosen == "both" else {chosen} & set(MACHINES)
+
+
+def check_name(name: str) -> None:
+    """Raise ConfigurationError unless a name can be a stack's, and with -cpu after it an instance's."""
+    if len(name) > 40 or not re.fullmatch(r"[a-zA-Z](-?[a-zA-Z0-9])*", name):
+        raise ConfigurationError(f"name must be at most 40 letters, digits and single hyphens, a letter first, got {name!r}")
+
+
+def find(aws: Aws, name: str) -> Stack | None:
+    """The stack of a name or id, or None."""
+    from botocore.exceptions import ClientError
+
+    try:
+        (found,) = aws.cloudformation.describe_stacks(StackName=name)["Stacks"]
+    except ClientError as error:
+        if error.response["Error"].get("Code") == "ValidationError" and "does not exist" in str(error):
+            return None
+        raise
+    parameters = {item["ParameterKey"]: item["ParameterValue"] for item in found.get("Parameters", [])}
+    outputs = {item["OutputKey"]: item["OutputValue"] for item in found.get("Outputs", [])}
+    return Stack(
+        found["StackId"],
+        found["StackName"],
+        found["StackStatus"],
+        parameters,
+        outputs.get("BucketName", ""),
+        outputs.get("JobRoleArn", ""),
+    )
+
+
+def require(aws: Aws, name: str) -> Stack:
+    """The stack, ready for use. Raises CloudError when there is none, or when it is broken or busy."""
+    stack = find(aws, name)
+    if stack is None:
+        raise CloudError(f"stack {name} does not exist in {aws.region}: gan-lib cloud up makes it")
+    if stack.moving:
+        raise CloudError(f"stack {name} is being changed ({stack.status}): wait, gan-lib cloud status shows it")
+    if stack.status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE") or not stack.bucket:
+        raise CloudError(f"stack {name} cannot be used ({stack.status}): gan-lib cloud down removes it, then gan-lib cloud up")
+    return stack
+
+
+def create(aws: Aws, name: str, *, idle_minutes: int, max_hours: int) -> Stack:
+    """Make the stack, without an instance: nothing in it costs by the hour. What fails is removed again by the service."""
+    answer = aws.cloudformation.create_stack(
+        StackName=name,
+        TemplateBody=TEMPLATE.read_text(encoding="utf-8"),
+        Parameters=_parameters({"NamePrefix": name, "Instances": "none", "IdleMinutes": idle_minutes, "MaxHours": max_hours}),
+        Capabilities=["CAPABILITY_IAM"],
+        OnFailure="DELETE",
+        Tags=[{"Key": "project", "Value": "gan-lib"}],
+    )
+    settle(aws, answer["StackId"], "CREATE_COMPLETE", f"stack {name} could not be made")
+    return require(aws, name)
+
+
+def extend(aws: Aws, stack: Stack, *, machines: Iterable[str] = (), jobs: bool = False, max_hours: int | None = None) -> Stack:
+    """Add instances (which start at once) or the role for jobs, or set the cap in hours; nothing is taken away.
+
+    Raises CloudError or ServiceError with the service's reason when it rolls the change back.
+    """
+    from botocore.exceptions import ClientError
+
+    wanted = stack.machines | set(machines)
+    values: dict[str, Any] = {"Instances": "both" if len(wanted) == 2 else next(iter(wanted), "none")}
+    values["Jobs"] = "yes" if jobs or stack.parameters.get("Jobs") == "yes" else "no"
+    values["MaxHours"] = max_hours or stack.parameters.get("MaxHours", "12")
+    if all(stack.parameters.get(key) == str(value) for key, value in values.items()):
+        return stack
+    kept = [key for key in stack.parameters if key not in values]
+    try:
+        aws.cloudformation.update_stack(
+            StackName=stack.id,
+            TemplateBody=TEMPLATE.read_text(encoding="utf-8"),
+            Parameters=[*_parameters(values), *({"ParameterKey": key, "UsePreviousValue": True} for key in kept)],
+            Capabilities=["CAPABILITY_IAM"],
+        )
+    except ClientError as error:
+        if "No updates are to be performed" not in str(error):
+            raise
+        return stack
+    settle(
+        aws, stack.id, "UPDATE_COMPLETE", f"{' and '.join(sorted(machines)) or 'the change'} could not be added to {stack.name}"
+    )
+    return require(aws, stack.name)
+
+
+def delete(aws: Aws, stack: Stack) -> None:
+    """Remove the stack and all in it but the bucket, and wait until it is gone."""
+    aws.cloudformation.delete_stack(StackName=stack.id)
+    settle(aws, stack.id, "DELETE_COMPLETE", f"stack {stack.name} could not be removed")
+
+
+def leftovers(aws: Aws, stack: Stack) -> list[str]:
+    """What a deleted stack left behind, as the service lists it, the bucket aside."""
+    resources = aws.cloudformation.describe_stack_resources(StackName=stack.id)["StackResources"]
+    return [
+        f"{item['ResourceType']} {item.get('PhysicalResourceId', '')}".strip()
+        for item in resources
+        if item["ResourceStatus"] != "DELETE_COMPLETE" and item["ResourceType"] != "AWS::S3::Bucket"
+    ]
+
+
+def settle(aws: Aws, stack_id: str, wanted: str, trouble: str) -> None:
+    """Wait until the service is done with a stack. Raises the service's reason unless its status is the wanted one then."""
+    state = ""
+
+    def done() -> bool:
+        nonlocal state
+        now = find(aws, stack_id)
+        state = now.status if now else "DELETE_COMPLETE"
+        # the old things of an update are cleaned up after it; what is new is there already
+        return now is None or not now.moving or state == f"{wanted}_CLEANUP_IN_PROGRESS"
+
+    wait(done, "the stack's change", _MINUTES)
+    if state == f"{wanted}_CLEANUP_IN_PROGRESS":
+        wait_until_still(aws, stack_id)
+    elif state != wanted:
+        raise failure(trouble, _reason(aws, stack_id))
+
+
+def wait_until_still(aws: Aws, stack_id: str) -> None:
+    """Wait until the service is done with a stack, well or badly."""
+    wait(lambda: (now := find(aws, stack_id)) is None or not now.moving, "the stack's change", _MINUTES)
+
+
+def _reason(aws: Aws, stack_id: str) -> str:
+    """Why the last change of a stack failed: its first failed resource says, the others were only cancelled."""
+    events = aws.cloudformation.describe_stack_events(StackName=stack_id)["StackEvents"]  # the newest first
+    reasons = []
+    for event in events:
+        status = event.get("ResourceStatus", "")
+        if status.endswith("_FAILED"):
+            reasons.append(f"{event.get('LogicalResourceId')}: {event.get('ResourceStatusReason', '')}")
+        if event.get("PhysicalResourceId") == stack_id and status in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"):
+            break  # where this change began
+    telling = [reason for reason in reversed(reasons) if "cancelled" not in reason.lower()]
+    return next(iter(telling), next(iter(reasons), ""))
+
+
+def find_bucket(aws: Aws, name: str) -> str:
+    """The results bucket: the stack's, or the newest that a deleted stack of this name left. Raises CloudError."""
+    stack = find(aws, name)
+    if stack and stack.bucket:
+        return stack.bucket
+    left = left_buckets(aws, name)
+    if not left:
+        raise CloudError(f"there is no bucket of {name} in this account: gan-lib cloud up makes one")
+    return left[-1]
+
+
+def left_buckets(aws: Aws, name: str) -> list[str]:
+    """Buckets that stacks of this name made, by name and by their tags; the newest last."""
+    from botocore.exceptions import ClientError
+
+    buckets = [item for item in aws.s3.list_buckets()["Buckets"] if item["Name"].startswith(f"{name.lower()}-bucket")]
+    found = []
+    for bucket in sorted(buckets, key=lambda item: item["CreationDate"]):
+        try:
+            tags = {tag["Key"]: tag["Value"] for tag in aws.s3.get_bucket_tagging(Bucket=bucket["Name"])["TagSet"]}
+        except ClientError as error:
+            if error.response["Error"].get("Code") not in ("NoSuchTagSet", "AccessDenied"):
+                raise
+            continue
+        if tags.get("project") == "gan-lib" and tags.get("stack", name) == name:
+            found.append(bucket["Name"])
+    return found
+
+
+def check_gone(aws: Aws, name: str) -> None:
+    """Raise ServiceError when a stack of this name is still there."""
+    if (stack := find(aws, name)) and stack.status != "DELETE_COMPLETE":
+        raise ServiceError(f"stack {name} is still there ({stack.status})")
+
+
+def _parameters(values: dict[str, Any]) -> list[dict[str, str]]:
+    return [{"ParameterKey": key, "ParameterValue": str(value)} for key, value in values.items()]
