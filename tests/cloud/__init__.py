@@ -1,0 +1,1 @@
+"""gan-lib cloud against moto, a stand-in for AWS that speaks its protocols on loopback."""

@@ -1,0 +1,81 @@
+"""Fixtures of the cloud tests."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("boto3", reason="gan-lib cloud needs boto3")
+pytest.importorskip("moto.server", reason="these tests need moto's server")
+
+from gan_lib.cloud import service
+
+from .fake_aws import CREDENTIALS, FakeAws
+
+Done = subprocess.CompletedProcess[str]
+Cloud = Callable[..., Done]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[FakeAws]:
+    """moto's server, one for all tests."""
+    fake = FakeAws()
+    yield fake
+    fake.close()
+
+
+@pytest.fixture
+def aws(server: FakeAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeAws]:
+    """An empty account, found by the SDK through its own settings; nobody's real credentials are in reach."""
+    server.reset()
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url, "AWS_EC2_METADATA_DISABLED": "true"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(service, "PATIENCE", 20 / (30 * 60))  # 20 seconds for what may take half an hour
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    yield server
+    assert not server.broken, server.broken[0]
+
+
+@pytest.fixture
+def cloud(aws: FakeAws, capfd: pytest.CaptureFixture[str]) -> Cloud:
+    """cloud("run", "gan-cpu"): the command line, in this process; with its exit code and what it printed."""
+    return lambda *arguments: in_process(capfd, "cloud", *arguments)
+
+
+def in_process(capfd: pytest.CaptureFixture[str], *arguments: object) -> Done:
+    from gan_lib import cli
+
+    capfd.readouterr()
+    before = sys.argv
+    sys.argv = ["gan-lib", *map(str, arguments)]
+    try:
+        cli.main()
+        code = 0
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    finally:
+        sys.argv = before
+    out, err = capfd.readouterr()
+    return subprocess.CompletedProcess(sys.argv, code, out, err)
+
+
+def client(service: str) -> Any:
+    """The SDK itself, beside the command line."""
+    import boto3
+
+    return boto3.Session(region_name="us-east-1").client(service)
+
+
+def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Wait for something, and fail when it does not come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come"
+        time.sleep(0.02)

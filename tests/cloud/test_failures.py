@@ -1,0 +1,198 @@
+"""Trouble with AWS: one line each, the right exit code, and nothing left running that the user was not told of."""
+
+import builtins
+from typing import Any
+
+import pytest
+
+from gan_lib.cloud import service
+
+from .conftest import Cloud, Done, client
+from .fake_aws import REFUSED, FakeAws
+
+
+def assert_one_line(done: Done, code: int, *parts: str) -> None:
+    assert done.returncode == code, done.stderr
+    (line,) = [
+        line
+        for line in done.stderr.splitlines()
+        if "may be running" not in line and "to stop" not in line and "not committed" not in line
+    ]
+    assert line.startswith("gan-lib: ")
+    for part in parts:
+        assert part in line, line
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's pauses between attempts, which it makes longer and longer."""
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
+
+
+def running() -> list[str]:
+    return [
+        item["NotebookInstanceName"]
+        for item in client("sagemaker").list_notebook_instances()["NotebookInstances"]
+        if item["NotebookInstanceStatus"] != "Stopped" and item["NotebookInstanceStatus"] != "Failed"
+    ]
+
+
+@pytest.mark.parametrize("command", ["up", "run", "status", "fetch", "stop", "down"])
+@pytest.mark.parametrize(
+    ("code", "status", "parts"),
+    [
+        ("ExpiredToken", 403, ["credentials have expired"]),
+        ("InvalidClientTokenId", 403, ["credentials are not valid"]),
+        ("AccessDenied", 403, ["access denied", "DescribeStacks"]),
+    ],
+)
+def test_credentials_that_do_not_do(cloud: Cloud, aws: FakeAws, command: str, code: str, status: int, parts: list[str]) -> None:
+    aws.fail("DescribeStacks|DescribeNotebookInstance", code, "no", status)
+    done = cloud(command)
+    assert_one_line(done, 2, *(part for part in parts if part != "DescribeStacks"))
+
+
+def test_no_credentials_no_region_an_unknown_region(cloud: Cloud, aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "us-east-9")
+    assert_one_line(cloud("status"), 2, "region must be one that has SageMaker", "'us-east-9'")
+    monkeypatch.delenv("AWS_REGION")
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    assert_one_line(cloud("status"), 2, "region must be set")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    assert_one_line(cloud("status"), 2, "credentials must be set")
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    assert_one_line(cloud("status"), 2, "nobody")
+
+
+def test_without_the_sdk_the_remedy_is_named(cloud: Cloud, aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def refuse(name: str, *rest: Any, **more: Any) -> Any:
+        if name.split(".")[0] in ("boto3", "botocore"):
+            raise ImportError(name)
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    assert_one_line(cloud("status"), 2, "pip install 'gan-lib[aws]'")
+    assert cloud("plan").returncode == 0, "which needs none"
+
+
+def test_nobody_answers(cloud: Cloud, aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert_one_line(cloud("up"), 1, "AWS does not answer")
+
+
+def test_throttling_is_waited_out_and_at_last_told(cloud: Cloud, aws: FakeAws) -> None:
+    aws.fail("DescribeStacks", "Throttling", "Rate exceeded", times=3)
+    assert cloud("up").returncode == 0
+    aws.fail("DescribeStacks", "Throttling", "Rate exceeded")
+    assert_one_line(cloud("status"), 1, "AWS asks for fewer calls", "Rate exceeded")
+
+
+def test_a_service_that_fails(cloud: Cloud, aws: FakeAws) -> None:
+    aws.fail("CreateStack", "InternalFailure", "oops", 500)
+    assert_one_line(cloud("up"), 1, "AWS failed (InternalFailure)")
+
+
+QUOTA = (
+    "Resource handler returned message: \"The account-level service limit 'ml.g4dn.xlarge for notebook instance usage' is 0 "
+    'Instances, with current utilization of 0 Instances" (HandlerErrorCode: ServiceLimitExceeded)'
+)
+CAPACITY = "Resource handler returned message: Insufficient capacity for ml.g4dn.xlarge"
+
+
+@pytest.mark.parametrize(
+    ("reason", "code", "part"), [(QUOTA, 2, "quota is used up or 0"), (CAPACITY, 1, "no such instance free now")]
+)
+def test_a_gpu_that_cannot_be_had_leaves_the_cpu_and_says_so(
+    cloud: Cloud, aws: FakeAws, reason: str, code: int, part: str
+) -> None:
+    """The stack rolls the GPU back. The CPU instance works on its own batch: it is not stopped, the user is told."""
+    cloud("up")
+    REFUSED["gan-lib-gpu"] = reason
+    done = cloud("run", "gan-cpu", "gan-gpu")
+    assert_one_line(done, code, part)
+    assert running() == ["gan-lib-cpu"]
+    assert "gan-lib-cpu (ml.c5.2xlarge) may be running, 0.408 USD per hour" in done.stderr
+    assert "AWS_REGION=us-east-1 gan-lib cloud stop" in done.stderr
+    assert "gan-lib-gpu (" not in done.stderr, "it is certain that it does not run"
+    keys = [item["Key"] for item in client("s3").list_objects_v2(Bucket=_bucket())["Contents"]]
+    assert "gan-lib/gan-lib-cpu/batch.txt" in keys
+    assert "gan-lib/gan-lib-gpu/batch.txt" not in keys, "the request is taken back: a later start by hand must not run it"
+    assert cloud("stop").returncode == 0 and running() == []
+    REFUSED.clear()
+    assert cloud("run", "gan-gpu").returncode == 0, "and it can be tried again"
+
+
+def test_an_instance_that_is_there_and_cannot_be_started(cloud: Cloud, aws: FakeAws) -> None:
+    cloud("up")
+    cloud("run", "gan-cpu")
+    cloud("stop")
+    REFUSED["gan-lib-cpu"] = "Insufficient capacity"
+    done = cloud("run", "gan-cpu")
+    assert_one_line(done, 1, "no such instance free now", "gan-lib-cpu did not start, it is Failed")
+    assert "may be running" not in done.stderr
+    assert running() == []
+
+
+def test_credentials_that_expire_midway_leave_a_name_a_price_and_a_command(cloud: Cloud, aws: FakeAws) -> None:
+    cloud("up")
+    assert cloud("run", "gan-cpu").returncode == 0
+    aws.fail("StopNotebookInstance", "ExpiredTokenException", "expired")
+    done = cloud("stop")
+    assert_one_line(done, 2, "credentials have expired")
+    assert "gan-lib-cpu (ml.c5.2xlarge) may be running, 0.408 USD per hour" in done.stderr
+    assert running() == ["gan-lib-cpu"]
+
+
+def test_the_reason_of_a_stack_that_cannot_be_made_is_told() -> None:
+    """With the SDK's own stubs: moto makes every stack."""
+    import boto3
+    from botocore.stub import Stubber
+
+    from gan_lib.cloud import stack
+    from gan_lib.errors import ServiceError
+
+    class Stubbed:
+        cloudformation = boto3.Session(region_name="us-east-1").client(
+            "cloudformation", aws_access_key_id="x", aws_secret_access_key="y"
+        )
+
+    name, moment = "arn:aws:cloudformation:us-east-1:123456789012:stack/gan-lib/1", "2026-11-22T10:00:00Z"
+    described = {"StackName": "gan-lib", "StackId": name, "CreationTime": moment, "StackStatus": "DELETE_COMPLETE"}
+
+    def event(resource: str, status: str, reason: str) -> dict[str, str]:
+        return {"StackId": name, "EventId": resource, "StackName": "gan-lib", "Timestamp": moment,
+                "LogicalResourceId": resource, "ResourceStatus": status, "ResourceStatusReason": reason}  # fmt: skip
+
+    events = [
+        event("CpuRole", "CREATE_FAILED", "Resource creation cancelled"),
+        event("Bucket", "CREATE_FAILED", "API: s3:CreateBucket Access Denied"),
+    ]
+    with Stubber(Stubbed.cloudformation) as stubber:
+        stubber.add_response("describe_stacks", {"Stacks": [described]}, {"StackName": name})
+        stubber.add_response("describe_stack_events", {"StackEvents": events}, {"StackName": name})
+        with pytest.raises(ServiceError, match="could not be made: Bucket: API: s3:CreateBucket Access Denied"):
+            stack.settle(Stubbed(), name, "CREATE_COMPLETE", "stack gan-lib could not be made")  # type: ignore[arg-type]
+
+
+def test_the_line_names_what_to_do_and_nothing_secret() -> None:
+    from botocore.exceptions import ClientError
+
+    secret = "AKIAEXAMPLEEXAMPLE12"
+    answer = {
+        "Error": {
+            "Code": "InvalidAccessKeyId",
+            "Message": "The AWS Access Key Id you provided does not exist",
+            "AWSAccessKeyId": secret,
+        }
+    }
+    told = str(service.explain(ClientError(answer, "ListBuckets")))  # type: ignore[arg-type]
+    assert secret not in told and "credentials are not valid" in told
+
+
+def _bucket() -> str:
+    (bucket,) = client("s3").list_buckets()["Buckets"]
+    return str(bucket["Name"])

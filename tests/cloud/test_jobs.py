@@ -1,0 +1,108 @@
+"""--on jobs: the request against botocore's own model of the service, the jobs against moto, the entry script in a sandbox."""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.validate import ParamValidator
+
+from gan_lib.cloud import jobs
+from lifecycle.sandbox import LIFECYCLE
+
+from .conftest import Cloud, client
+from .fake_aws import FakeAws
+
+MODEL = botocore.session.get_session().get_service_model("sagemaker")
+
+
+def request(machine: str = "gpu", **changes: Any) -> dict[str, Any]:
+    name = f"{'x' * 40}-gpu-20261122-101500"
+    settings = {"container": jobs.image(machine, "us-east-1"), "max_hours": 12, "spot": True, **changes}
+    return jobs.request(
+        name, "bucket", "arn:aws:iam::123456789012:role/gan-lib-JobRole", "s3://bucket/k", machine, ["cgan-gpu"], **settings
+    )
+
+
+@pytest.mark.parametrize("machine", ["cpu", "gpu"])
+@pytest.mark.parametrize("spot", [False, True])
+def test_the_request_is_one_that_the_services_own_model_takes(machine: str, spot: bool) -> None:
+    ask = request(machine, spot=spot)
+    report = ParamValidator().validate(ask, MODEL.operation_model("CreateTrainingJob").input_shape)
+    assert not report.has_errors(), report.generate_report()
+    assert ask["ResourceConfig"]["InstanceType"] in MODEL.shape_for("TrainingInstanceType").enum
+    assert len(ask["TrainingJobName"]) <= MODEL.shape_for("TrainingJobName").metadata["max"], "with the longest name of a stack"
+    entry = ask["AlgorithmSpecification"]["ContainerEntrypoint"]
+    assert all(len(part) <= MODEL.shape_for("TrainingContainerEntrypointString").metadata["max"] for part in entry)
+    assert "VolumeKmsKeyId" not in ask["ResourceConfig"], "types with disks of their own refuse it"
+
+
+def test_spot_waits_at_least_as_long_as_it_may_run_and_writes_checkpoints() -> None:
+    ask = request()
+    condition = ask["StoppingCondition"]
+    assert ask["EnableManagedSpotTraining"] is True
+    assert condition["MaxWaitTimeInSeconds"] >= condition["MaxRuntimeInSeconds"] == 12 * 3600
+    assert ask["CheckpointConfig"] == {"S3Uri": "s3://bucket/gan-lib/jobs/gpu/checkpoints", "LocalPath": "/opt/ml/checkpoints"}
+    assert "MaxWaitTimeInSeconds" not in request(spot=False)["StoppingCondition"], "refused without spot"
+
+
+def test_jobs_are_made_seen_and_stopped(cloud: Cloud, aws: FakeAws) -> None:
+    cloud("up")
+    ran = cloud("run", "gan-cpu", "cgan-gpu", "--on", "jobs", "--spot")
+    assert ran.returncode == 0, ran.stderr
+    assert "assumed to exist" in ran.stdout and "cloud stop" in ran.stdout
+    sagemaker = client("sagemaker")
+    names = [item["TrainingJobName"] for item in sagemaker.list_training_jobs()["TrainingJobSummaries"]]
+    assert sorted(name[:11] for name in names) == ["gan-lib-cpu", "gan-lib-gpu"]
+    (gpu,) = [sagemaker.describe_training_job(TrainingJobName=name) for name in names if "-gpu-" in name]
+    assert gpu["AlgorithmSpecification"]["ContainerArguments"] == ["cgan-gpu", "--preset", "quick", "--seeds", "0"]
+    assert gpu["RoleArn"].endswith(client("iam").get_role(RoleName=gpu["RoleArn"].split("/")[-1])["Role"]["RoleName"])
+    seen = cloud("status").stdout
+    assert all(f"job {name}" in seen for name in names)
+    assert "InProgress" in seen and "USD so far" in seen and "gan-lib cloud stop" in seen
+    again = cloud("run", "gan-cpu", "--on", "jobs")
+    assert again.returncode == 2 and "its checkpoints would be shared" in again.stderr
+    assert cloud("stop").returncode == 0
+    assert cloud("status").stdout.endswith("nothing runs\n")
+    assert cloud("down", "--delete-bucket").returncode == 0
+
+
+def test_a_job_that_the_quota_forbids_is_told_in_one_line(cloud: Cloud, aws: FakeAws) -> None:
+    cloud("up")
+    aws.fail("CreateTrainingJob", "ResourceLimitExceeded", "limit 'ml.g4dn.xlarge for spot training job usage' is 0 Instances")
+    ran = cloud("run", "gan-gpu", "--on", "jobs", "--spot")
+    assert ran.returncode == 2
+    assert "quota" in ran.stderr and "Traceback" not in ran.stderr
+    assert "may be running" not in ran.stderr
+
+
+def test_the_entry_script_installs_what_is_missing_and_runs_in_the_checkpoint_folder(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / "lifecycle").mkdir(parents=True)
+    (project / "lifecycle/run-job.sh").write_bytes((LIFECYCLE / "run-job.sh").read_bytes())
+    (project / "requirements.lock").write_text(
+        "papermill==2.7.0\ntorch==2.14.1\nnvidia-cublas==13.1 ; sys_platform == 'linux'\n"
+    )
+    python = tmp_path / "python3"
+    python.write_text(
+        f'#!/bin/bash\necho "$*" >>{tmp_path}/calls\nwhile (($#)); do [[ "$1" != --requirement ]] || cat "$2" >>{tmp_path}/wanted; shift; done\n'
+    )
+    python.chmod(0o755)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHON": str(python),
+        "GAN_LIB_ROOT": str(tmp_path / "root"),
+        "RETRY_DELAYS": "0",
+    }
+    command = ["/bin/bash", str(project / "lifecycle/run-job.sh"), "gan-gpu", "--preset", "paper"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "wanted").read_text() == "papermill==2.7.0\n", "never PyTorch"
+    *_, last = (tmp_path / "calls").read_text().splitlines()
+    assert last == f"-m gan_lib run gan-gpu --preset paper --results-dir {tmp_path}/root/opt/ml/checkpoints"
+    python.write_text("#!/bin/bash\n[[ $* != *pip* ]]\n")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1
+    assert "could not install" in (tmp_path / "root/opt/ml/output/failure").read_text()

@@ -1,0 +1,97 @@
+"""`gan-lib cloud run`, a real process, ended at ten points: what runs on afterwards, and what the user was told."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from .conftest import Cloud, client, until
+from .fake_aws import FakeAws
+
+INT, TERM, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGKILL
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where the process is when the signal comes."""
+
+    where: str
+    sign: signal.Signals
+    arguments: str
+    request: str  # the one that is under way
+    after: bool  # AWS has done it, its answer is on its way
+    runs: tuple[str, ...]  # what runs on
+
+
+# In this order on one account: instances come into being on the way, and are stopped after each point.
+POINTS = [
+    Point("looking at the stack", INT, "gan-cpu", "DescribeStacks", False, ()),
+    Point("uploading the project", TERM, "gan-cpu", r"PUT .*gan-lib\.tar\.gz$", False, ()),
+    Point("uploading the request", INT, "gan-cpu", r"PUT .*batch\.txt$", False, ()),
+    Point("asking for a new instance", KILL, "gan-cpu", "UpdateStack", False, ("gan-lib-cpu",)),
+    Point("AWS is making a new instance", INT, "gan-gpu", "UpdateStack", True, ("gan-lib-gpu",)),
+    Point("waiting for another cap in hours", TERM, "gan-cpu --max-hours 5", "UpdateStack", True, ()),
+    Point("AWS has been asked to start", INT, "gan-cpu", "StartNotebookInstance", True, ("gan-lib-cpu",)),
+    Point("waiting for the start", KILL, "gan-cpu", "StartNotebookInstance", True, ("gan-lib-cpu",)),
+    Point("one started, the next is to be", TERM, "gan-cpu gan-gpu", r"PUT .*gan-lib-gpu/batch\.txt$", False, ("gan-lib-cpu",)),
+    Point("following the batch", INT, "gan-cpu --follow", r"GET .*batch\.status\.txt$", False, ("gan-lib-cpu",)),
+]
+
+
+def test_nothing_runs_on_that_the_user_was_not_told_of(cloud: Cloud, aws: FakeAws, tmp_path: Path) -> None:
+    assert cloud("up").returncode == 0
+    for number, point in enumerate(POINTS, start=1):
+        code, out, err = _kill(aws, point, tmp_path)
+        told = out + err
+        record(number, point, err or out.splitlines()[-1])
+        assert code == {INT: 130, TERM: 143, KILL: -9}[point.sign], (point, err)
+        assert "Traceback" not in err, (point, err)
+        assert _running() == point.runs, point
+        for name in point.runs:
+            kind, price = {"cpu": ("ml.c5.2xlarge", "0.408"), "gpu": ("ml.g4dn.xlarge", "0.736")}[name[-3:]]
+            assert f"{name} ({kind}" in told and f"{price} USD per hour" in told, (point, told)
+            assert "AWS_REGION=us-east-1 gan-lib cloud stop" in told, (point, told)
+        if not point.runs and point.sign is not KILL and "batch" not in point.request:
+            assert "started nothing that is still running" in err, (point, err)
+        seen = cloud("status").stdout
+        for name in point.runs:  # also after SIGKILL, when nothing could be said any more
+            assert f"{name}: ml." in seen and "USD per hour, about" in seen and "gan-lib cloud stop" in seen, (point, seen)
+        assert cloud("stop").returncode == 0
+        assert _running() == ()
+
+
+def _kill(aws: FakeAws, point: Point, tmp_path: Path) -> tuple[int, str, str]:
+    """Start the command, end it at the point; returns its exit code and what it said."""
+    aws.requests.clear()
+    hold = aws.hold(point.request, after=point.after)
+    out, err = tmp_path / "out", tmp_path / "err"
+    command = [sys.executable, "-m", "gan_lib", "cloud", "run", *point.arguments.split()]
+    with out.open("wb") as stdout, err.open("wb") as stderr:
+        process = subprocess.Popen(command, stdout=stdout, stderr=stderr, env=dict(os.environ), start_new_session=True)
+    try:
+        assert hold.reached.wait(40), (point, err.read_text())
+        process.send_signal(point.sign)
+        code = process.wait(20)
+    finally:
+        process.kill()
+        hold.release()
+        aws._holds.clear()
+    until(lambda: "UPDATE_IN_PROGRESS" not in client("cloudformation").describe_stacks()["Stacks"][0]["StackStatus"])
+    return code, out.read_text(), err.read_text()
+
+
+def _running() -> tuple[str, ...]:
+    items = client("sagemaker").list_notebook_instances()["NotebookInstances"]
+    return tuple(
+        item["NotebookInstanceName"] for item in items if item["NotebookInstanceStatus"] in ("Pending", "InService", "Stopping")
+    )
+
+
+def record(number: int, point: Point, told: str) -> None:
+    """One line of a table, where somebody asks for it."""
+    if target := os.environ.get("GAN_LIB_KILL_TABLE"):
+        lines = " / ".join(line for line in told.splitlines() if "not committed" not in line)
+        with Path(target).open("a", encoding="utf-8") as file:
+            file.write(f"| {number} | {point.where} | {point.sign.name} | {', '.join(point.runs) or 'nothing'} | {lines} |\n")
