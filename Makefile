@@ -61,7 +61,7 @@ readme: $(STAMP)
 
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra notebooks --extra dev \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra notebooks --extra aws --extra dev \
 		--no-header --no-annotate --no-emit-index-url pyproject.toml --output-file requirements.lock
 
 # Installed again only when the lock changes; half an installation leaves no stamp.

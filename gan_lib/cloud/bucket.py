@@ -1,4 +1,4 @@
-"""What lies in the results bucket: the project, requests for batches, and runs, whose keys are checked before they are paths."""
+"""What lies in the results bucket: the project, requests for batches, and runs. Keys are checked before they are paths."""
 
 import hashlib
 import re

@@ -70,7 +70,7 @@ def up(
     name: Name = "gan-lib",
     max_hours: Annotated[int, typer.Option(min=1, max=168, help="Every instance is stopped so long after its start.")] = 12,
 ) -> None:
-    """Make the stack: bucket, roles, lifecycle configuration. Instances come with the first run, so nothing costs by the hour yet."""
+    """Make the stack: bucket, roles, lifecycle configuration. Instances come with the first run; none is paid before."""
     from gan_lib.cloud import stack
     from gan_lib.cloud.plan import IDLE_MINUTES
 
@@ -87,7 +87,7 @@ def up(
         _say(f"bucket: s3://{there.bucket}")
         cap = there.parameters.get("MaxHours", max_hours)
         _say(
-            f"an instance will stop itself after {there.parameters.get('IdleMinutes')} idle minutes, after {cap} hours in any case"
+            f"an instance stops itself after {there.parameters.get('IdleMinutes')} idle minutes, after {cap} hours in any case"
         )
         _say(f"next: gan-lib cloud run{_at(name)} [configurations]")
 
@@ -134,17 +134,14 @@ def run(
                 return
         for line in ledger.lines():
             _say(line)
-        _say(
-            f"each ends by itself, after {cap} h at the latest; next: gan-lib cloud status{_at(name)}, then gan-lib cloud fetch{_at(name)}"
-        )
+        _say(f"each ends by itself, after {cap} h at the latest")
+        _say(f"next: gan-lib cloud status{_at(name)}, then gan-lib cloud fetch{_at(name)}")
 
 
 def _finish(well: bool, name: str) -> None:
     """The last words after following."""
     if not well:
-        _warn(
-            f"a batch did not end well: its log is in the bucket, as batch.log; gan-lib cloud fetch{_at(name)} brings what there is"
-        )
+        _warn(f"a batch did not end well, its batch.log is in the bucket; gan-lib cloud fetch{_at(name)} brings what there is")
         raise typer.Exit(1)
     _say(f"all batches ended, every instance is stopped; next: gan-lib cloud fetch{_at(name)}")
 
@@ -220,9 +217,7 @@ def down(
                 aws.s3.delete_bucket(Bucket=left)
                 _say(f"bucket s3://{left} deleted, with {count} versions of objects")
             else:
-                _say(
-                    f"bucket s3://{left} is kept, and its storage costs: gan-lib cloud down{_at(name)} --delete-bucket deletes it"
-                )
+                _say(f"s3://{left} is kept, and its storage costs: gan-lib cloud down{_at(name)} --delete-bucket deletes it")
 
 
 def _stop_all(aws: "Aws", name: str, ledger: "Ledger") -> bool:

@@ -82,7 +82,7 @@ def wait_for(aws: Aws, name: str, wanted: tuple[str, ...]) -> None:
 
 
 class Ledger:
-    """What may run, and cost, because of this command: written down before AWS is asked, struck off when it is known to rest."""
+    """What may run, and cost, because of this command: written down before AWS is asked, struck off when it rests."""
 
     def __init__(self, region: str, name: str) -> None:
         self.region, self.name = region, name

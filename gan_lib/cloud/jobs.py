@@ -132,10 +132,9 @@ def launch(
         ask = request(
             name, there.bucket, there.job_role, uri, machine, arguments, container=used, max_hours=max_hours, spot=spot
         )
-        ledger.add(name, INSTANCE_TYPES[machine])
-        say(
-            f"starting job {name} ({INSTANCE_TYPES[machine]}, {rate(INSTANCE_TYPES[machine], aws.region)}{', spot' if spot else ''})"
-        )
+        kind, spare = INSTANCE_TYPES[machine], ", spot" if spot else ""
+        ledger.add(name, kind)
+        say(f"starting job {name} ({kind}, {rate(kind, aws.region)}{spare}); to stop it: {ledger.stop_command}")
         say(f"  container {used}{'' if container else ' (assumed to exist in this region; --image names another)'}")
         try:
             aws.sagemaker.create_training_job(**ask)

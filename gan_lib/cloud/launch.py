@@ -110,7 +110,7 @@ def read_state(aws: Aws, where: str, name: str) -> State:
     since = request[1] if request else None
     return State(
         (_fresh(setup, since).splitlines() or [""])[0].removeprefix("gan-lib: "),
-        "no request" if request is None else _fresh(batch, since).strip() or "not begun yet",
+        "no request" if request is None else _fresh(batch, since).strip() or "nothing said yet",
     )
 
 
@@ -119,8 +119,9 @@ def _fresh(found: tuple[str, datetime] | None, since: datetime | None) -> str:
 
 
 def follow(aws: Aws, there: stack.Stack, names: list[str], ledger: instances.Ledger, say: Say) -> bool:
-    """Wait for the batches, saying what changes, and stop each instance when its batch has ended; returns whether all is well."""
-    left, seen, well = list(names), {}, True
+    """Wait for the batches, saying what changes; stop each instance when its batch has ended. Returns whether all is well."""
+    left, well = list(names), True
+    seen: dict[str, State] = {}
     while left:
         for name in list(left):
             state = read_state(aws, there.bucket, name)

@@ -128,7 +128,7 @@ def check_limits(plan: Plan, max_usd: float | None, max_hours: int | None) -> No
     for machine in plan.machines if max_hours is not None else ():
         if machine.expected_hours > plan.max_hours:
             raise ConfigurationError(
-                f"max-hours must be at least {machine.expected_hours:.1f} (what the {machine.machine} runs are expected to take, "
+                f"max-hours must be at least {machine.expected_hours:.1f} (what the {machine.machine} runs should take, "
                 f"setup included), got {max_hours}"
             )
     if max_usd is None:
@@ -140,7 +140,7 @@ def check_limits(plan: Plan, max_usd: float | None, max_hours: int | None) -> No
         each = worst / plan.max_hours
         hint = f"; --max-hours {int(max_usd / each)} would do" if max_usd >= each else ""
         raise ConfigurationError(
-            f"max-usd must be at least {worst:.2f} (what it costs until the cap of {plan.max_hours} h ends it), got {max_usd:g}{hint}"
+            f"max-usd must be at least {worst:.2f} (until the cap of {plan.max_hours} h ends it), got {max_usd:g}{hint}"
         )
 
 

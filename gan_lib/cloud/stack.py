@@ -1,7 +1,7 @@
 """The CloudFormation stack: everything that gan-lib has in an account, made and removed as one.
 
-Why a stack and not single calls: lifecycle/stack.yaml is the only description of roles, bucket and instances, for the console as
-for here; a creation that fails is rolled back by the service, also when this program is gone; one deletion takes all of it.
+Why a stack and not single calls: lifecycle/stack.yaml is the only description of roles, bucket and instances, for the console
+as for here; a creation that fails is rolled back by the service, also when this program is gone; one deletion takes all of it.
 """
 
 import re

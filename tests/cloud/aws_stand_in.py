@@ -1,4 +1,4 @@
-"""What the lifecycle scripts use of the AWS command line, with the real SDK: s3 cp, s3 sync, sagemaker stop-notebook-instance."""
+"""What the lifecycle scripts use of the AWS command line, with the real SDK: s3 cp, s3 sync, stop-notebook-instance."""
 
 import fnmatch
 import sys

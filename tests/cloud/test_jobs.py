@@ -8,9 +8,9 @@ from typing import Any
 import botocore.session
 import pytest
 from botocore.validate import ParamValidator
+from lifecycle.sandbox import LIFECYCLE
 
 from gan_lib.cloud import jobs
-from lifecycle.sandbox import LIFECYCLE
 
 from .conftest import Cloud, client
 from .fake_aws import FakeAws
@@ -87,7 +87,8 @@ def test_the_entry_script_installs_what_is_missing_and_runs_in_the_checkpoint_fo
     )
     python = tmp_path / "python3"
     python.write_text(
-        f'#!/bin/bash\necho "$*" >>{tmp_path}/calls\nwhile (($#)); do [[ "$1" != --requirement ]] || cat "$2" >>{tmp_path}/wanted; shift; done\n'
+        f'#!/bin/bash\necho "$*" >>{tmp_path}/calls\n'
+        f'while (($#)); do [[ "$1" != --requirement ]] || cat "$2" >>{tmp_path}/wanted; shift; done\n'
     )
     python.chmod(0o755)
     environment = {

@@ -229,3 +229,16 @@ def test_cfn_lint_is_clean() -> None:
         pytest.skip("cfn-lint is not installed")
     done = subprocess.run([str(program), str(STACK)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_role_for_jobs_is_there_on_request_only_and_the_least() -> None:
+    assert default("Jobs") == "no"
+    assert template()["Resources"]["JobRole"]["Condition"] == "WithJobs"
+    (trust,) = properties("JobRole")["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    (policy,) = properties("JobRole")["Policies"]
+    everywhere = [item for item in policy["PolicyDocument"]["Statement"] if item.get("Resource") == "*"]
+    assert [item["Action"] for item in everywhere] == ["ecr:GetAuthorizationToken"], "the only one that takes no resource"
+    for item in policy["PolicyDocument"]["Statement"][:2]:
+        resources = item["Resource"] if isinstance(item["Resource"], list) else [item["Resource"]]
+        assert all("/gan-lib/jobs/" in resource["Sub"] for resource in resources)
