@@ -33,7 +33,8 @@ retry() {
 
 pip_install() { "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-input --no-deps "$@"; }
 
-"$PYTHON" -c 'import torch, torchvision' || fail "the container has no PyTorch and torchvision: name another one with --image"
+"$PYTHON" -c 'import torch, torchvision' ||
+  fail "the container has no PyTorch and torchvision: name another one with --image"
 REQUIREMENTS="$(mktemp)"
 trap 'rm -f "$REQUIREMENTS"' EXIT
 grep -Ev '^(torch|torchvision|triton|nvidia-[a-z0-9-]*|cuda-[a-z0-9-]*)(\[[a-z,]*\])?==' \

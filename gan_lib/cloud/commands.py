@@ -224,7 +224,8 @@ def _stop_all(aws: "Aws", name: str, ledger: "Ledger") -> bool:
     """Stop instances and jobs, each in the ledger until it has stopped; returns whether anything ran."""
     from gan_lib.cloud import instances, jobs, launch, stack
 
-    running: list[Any] = [instances.find(aws, launch.instance_name(name, machine)) for machine in stack.MACHINES]
+    begin = stack.prefix(stack.find(aws, name), name)
+    running: list[Any] = [instances.find(aws, launch.instance_name(begin, machine)) for machine in stack.MACHINES]
     running = [item for item in (*running, *jobs.find(aws, name)) if item and item.running]
     for item in running:
         ledger.add(item.name, item.type)
@@ -246,10 +247,11 @@ def _check_gone(aws: "Aws", name: str, there: "Stack | None") -> None:
 
     stack.check_gone(aws, name)
     left = stack.leftovers(aws, there) if there else []
-    left += [found.name for machine in stack.MACHINES if (found := instances.find(aws, launch.instance_name(name, machine)))]
+    names = [launch.instance_name(stack.prefix(there, name), machine) for machine in stack.MACHINES]
+    left += [found.name for instance in names if (found := instances.find(aws, instance))]
     if left:
         raise ServiceError(f"still there after the stack's removal: {', '.join(left)}")
-    _say("gone, checked: the stack, its roles and lifecycle configuration, both instances; no job runs")
+    _say(f"gone, checked: {'the stack and all that it lists, ' if there else 'no stack, '}no instance, no job that runs")
 
 
 def _batch(configurations: list[str] | None, preset: str, seeds: str, set_: list[str] | None, name: str, on: str) -> "Batch":

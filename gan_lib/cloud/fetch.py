@@ -14,7 +14,8 @@ Say = Callable[[str], None]
 def fetch(aws: Aws, name: str, results: Path, *, replace: bool, say: Say) -> list[str]:
     """Download the finished runs of every instance and job; returns their names. Raises CloudError, RecordError."""
     where = stack.find_bucket(aws, name)
-    prefixes = [bucket.instance_prefix(f"{name}-{machine}") for machine in stack.MACHINES]
+    begin = stack.prefix(stack.find(aws, name), name)
+    prefixes = [bucket.instance_prefix(f"{begin}-{machine}") for machine in stack.MACHINES]
     prefixes += [bucket.jobs_prefix(machine) for machine in stack.MACHINES]
     fetched: list[str] = []
     for prefix in prefixes:

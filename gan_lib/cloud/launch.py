@@ -40,14 +40,14 @@ def launch(
 
     Raises CloudError or ServiceError; what was started before stays in the ledger.
     """
-    _refuse_busy(aws, there.name, batch)
+    _refuse_busy(aws, there.prefix, batch)
     if max_hours:
         there = stack.extend(aws, there, max_hours=max_hours)
     new = bucket.upload_project(aws, there.bucket, project)
     say(f"project {project.commit[:12]} {'uploaded to' if new else 'is in'} s3://{there.bucket}/{bucket.ARCHIVE}")
     started = []
     for machine in batch.machines:
-        name, kind = instance_name(there.name, machine), instance_type(there, machine)
+        name, kind = instance_name(there.prefix, machine), instance_type(there, machine)
         request = bucket.request_text(batch.arguments(machine), f"{now()}, project {project.commit[:12]}")
         bucket.write(aws, there.bucket, f"{bucket.instance_prefix(name)}/batch.txt", request)
         ledger.add(name, kind)
@@ -75,7 +75,7 @@ def _refuse_busy(aws: Aws, name: str, batch: Batch) -> None:
 def _start(aws: Aws, there: stack.Stack, machine: str) -> stack.Stack:
     """Start an instance; one that does not exist yet is added to the stack, which starts it."""
     if machine in there.machines:
-        instances.start(aws, instance_name(there.name, machine))
+        instances.start(aws, instance_name(there.prefix, machine))
         return there
     return stack.extend(aws, there, machines=[machine])
 

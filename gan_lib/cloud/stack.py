@@ -35,6 +35,11 @@ class Stack:
         return self.status.endswith("_IN_PROGRESS")
 
     @property
+    def prefix(self) -> str:
+        """What its instances' names begin with: in a stack that was made in the console not always its own name."""
+        return self.parameters.get("NamePrefix", self.name)
+
+    @property
     def machines(self) -> set[str]:
         """The machines whose instances belong to it: of cpu and gpu."""
         chosen = self.parameters.get("Instances", "none")
@@ -67,6 +72,11 @@ def find(aws: Aws, name: str) -> Stack | None:
         outputs.get("BucketName", ""),
         outputs.get("JobRoleArn", ""),
     )
+
+
+def prefix(there: Stack | None, name: str) -> str:
+    """What the instances' names begin with, also when the stack is gone."""
+    return there.prefix if there else name
 
 
 def require(aws: Aws, name: str) -> Stack:

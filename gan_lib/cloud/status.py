@@ -17,7 +17,7 @@ def describe(aws: Aws, name: str) -> list[str]:
     lines += [f"bucket: s3://{where}" + ("" if there else " (left by an earlier stack)")] if where else []
     ledger = instances.Ledger(aws.region, name)
     for machine in stack.MACHINES:
-        instance = instances.find(aws, launch.instance_name(name, machine))
+        instance = instances.find(aws, launch.instance_name(stack.prefix(there, name), machine))
         if instance is None:
             continue
         lines.append(

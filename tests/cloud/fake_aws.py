@@ -69,7 +69,7 @@ class Instance(sagemaker.FakeSagemakerNotebookInstance):
         self.last_modified_time = sagemaker.utcnow()
 
     def start(self) -> None:
-        if self._status not in ("Pending", "Stopped", "Failed") or self._then:
+        if self.status not in ("Stopped", "Failed") and (self._then or self._status != "Pending"):
             raise _validation(f"Status ({self.status}) not in ([Stopped, Failed]). Unable to transition to (Pending)")
         reason = REFUSED.get(self.notebook_instance_name)
         self.failure_reason = reason or ""

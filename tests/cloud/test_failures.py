@@ -180,6 +180,24 @@ def test_the_reason_of_a_stack_that_cannot_be_made_is_told() -> None:
             stack.settle(Stubbed(), name, "CREATE_COMPLETE", "stack gan-lib could not be made")  # type: ignore[arg-type]
 
 
+def test_a_stack_from_the_console_with_another_prefix_is_seen_and_stopped(cloud: Cloud, aws: FakeAws) -> None:
+    """Way 2 lets the stack and its instances have different names: what runs must not be overlooked."""
+    from gan_lib.cloud.stack import TEMPLATE
+
+    client("cloudformation").create_stack(
+        StackName="byhand",
+        TemplateBody=TEMPLATE.read_text(),
+        Parameters=[{"ParameterKey": "Instances", "ParameterValue": "cpu"}],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    assert "gan-lib-cpu: ml.c5.2xlarge" in cloud("status", "--name", "byhand").stdout
+    assert "gan-lib-cpu stopped" in cloud("stop", "--name", "byhand").stdout
+    assert cloud("run", "gan-cpu", "--name", "byhand").returncode == 0
+    assert running() == ["gan-lib-cpu"]
+    assert cloud("down", "--name", "byhand").returncode == 0
+    assert running() == []
+
+
 def test_the_line_names_what_to_do_and_nothing_secret() -> None:
     from botocore.exceptions import ClientError
 
