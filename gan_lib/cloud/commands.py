@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gan_lib.arguments import parse_changes, parse_seeds
 from gan_lib.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -255,7 +256,6 @@ def _check_gone(aws: "Aws", name: str, there: "Stack | None") -> None:
 
 
 def _batch(configurations: list[str] | None, preset: str, seeds: str, set_: list[str] | None, name: str, on: str) -> "Batch":
-    from gan_lib.cli import parse_changes, parse_seeds  # at the moment of use: the command line imports this module
     from gan_lib.cloud.batch import make_batch
     from gan_lib.cloud.stack import check_name
 

@@ -23,8 +23,8 @@ ORDER = [
     "fetch",
     "commands",
 ]
-# What the package may use of its siblings; the command line itself only where a command has begun.
-SIBLINGS = {"errors", "words", "paper", "config", "flops", "record", "batch", "report", "cli", "cloud"}
+# What the package may use of its siblings.
+SIBLINGS = {"arguments", "errors", "words", "paper", "config", "flops", "record", "batch", "report", "cloud"}
 
 
 def tree(module: str) -> ast.Module:
