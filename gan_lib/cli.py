@@ -79,6 +79,11 @@ def run(
     line = ProgressLine()
     try:
         records = batch.run_batch(jobs, fresh=fresh, timeout=timeout, retries=retries, show=line.show)
+    except KeyboardInterrupt:
+        # Without --fresh, which would throw away what there is.
+        command = shlex.join(["gan-lib", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
+        print(f"\ngan-lib: stopped; to go on from here: {command}", file=sys.stderr)
+        raise
     finally:
         line.end()
     for record in records:
@@ -232,12 +237,15 @@ def _short(path: Path) -> Path:
         return path
 
 
-def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated
-
-
 class _Terminated(KeyboardInterrupt):
     """SIGTERM: treated like Ctrl-C, but for the exit code."""
+
+    came = False
+
+
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    _Terminated.came = True
+    raise _Terminated
 
 
 def main() -> None:
@@ -255,12 +263,7 @@ def main() -> None:
         text = error.format_message()
         print(text if text.startswith("Usage:") else f"gan-lib: {text}", file=sys.stderr)
         code = 2
-    except KeyboardInterrupt as error:
-        # Without --fresh, which would throw away what there is.
-        command = shlex.join(["gan-lib", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
-        print(f"\ngan-lib: stopped; to go on from here: {command}", file=sys.stderr)
-        code = 143 if isinstance(error, _Terminated) else 130
-    sys.exit(code)
+    sys.exit(143 if code == 130 and _Terminated.came else code)  # typer makes 130 of every kind of KeyboardInterrupt
 
 
 if __name__ == "__main__":
