@@ -1,6 +1,7 @@
 # make run        train the quick preset of all four configurations that this machine can run, and write the report
 # make reproduce  the same at the paper's length: up to an hour on two cores
 # make test       the test suite
+# make soak       the tests of faults, the long version: hundreds of kills, stops and damaged files
 # make lab        JupyterLab on this machine only
 # make check      linters and types
 # make reference  keep the finished runs of the paper's length in results/reference (without weights)
@@ -14,7 +15,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run reproduce test lab check reference precision classifier quality readme lock clean
+.PHONY: run reproduce test soak lab check reference precision classifier quality readme lock clean
 
 run: $(STAMP)
 	$(BIN)/gan-lib run --preset quick
@@ -24,6 +25,9 @@ reproduce: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+soak: $(STAMP)
+	GAN_LIB_SOAK=1 $(BIN)/python -m pytest -s tests/faults
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) notebooks

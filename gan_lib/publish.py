@@ -53,10 +53,12 @@ def marks(name: str) -> tuple[str, str]:
 def publish_precision(folder: Path) -> str:
     """Draw results/precision from its runs: precision.png, and precision.md with the final losses. Returns one line."""
     records = [record for runs in sorted(folder.glob("*/runs")) for record in find_records(runs)[0] if record.status == "ok"]
-    words = "within the spread of the seeds" if precision_study.agree(records) else "further apart than the seeds"
+    apart = precision_study.apart(records)
+    words = f"further apart than the seeds in {' and '.join(apart)}" if apart else "within the spread of the seeds"
     text = (
-        f"Final losses, the mean of the last ten epochs: mean over the seeds (lowest to highest). "
-        f"The precisions are {words}.\n\n{_markdown(precision_study.final_losses(records))}\n"
+        f"Final losses, the mean of the last ten epochs: mean over the seeds (lowest to highest). The precisions are {words}. "
+        f"By chance: how often a difference as large comes about when the runs are dealt out anew (exact permutation test).\n\n"
+        f"{_markdown(precision_study.final_losses(records))}\n"
     )
     (folder / "precision.png").write_bytes(precision_study.chart(records).png())
     (folder / "precision.md").write_text(text, encoding="utf-8")

@@ -24,11 +24,18 @@ def test_the_last_ten_epochs_count(write_run: WriteRun, tmp_path: Path) -> None:
     assert lines[1]["bf16"] == "1.30 (1.10 to 1.50, n = 3)"
 
 
-@pytest.mark.parametrize(("bf16", "expected"), [([1.1, 1.3, 1.5], True), ([1.7, 1.9, 2.1], False)])
-def test_precisions_agree_when_their_means_are_nearer_than_the_seeds(
-    bf16: list[float], expected: bool, write_run: WriteRun, tmp_path: Path
+@pytest.mark.parametrize(("bf16", "expected"), [([1.1, 1.3, 1.5], []), ([1.7, 1.9, 2.1], ["GAN, G's loss"])])
+def test_precisions_are_apart_when_their_means_are_further_than_the_seeds(
+    bf16: list[float], expected: list[str], write_run: WriteRun, tmp_path: Path
 ) -> None:
-    assert precision_study.agree(records(write_run, tmp_path, bf16)) is expected
+    assert precision_study.apart(records(write_run, tmp_path, bf16)) == expected
+
+
+def test_chance_is_the_share_of_deals_that_differ_as_much() -> None:
+    assert precision_study.chance([1, 2, 3], [4, 5, 6]) == pytest.approx(2 / 20)  # the two extreme deals of twenty
+    assert precision_study.chance([1, 1], [1, 1]) == 1
+    assert precision_study.chance([1.0], [2.0]) == 1  # two deals, both differ as much
+    assert precision_study.chance([1, 2, 3, 4], [5, 6, 7, 8]) == pytest.approx(2 / 70)
 
 
 def test_the_figure_draws_every_run_and_says_its_numbers(write_run: WriteRun, tmp_path: Path) -> None:
