@@ -9,13 +9,14 @@
 # make classifier train the classifier that judges quality again, with its cross-validation: ten minutes of one core
 # make quality    what each measure of quality makes of known damage: results/quality
 # make readme     write README's tables from results/reference and results/bench
+# make audit      look up requirements.lock in the database of known weaknesses
 # make lock       resolve requirements.lock again from pyproject.toml
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run reproduce test soak lab check reference precision classifier quality readme lock clean
+.PHONY: run reproduce test soak lab check reference precision classifier quality readme lock audit clean
 
 run: $(STAMP)
 	$(BIN)/gan-lib run --preset quick
@@ -67,6 +68,10 @@ lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra notebooks --extra aws --extra dev \
 		--no-header --no-annotate --no-emit-index-url pyproject.toml --output-file requirements.lock
+
+audit: $(STAMP)
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip
 
 # Installed again only when the lock changes; half an installation leaves no stamp.
 $(STAMP): requirements.lock
