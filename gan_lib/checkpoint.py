@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gan_lib.config import RunConfig, differences
+from gan_lib.config import FREE, RunConfig, differences
 from gan_lib.errors import ConfigurationError, RecordError
 from gan_lib.storage import pack, unpack, write_bytes
 
@@ -44,7 +44,7 @@ def load(folder: Path, config: RunConfig) -> tuple[Checkpoint | None, list[str]]
         except (RecordError, ConfigurationError, KeyError, TypeError) as error:
             notes.append(f"{error if isinstance(error, RecordError) else f'{path} is no checkpoint of this version'}; left out")
             continue
-        if changed := differences(theirs, config, ignore=("checkpoint_seconds",)):
+        if changed := differences(theirs, config, ignore=FREE):
             listed = ", ".join(f"{field} = {there!r} there, {here!r} here" for field, (there, here) in changed.items())
             raise RecordError(f"{path} is of a run with other parameters ({listed}): use --fresh to start again")
         return Checkpoint(tensors, facts), notes

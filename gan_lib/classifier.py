@@ -104,7 +104,8 @@ def load_classifier(path: Path = WEIGHTS) -> Classifier:
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
         raise DataError(f"classifier weights {path} must have SHA-256 {expected}, got {found}")
-    classifier = Classifier()
+    with torch.random.fork_rng(devices=[]):  # a network is drawn at random before its weights are read
+        classifier = Classifier()
     try:
         classifier.load_state_dict({name: _widen(tensor) for name, tensor in load(content).items()})
     except (SafetensorError, RuntimeError) as error:

@@ -22,12 +22,12 @@ CONFIGURATIONS: dict[str, dict[str, str]] = {
 # shapes of its curves. quick: minutes instead of an hour; betas (0.5, 0.999), the DCGAN article's, bring digits that early.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {
-        "gan": {"epochs": 1200, "sample_every": 20},
-        "cgan": {"epochs": 300, "sample_every": 5},
+        "gan": {"epochs": 1200, "sample_every": 20, "evaluate_every": 100},
+        "cgan": {"epochs": 300, "sample_every": 5, "evaluate_every": 25},
     },
     "quick": {
-        "gan": {"epochs": 150, "sample_every": 5, "adam_beta1": 0.5},
-        "cgan": {"epochs": 60, "sample_every": 2, "adam_beta1": 0.5},
+        "gan": {"epochs": 150, "sample_every": 5, "evaluate_every": 50, "adam_beta1": 0.5},
+        "cgan": {"epochs": 60, "sample_every": 2, "evaluate_every": 20, "adam_beta1": 0.5},
     },
 }
 
@@ -114,6 +114,10 @@ class RunConfig(BaseModel):
     ] = "auto"
     threads: Annotated[int, Field(ge=0, le=1024, description="CPU threads; 0: one for each physical core")] = 0
     sample_every: Annotated[int, Field(ge=1, le=1_000_000, description="epochs between two frames of progress.gif")] = 10
+    evaluate_every: Annotated[
+        int,
+        Field(ge=0, le=1_000_000, description="epochs between two measurements of image quality, and one at the end; 0: none"),
+    ] = 25
     checkpoint_seconds: Annotated[
         float, Field(ge=0, le=86_400, description="seconds between two checkpoints, from which a stopped run goes on")
     ] = 30.0
@@ -202,8 +206,13 @@ def configure(configuration: str, preset: str = "paper", **changes: Any) -> RunC
     return RunConfig(**{**named, **PRESETS[preset][named["model"]], **changes})
 
 
+# What a run that goes on may have otherwise than when it began: nothing that is learnt or drawn depends on it, and each line of
+# metrics.csv says its epoch.
+FREE = ("checkpoint_seconds", "evaluate_every")
+
+
 def differences(
-    config: RunConfig, other: RunConfig, ignore: tuple[str, ...] = ("seed", "sample_every", "checkpoint_seconds")
+    config: RunConfig, other: RunConfig, ignore: tuple[str, ...] = ("seed", "sample_every", *FREE)
 ) -> dict[str, tuple[Any, Any]]:
     """The fields in which two configs differ, as {name: (value in config, value in other)}."""
     return {

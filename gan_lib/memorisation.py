@@ -7,6 +7,8 @@ from torch import Tensor
 
 COPY_QUANTILE = 0.01  # nearer to a training image than all but this share of images never trained on: as good as a copy
 
+_PART = 500  # images at a time
+
 
 class Nearest(NamedTuple):
     """For each of N images, the training image most like it."""
@@ -22,29 +24,56 @@ class Memorisation(NamedTuple):
     copies: float  # share closer to a training image than all but 1 % of held-out images; 0.01 for new images like these
 
 
+class Usual(NamedTuple):
+    """How near images that were never trained on come to the training images: what generated ones are held against."""
+
+    apart: Tensor  # (M,) each training image's distance from the next one
+    closeness: Tensor  # (N,) of held-out images
+
+
 def nearest_images(images: Tensor, train: Tensor) -> Nearest:
     """Which training image (M, C, S, S) is nearest to each image (N, C, S, S), pixel by pixel."""
-    distance, which = torch.cdist(images.flatten(1).double(), train.flatten(1).double()).min(dim=1)
-    return Nearest(_in_pixels(distance, images), which)
+    flat = train.flatten(1).double()
+    # Part by part: all distances from 60,000 images at once would not fit into memory.
+    found = [torch.cdist(part.flatten(1).double(), flat).min(dim=1) for part in images.split(_PART)]
+    distance = torch.cat([part.values for part in found])
+    return Nearest(_in_pixels(distance, images), torch.cat([part.indices for part in found]))
 
 
-def memorisation(generated: Tensor, train: Tensor, held_out: Tensor) -> Memorisation:
+def usual(train: Tensor, held_out: Tensor) -> Usual:
+    """How near held-out images (N, C, S, S) come to the training images (M, C, S, S); the same for every set of generated ones.
+
+    Raises ValueError for fewer than two training images.
+    """
+    if len(train) < 2:
+        raise ValueError(f"there must be at least 2 training images, got {len(train)}")
+    flat = train.flatten(1).double()
+    parts = []
+    for first, part in zip(range(0, len(flat), _PART), flat.split(_PART), strict=True):
+        distance = torch.cdist(part, flat)
+        distance[torch.arange(len(part)), torch.arange(first, first + len(part))] = torch.inf  # not from itself
+        parts.append(distance.amin(dim=1))
+    apart = _in_pixels(torch.cat(parts), train)
+    apart = apart.clamp(min=apart[apart > 0].min() if (apart > 0).any() else 1.0)  # some sets hold an image twice
+    return Usual(apart, _closeness(held_out, train, apart))
+
+
+def memorisation(generated: Tensor, train: Tensor, known: Usual) -> Memorisation:
     """Do generated images lie closer to the training images than other images of the same kind do?
 
     Closeness is the distance to the nearest training image over that one's distance from the next training image: ones all look
     alike, so a generator that draws many ones would else be taken for one that copies. A generator that has learnt digits gives
     a ratio near 1, one that hands its training images out near 0. Below 1 is no proof of copying by itself: simple or blurred
-    images are close to everything. Look at the nearest pairs too. Raises ValueError for fewer than two training images.
+    images are close to everything. Look at the nearest pairs too. known: what usual() says of the same training images.
     """
-    if len(train) < 2:
-        raise ValueError(f"there must be at least 2 training images, got {len(train)}")
-    flat = train.flatten(1).double()
-    apart = _in_pixels(torch.cdist(flat, flat).fill_diagonal_(torch.inf).amin(dim=1), train)  # (M,)
-    apart = apart.clamp(min=apart[apart > 0].min() if (apart > 0).any() else 1.0)  # some sets hold an image twice
-    found, usual = (_closeness(images, train, apart) for images in (generated, held_out))
+    return compared(_closeness(generated, train, known.apart), known)
+
+
+def compared(closeness: Tensor, known: Usual) -> Memorisation:
+    """The closeness of some images (N,), held against that of images never trained on."""
     return Memorisation(
-        distance_ratio=float(found.median() / usual.median()),
-        copies=float((found < usual.quantile(COPY_QUANTILE)).double().mean()),
+        distance_ratio=float(closeness.median() / known.closeness.median()),
+        copies=float((closeness < known.closeness.quantile(COPY_QUANTILE)).double().mean()),
     )
 
 

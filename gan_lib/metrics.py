@@ -3,15 +3,16 @@
 import torch
 from torch import Tensor
 
-from gan_lib.classifier import CLASSES, CONFIDENT, Classifier
+from gan_lib.classifier import CLASSES, CONFIDENT, Classifier, Judgement
 from gan_lib.data import Images
 from gan_lib.distances import frechet_distance, kernel_distance, neighbourhoods
 from gan_lib.errors import DataError
-from gan_lib.memorisation import memorisation
-from gan_lib.noise import noise_level, stray_pixels
+from gan_lib.memorisation import Memorisation, compared, memorisation, usual
+from gan_lib.noise import noise_level, noise_scale, stray_pixels
 
 IMAGES = 3000  # that quality is measured on, where there are as many held-out images
 FEWEST = 100  # below this, distances between sets are nothing but chance
+_MOST_PIXELS = 2**27  # of one side: a gigabyte of them in double precision
 
 # What measure() returns, in the order of a table: is more better (1), less (-1), or is there nothing to be ranked (0)?
 DIRECTION = {
@@ -56,50 +57,77 @@ def evaluation_size(images: Images) -> int:
     return size
 
 
-def measure(generated: Tensor, images: Images, classifier: Classifier | None) -> dict[str, float]:
-    """Quality of generated images (N, C, S, S) in [-1, 1], by the measure of the held-out ones.
+class Standard:
+    """What generated images are held against, made once for all measurements of a run: more than a quarter of each."""
 
-    As many held-out images are taken as there are generated ones, or as there are, so that both sides are of one size. The
-    names are those of DIRECTION; a classifier of None leaves out what needs one. Distances are from features of real variance
-    100: a set collapsed to the mean digit is at a Fréchet distance of 100. Each number means little without its floor().
-    Needs no more than one thread, and 3,000 images take a few seconds.
-    """
-    size = min(len(generated), evaluation_size(images))
-    generated, real = _pick(generated, size), _pick(images.held_out, size)
-    copied = memorisation(generated, images.train, images.held_out)
-    found = _compare(real, generated, classifier) if classifier is not None else {}
-    found |= {
-        "noise_level": noise_level(generated, images.held_out),
-        "stray_pixels": stray_pixels(generated),
-        "nearest_distance_ratio": copied.distance_ratio,
-        "copies": copied.copies,
-    }
-    return {name: found[name] for name in DIRECTION if name in found}
+    def __init__(self, images: Images, classifier: Classifier | None) -> None:
+        """classifier: None leaves out what needs one. Raises DataError where evaluation_size does, and for images so large that
+        their distances would not fit into memory."""
+        self.size = evaluation_size(images)
+        pixels = images.held_out[0].numel() * max(len(images.train), self.size)
+        if pixels > _MOST_PIXELS:
+            raise DataError(
+                f"images to be measured must have at most {_MOST_PIXELS:,} pixels in all (their distances are held in memory), "
+                f"got {pixels:,}: choose fewer or smaller ones"
+            )
+        self.images, self.classifier = images, classifier
+        real = _pick(images.held_out, self.size)
+        self._usual = usual(images.train, real)
+        self._noise_scale = noise_scale(images.held_out)
+        self._truths: dict[int, Judgement] = {}  # of so many held-out images
+
+    def measure(self, generated: Tensor) -> dict[str, float]:
+        """Quality of generated images (N, C, S, S) in [-1, 1], by the measure of the held-out ones.
+
+        As many held-out images are taken as there are generated ones, or as there are, so that both sides are of one size. The
+        names are those of DIRECTION. Distances are from features of real variance 100: a set collapsed to the mean digit is at
+        a Fréchet distance of 100. Each number means little without its floor(). Needs no more than one thread, and 3,000
+        images take a few seconds.
+        """
+        generated = _pick(generated, min(len(generated), self.size))
+        return self._all(generated, memorisation(generated, self.images.train, self._usual))
+
+    def floor(self) -> dict[str, float]:
+        """What measure() would give for perfect images: training images take the generated ones' place, real against real.
+
+        There are 2,000 of them by default, and both sides must be of one size, so they meet 2,000 held-out ones. Most measures
+        do not depend on that size. The Fréchet distance of two samples of one distribution does, and in proportion to 1/N, so
+        it is multiplied by 2,000 / 3,000 to be the floor of 3,000 images (results/quality/sanity.json has the check, and says
+        by how much real digits miss it when they are not as many of each class). In memorisation, held-out images take the
+        generated ones' place: no training image could.
+        """
+        train = _pick(self.images.train, min(self.size, len(self.images.train)))
+        found = self._all(train, compared(self._usual.closeness, self._usual))
+        if "frechet_distance" in found:
+            found["frechet_distance"] *= len(train) / self.size
+        return found
+
+    def _all(self, images: Tensor, copied: Memorisation) -> dict[str, float]:
+        found = {}
+        if self.classifier is not None:
+            found = _compare(self._truth(self.classifier, len(images)), self.classifier.judge(images))
+        found |= {
+            "noise_level": noise_level(images, self._noise_scale),
+            "stray_pixels": stray_pixels(images),
+            "nearest_distance_ratio": copied.distance_ratio,
+            "copies": copied.copies,
+        }
+        return {name: found[name] for name in DIRECTION if name in found}
+
+    def _truth(self, classifier: Classifier, size: int) -> Judgement:
+        if size not in self._truths:
+            self._truths[size] = classifier.judge(_pick(self.images.held_out, size))
+        return self._truths[size]
+
+
+def measure(generated: Tensor, images: Images, classifier: Classifier | None) -> dict[str, float]:
+    """One measurement, as Standard(images, classifier).measure(generated) makes it."""
+    return Standard(images, classifier).measure(generated)
 
 
 def floor(images: Images, classifier: Classifier | None) -> dict[str, float]:
-    """What measure() would give for perfect images: training images take the generated ones' place, real against real.
-
-    There are 2,000 of them by default, and both sides must be of one size, so they meet 2,000 held-out ones. Most measures do
-    not depend on that size. The Fréchet distance of two samples of one distribution does, and in proportion to 1/N, so it is
-    multiplied by 2,000 / 3,000 to be the floor of 3,000 images (results/quality/sanity.json has the check, and says by how
-    much real digits miss it when they are not as many of each class). In memorisation, held-out images take the generated
-    ones' place: no training image could.
-    """
-    target = evaluation_size(images)
-    size = min(target, len(images.train))
-    train, real = _pick(images.train, size), _pick(images.held_out, size)
-    copied = memorisation(images.held_out, images.train, images.held_out)
-    found = _compare(real, train, classifier) if classifier is not None else {}
-    if found:
-        found["frechet_distance"] *= size / target
-    found |= {
-        "noise_level": noise_level(train, images.held_out),
-        "stray_pixels": stray_pixels(train),
-        "nearest_distance_ratio": copied.distance_ratio,
-        "copies": copied.copies,
-    }
-    return {name: found[name] for name in DIRECTION if name in found}
+    """The measures of perfect images, as Standard(images, classifier).floor() makes them."""
+    return Standard(images, classifier).floor()
 
 
 def classifier_score(probabilities: Tensor) -> float:
@@ -131,9 +159,8 @@ def divergence(histogram: Tensor, other: Tensor) -> float:
     return float(sum(parts)) / 2 / torch.log(torch.tensor(2.0, dtype=torch.float64)).item()
 
 
-def _compare(real: Tensor, generated: Tensor, classifier: Classifier) -> dict[str, float]:
-    """All that the classifier's features and probabilities say of two sets of one size."""
-    truth, drawn = classifier.judge(real), classifier.judge(generated)
+def _compare(truth: Judgement, drawn: Judgement) -> dict[str, float]:
+    """All that a classifier's features and probabilities say of two sets of one size, real ones and generated ones."""
     histogram = digit_histogram(drawn.probabilities)
     return {
         "frechet_distance": frechet_distance(truth.features, drawn.features),

@@ -21,16 +21,22 @@ def grain(images: Tensor) -> Tensor:
     return torch.cat([(part - _median(part)).abs().flatten(1).mean(dim=1) / 2 for part in images.split(500)])
 
 
-def noise_level(images: Tensor, clean: Tensor, seed: int = 0) -> float:
-    """The standard deviation of Gaussian noise, black to white = 1, that gives clean images the mean grain of these images.
+def noise_scale(clean: Tensor, seed: int = 0) -> Tensor:
+    """The mean grain of clean images (N, C, S, S) with rising Gaussian noise: what noise_level reads its answer from.
 
-    Strokes have a grain of their own, which says nothing: hence the comparison. 0 for images with as little grain as clean ones
-    or less (a blur takes grain away), and never above 1. The scale is made anew from up to 1,000 of the clean images,
-    by noise from a random generator of its own.
+    Made from up to 1,000 of them, by noise from a random generator of its own.
     """
     clean = clean[torch.randperm(len(clean), generator=torch.Generator().manual_seed(seed))[:_CLEAN]]
     draw = torch.Generator().manual_seed(seed)
-    scale = torch.stack([grain(add_noise(clean, sigma, draw)).mean() for sigma in _SIGMAS])
+    return torch.stack([grain(add_noise(clean, sigma, draw)).mean() for sigma in _SIGMAS])
+
+
+def noise_level(images: Tensor, scale: Tensor) -> float:
+    """The standard deviation of Gaussian noise, black to white = 1, that gives clean images the mean grain of these images.
+
+    Strokes have a grain of their own, which says nothing: hence the comparison, by the noise_scale() of clean images of the
+    same kind. 0 for images with as little grain as clean ones or less (a blur takes grain away), and never above 1.
+    """
     value, last = grain(images).mean(), len(_SIGMAS) - 1
     if value <= scale[0]:
         return 0.0

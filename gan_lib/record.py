@@ -1,7 +1,6 @@
 """A run folder: written as a run goes, read back whole. The only thing that passes between training and reporting."""
 
 import contextlib
-import csv
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,12 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gan_lib import checkpoint
-from gan_lib.config import RunConfig, differences, variant
+from gan_lib import checkpoint, series
+from gan_lib.config import FREE, RunConfig, differences, variant
 from gan_lib.errors import ConfigurationError, RecordError
 from gan_lib.locks import Lock, holder
-from gan_lib.storage import checksum, pack, read_bytes, read_json, unpack, write_bytes, write_json
-from gan_lib.words import first_line
+from gan_lib.storage import checksum, pack, read_json, unpack, write_bytes, write_json
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,16 +27,17 @@ HISTORY_COLUMNS = (
     "training_seconds",
     "other_seconds",
 )
+METRICS_COLUMNS = ("epoch", "training_seconds", "evaluation_seconds")  # the measures of quality follow
 # What a run writes into its folder. Starting a run anew removes these and nothing else.
 _FILES = (
-    *("config.json", "machine.json", "history.csv", "summary.json", *checkpoint.NAMES),
+    *("config.json", "machine.json", "history.csv", "metrics.csv", "summary.json", *checkpoint.NAMES),
     *("samples.png", "progress.gif", "generator.safetensors", "discriminator.safetensors"),
 )
-_LONGEST_HISTORY = 2**30  # bytes: more than a line for each of the most epochs that a config takes
 
 
 class RunFolder:
-    """The writing side. One process writes one folder; every file is whole at every moment, but for history's last line."""
+    """The writing side. One process writes one folder; every file is whole at every moment, but for the last line
+    of history.csv and of metrics.csv."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -67,25 +66,26 @@ class RunFolder:
 
     def write_history(self, lines: Iterable[Sequence[float]]) -> None:
         """Write history.csv anew, as far as a run goes on from; there is none before the first epoch."""
-        if not (lines := list(lines)):
-            return (self.path / "history.csv").unlink(missing_ok=True)
-        text = "".join(",".join(map(repr, (int(epoch), *rest))) + "\n" for epoch, *rest in lines)
-        write_bytes(self.path / "history.csv", f"{','.join(HISTORY_COLUMNS)}\n{text}".encode())
+        series.write(self.path / "history.csv", HISTORY_COLUMNS, lines)
 
     def append(self, line: Mapping[str, float]) -> None:
-        """Add one epoch to history.csv, at once on disk: a run that dies keeps its past."""
-        path = self.path / "history.csv"
-        with path.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, HISTORY_COLUMNS, lineterminator="\n")
-            if file.tell() == 0:
-                writer.writeheader()
-            writer.writerow(line)
+        """Add one epoch to history.csv, at once on disk."""
+        series.append(self.path / "history.csv", {name: line[name] for name in HISTORY_COLUMNS})
+
+    def write_metrics(self, lines: Sequence[Mapping[str, float]]) -> None:
+        """Write metrics.csv anew, as far as a run goes on from; there is none before the first evaluation."""
+        columns = list(lines[0]) if lines else []
+        series.write(self.path / "metrics.csv", columns, [[line[name] for name in columns] for line in lines])
+
+    def append_metrics(self, line: Mapping[str, float]) -> None:
+        """Add one evaluation, METRICS_COLUMNS and the measures, to metrics.csv, at once on disk."""
+        series.append(self.path / "metrics.csv", line)
 
     def finish(self, status: str, reason: str | None = None, **facts: Any) -> None:
         """Write summary.json, the last word on this run, and give the folder up."""
-        history = self.path / "history.csv"
-        if history.exists():
-            facts["history_sha256"] = checksum(history.read_bytes())
+        for name in ("history", "metrics"):
+            if (path := self.path / f"{name}.csv").exists():
+                facts[f"{name}_sha256"] = checksum(path.read_bytes())
         self.write_json("summary.json", {"status": status, "reason": reason, "finished": now(), **facts})
         self.release()
 
@@ -135,6 +135,7 @@ class Record:
     machine: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     history: dict[str, list[float]] = field(default_factory=dict)  # HISTORY_COLUMNS, one value an epoch
+    metrics: dict[str, list[float]] = field(default_factory=dict)  # METRICS_COLUMNS and measures of quality, one an evaluation
     notes: list[str] = field(default_factory=list)  # where it went on after a stop; what was wrong with its files and mended
 
     @property
@@ -154,7 +155,7 @@ class Record:
 
 
 def read_record(path: Path) -> Record:
-    """Read a run folder. A history with a broken last line loses that line, with a note; anything worse is a RecordError."""
+    """Read a run folder. A series with a broken last line loses that line, with a note; anything worse is a RecordError."""
     if not path.is_dir():
         raise RecordError(f"run {path} does not exist")
     config = read_config(path)
@@ -162,7 +163,8 @@ def read_record(path: Path) -> Record:
     if not isinstance(summary.get("notes", []), list):
         raise RecordError(f"{path / 'summary.json'}: notes must be a list, got {type(summary['notes']).__name__}")
     notes = [str(note) for note in summary.get("notes", [])]
-    history = _read_history(path / "history.csv", notes, summary.get("history_sha256"))
+    history = series.read(path / "history.csv", HISTORY_COLUMNS, notes, summary.get("history_sha256"))
+    metrics = series.read(path / "metrics.csv", METRICS_COLUMNS, notes, summary.get("metrics_sha256"), more=True)
     status, reason = str(summary.get("status", "")), summary.get("reason")
     if not summary:
         status = "lost" if lock_holder(path) is None else "running"
@@ -170,7 +172,7 @@ def read_record(path: Path) -> Record:
     elif status not in STATUSES:
         raise RecordError(f"{path / 'summary.json'}: status must be one of {', '.join(STATUSES)}, got {status!r:.80}")
     machine = read_json(path / "machine.json", missing={})
-    return Record(path, config, status, None if reason is None else str(reason), machine, summary, history, notes)
+    return Record(path, config, status, None if reason is None else str(reason), machine, summary, history, metrics, notes)
 
 
 def read_config(path: Path) -> RunConfig:
@@ -212,7 +214,7 @@ def count_epochs(path: Path) -> int:
 
 def check_same(path: Path, config: RunConfig) -> None:
     """Raise RecordError when a run folder holds a run of other parameters; the fields that differ are named."""
-    changed = differences(read_config(path), config, ignore=("checkpoint_seconds",))
+    changed = differences(read_config(path), config, ignore=FREE)
     if changed:
         listed = ", ".join(f"{name} = {there!r} there, {here!r} here" for name, (there, here) in changed.items())
         raise RecordError(f"{path} holds a run of other parameters ({listed}): use --fresh to replace it")
@@ -258,38 +260,3 @@ def copy_records(source: Path, target: Path) -> list[str]:
 def now() -> str:
     """The time, in UTC, to the second: "2026-05-04T13:02:01+00:00"."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _read_history(path: Path, notes: list[str], expected: str | None) -> dict[str, list[float]]:
-    history: dict[str, list[float]] = {name: [] for name in HISTORY_COLUMNS}
-    if not path.exists():
-        return history
-    content = read_bytes(path, most=_LONGEST_HISTORY)
-    if expected is not None and checksum(content) != expected:
-        raise RecordError(f"{path} does not match its checksum in summary.json: it was changed or damaged after it was written")
-    try:
-        lines = content.decode().split("\n")
-    except ValueError as error:
-        raise RecordError(f"{path} cannot be read: {first_line(error)}") from error
-    last = len(lines) - 1  # what follows the last newline: "" in a whole file, a torn line after a crash
-    for number, line in enumerate(lines):
-        if number == last and not line:
-            break
-        try:
-            if number == last:
-                raise ValueError("no line end")
-            if number == 0:
-                if line != ",".join(HISTORY_COLUMNS):
-                    raise RecordError(f"{path}: the first line must be {','.join(HISTORY_COLUMNS)}")
-                continue
-            values = [float(value) for value in line.split(",")]
-            if len(values) != len(HISTORY_COLUMNS) or values[0] != number:
-                raise ValueError(f"{len(values)} values, epoch {values[0]:g}")
-        except ValueError as error:
-            if number < last - 1:
-                raise RecordError(f"{path}: line {number + 1} is broken ({error})") from error
-            notes.append(f"{path}: the last line was broken and is left out")
-            break
-        for name, value in zip(HISTORY_COLUMNS, values, strict=True):
-            history[name].append(value)
-    return history

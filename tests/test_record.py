@@ -273,3 +273,26 @@ def test_finished_paper_length_runs_are_copied_without_their_weights(write_run: 
     copied = {path.name for path in (tmp_path / "reference" / "gan-cpu" / "seed-0").iterdir()}
     assert copied == {"config.json", "machine.json", "history.csv", "summary.json", "report.html", "samples.png"}
     assert read_record(tmp_path / "reference" / "gan-cpu" / "seed-0").history == read_record(paper).history
+
+
+def test_measurements_come_back_and_a_run_without_any_has_none(write_run: WriteRun) -> None:
+    path = write_run("gan-cpu", status=None)
+    assert read_record(path).metrics == {"epoch": [], "training_seconds": [], "evaluation_seconds": []}
+    folder = RunFolder(path)
+    lines = [{"epoch": epoch, "training_seconds": 0.5, "evaluation_seconds": 3.0, "noise_level": 1 / 3} for epoch in (2, 4)]
+    for line in lines:
+        folder.append_metrics(line)
+    before = (path / "metrics.csv").read_bytes()
+    folder.write_metrics(lines)
+    assert (path / "metrics.csv").read_bytes() == before
+    assert read_record(path).metrics["noise_level"] == [1 / 3, 1 / 3]
+    folder.finish("ok")
+    (path / "metrics.csv").write_text((path / "metrics.csv").read_text().replace("4,0.5", "4,0.6"))
+    with pytest.raises(RecordError, match=r"metrics\.csv does not match its checksum in summary\.json"):
+        read_record(path)
+    folder.create(configure("gan-cpu"))
+    assert not (path / "metrics.csv").exists()
+
+
+def test_how_often_quality_is_measured_makes_no_other_run(write_run: WriteRun) -> None:
+    check_same(write_run("gan-cpu"), configure("gan-cpu", evaluate_every=7, checkpoint_seconds=1))
