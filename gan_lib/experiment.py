@@ -18,6 +18,7 @@ from gan_lib.clocks import Clocks
 from gan_lib.config import RunConfig
 from gan_lib.data import load_images
 from gan_lib.errors import MachineUnavailable, RecordError, TrainingError
+from gan_lib.evaluation import Evaluation
 from gan_lib.images import gif, grid, png
 from gan_lib.machine import Neighbours, fingerprint, pick_device, pick_precision, set_threads
 from gan_lib.models import megabytes, parameter_count
@@ -85,9 +86,10 @@ class Experiment:
         self.device = pick_device(self.config.machine)
         set_threads(self.config.threads)
         self.precision = pick_precision(self.config.precision, self.device)
-        images = load_images(self.config)
-        self.data_sha256 = images.checksum
-        self.trainer = Trainer(self.config, images.train.to(self.device), self.precision)
+        self.images = load_images(self.config)
+        self.data_sha256 = self.images.checksum
+        self.trainer = Trainer(self.config, self.images.train.to(self.device), self.precision)
+        self.evaluation = Evaluation(self.config, self.images)
         self._latents = fixed_latents(self.config, SAMPLES, seed=0)  # the same for every seed: runs can be told apart by eye
         self.machine = {**fingerprint(self.device), "precision": self.precision, "notice": self.trainer.notice}
         if self._finished:
@@ -117,6 +119,7 @@ class Experiment:
             if notes:
                 self.notes.append("no checkpoint was whole: started again from the first epoch")
             self.record.write_history([])
+            self.record.write_metrics([])
             return
         tensors, facts = found
         for name, here in (("precision", self.precision), ("data_sha256", self.data_sha256)):
@@ -125,12 +128,14 @@ class Experiment:
                     f"{self.record.path} cannot go on here: {name} was {facts.get(name)}, here it is {here}: use --fresh"
                 )
         self.trainer.load(tensors, facts["trainer"])
+        self.evaluation.load(facts.get("evaluation", {}))
         self._history = [tuple(line) for line in tensors["history"].tolist()]
         self._frames = [fromarray(frame) for frame in tensors["frames"].numpy()]
         self._clock.add(float(facts["total_seconds"]))
         self._checkpoints = int(facts["checkpoints"])
         self._checkpoint_write_seconds = float(facts["checkpoint_write_seconds"])
         self.record.write_history(self._history)
+        self.record.write_metrics(self.evaluation.lines)
         self.started = str(started_before or self.started)
         self.notes = [*facts["notes"], *self.notes, self._where_it_went_on(facts)]
 
@@ -181,7 +186,15 @@ class Experiment:
             line = {**stats._asdict(), "other_seconds": round(self._clock.other(), 6)}
             self._history.append(tuple(line.values()))
             self.record.append(line)
+            if self.evaluation.is_due(stats.epoch):
+                self._measure(stats.epoch)
         return stats
+
+    def _measure(self, epoch: int) -> None:
+        """Measure quality, off the training clock, and record it."""
+        line = self.evaluation.measure(self.trainer.pair.generator, epoch, sum(self._column("training_seconds")))
+        if line:
+            self.record.append_metrics(line)
 
     def _checkpoint_is_due(self) -> bool:
         return time.monotonic() - self._saved_at >= self.config.checkpoint_seconds
@@ -198,6 +211,7 @@ class Experiment:
             }
             facts = {
                 "trainer": self.trainer.facts(),
+                "evaluation": self.evaluation.facts(),
                 "precision": self.precision,
                 "data_sha256": self.data_sha256,
                 "total_seconds": self._clock.total(),
@@ -257,6 +271,7 @@ class Experiment:
             "cost_usd_on_named_instance": training_seconds / 3600 * price,
             **{name: losses[-1] for name, losses in self.history.items()},
             "balance": balance._asdict(),
+            **self.evaluation.summary(),
             "parameters": parameter_count(*pair),
             "model_megabytes": megabytes(*pair),
             "weights_bytes": sum(sizes),

@@ -19,6 +19,7 @@ TINY: dict[str, Any] = {
     "latent_size": 10,
     "epochs": 3,
     "sample_every": 1,
+    "evaluate_every": 0,
     "threads": 1,
 }
 

@@ -54,7 +54,7 @@ def test_the_parameters_of_the_training_notebook_are_those_of_run_config() -> No
     for name, field in RunConfig.model_fields.items():
         assert namespace[name] == getattr(quick, name), name
         assert comments[name] == field.description, name
-    assert set(comments) - set(RunConfig.model_fields) == {"results_dir", "live"}
+    assert set(comments) - set(RunConfig.model_fields) == {"results_dir", "fresh", "live"}
 
 
 @pytest.mark.parametrize("live", [False, True], ids=["plain", "live"])
