@@ -23,6 +23,9 @@ TINY: dict[str, Any] = {
     "threads": 1,
 }
 
+# The measures of a run written by hand, besides its Fréchet distance.
+MEASURED = {"precision": 0.5, "recall": 0.25, "recognisable": 0.875, "noise_level": 0.02, "stray_pixels": 1.5, "copies": 0.02}
+
 MakeConfig = Callable[..., RunConfig]
 WriteRun = Callable[..., Path]
 
@@ -72,7 +75,10 @@ def finished(request: pytest.FixtureRequest, finished_runs: dict[str, Experiment
 
 @pytest.fixture
 def write_run(tmp_path: Path) -> WriteRun:
-    """write_run("gan-cpu", d=[...], g=[...], seconds=0.5): a run folder below tmp_path/runs, written by hand."""
+    """write_run("gan-cpu", d=[...], g=[...], seconds=0.5): a run folder below tmp_path/runs, written by hand.
+
+    quality: the Fréchet distance by epoch; other measures of the last one may be given in facts.
+    """
 
     def write(
         configuration: str,
@@ -86,6 +92,7 @@ def write_run(tmp_path: Path) -> WriteRun:
         below: str = "runs",
         preset: str = "paper",
         facts: dict[str, Any] | None = None,
+        quality: dict[int, float] | None = None,
         **changes: Any,
     ) -> Path:
         config = configure(configuration, preset, **changes)
@@ -98,13 +105,24 @@ def write_run(tmp_path: Path) -> WriteRun:
             losses = {"discriminator_loss": d_loss, "generator_loss": g_loss}
             beliefs = {"real_probability": 0.6, "generated_probability": 0.4}
             folder.append({"epoch": epoch, **losses, **beliefs, "training_seconds": seconds, "other_seconds": 0.01})
-        summary = {
+        for epoch, distance in (quality or {}).items():
+            times = {"training_seconds": seconds * epoch, "evaluation_seconds": 3.0}
+            folder.append_metrics({"epoch": epoch, **times, "frechet_distance": distance, **MEASURED})
+        summary: dict[str, Any] = {
             "seconds_per_epoch": seconds,
             "training_seconds": seconds * len(d),
             "discriminator_loss": d[-1],
             "generator_loss": g[-1],
             "parameters": {"gan": 2_950_161, "cgan": 2_382_466}[config.model],
         }
+        if quality:
+            summary |= {
+                "quality": {"frechet_distance": list(quality.values())[-1], **MEASURED},
+                "quality_floor": {"frechet_distance": 0.2, "noise_level": 0.0, "recognisable": 0.985, "copies": 0.01},
+                "quality_about": "the test's classifier",
+                "quality_images": 3000,
+                "cost_usd_on_named_instance": seconds * len(d) / 3600,
+            }
         if status is not None:
             folder.finish(status, reason, **{**(summary if status == "ok" else {}), **(facts or {})})
         return folder.path
