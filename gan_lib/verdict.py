@@ -1,29 +1,21 @@
-"""A comparison in words: three sentences, and the paper's claims, each held against the number that decides it."""
+"""A comparison in words: a few sentences, and the paper's claims, each held against the number that decides it."""
 
 import statistics
-from typing import NamedTuple
 
 import pandas as pd
 
-from gan_lib import paper
+from gan_lib import paper, quality_claims
+from gan_lib.answers import FAILS, HOLDS, UNKNOWN, Claim, answer, cannot_be_told, in_words, is_above
 from gan_lib.balance import WINDOW, trailing_mean
+from gan_lib.intervals import difference
+from gan_lib.record import Record
 from gan_lib.selection import REFERENCE, Comparison, Row
 from gan_lib.tables import TITLES, Table
 from gan_lib.words import show
 
-HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "cannot be judged here"
-
-
-class Claim(NamedTuple):
-    """One statement of the paper, and what these runs say of it."""
-
-    claim: str
-    answer: str  # HOLDS, FAILS or UNKNOWN
-    because: str  # the number that decides, or why there is none
-
 
 def sentences(rows: Comparison) -> list[str]:
-    """The verdict: fastest, cheapest, and what could not be judged, with numbers."""
+    """The verdict: fastest, cheapest, best images, and what could not be judged, with numbers."""
     measured = [row for row in rows.values() if row.records]
     missing = [row for row in rows.values() if not row.records]
     if not measured:
@@ -37,16 +29,19 @@ def sentences(rows: Comparison) -> list[str]:
         f"Cheapest is {_name(cheapest)}: its {cheapest.epochs:,} epochs cost {show(_usd(cheapest))} USD "
         f"at the price of {paper.INSTANCES[cheapest.named_machine].name}.",
     ]
-    unsaid = "How good the images are is left to your eye (Table 6)"
+    best = quality_claims.best_images(rows)
+    unsaid = [] if best else ["how good the images are is left to your eye (Table 6): quality was not measured"]
     if missing:
         names = " and ".join(TITLES[row.configuration] for row in missing)
         reasons = "; ".join(sorted({row.missing for row in missing}))
-        unsaid += f", and nothing can be said of {names} ({reasons})"
-    return [*said, unsaid + "."]
+        unsaid.append(f"nothing can be said of {names} ({reasons})")
+    told = ", and ".join(unsaid)
+    return [*said, *([best] if best else []), *([f"{told[0].upper()}{told[1:]}."] if told else [])]
 
 
 def claims(rows: Comparison, at_paper_length: Comparison) -> list[Claim]:
-    """The paper's claims. Those about balance and the course of the losses are judged on runs of the paper's schedule only."""
+    """The paper's claims. Those about balance, the course of the losses and images are judged on runs of the paper's schedule
+    only."""
     return [
         _gpu_speed(rows["gan-cpu"], rows["gan-gpu"]),
         _gpu_speed(rows["cgan-cpu"], rows["cgan-gpu"]),
@@ -54,6 +49,8 @@ def claims(rows: Comparison, at_paper_length: Comparison) -> list[Claim]:
         _quarter_of_the_epochs(at_paper_length),
         _scatter(at_paper_length),
         _in_band_by_200(at_paper_length),
+        quality_claims.noise(at_paper_length),
+        quality_claims.recognisable(at_paper_length),
         _best(rows),
     ]
 
@@ -110,12 +107,15 @@ def _scatter(rows: Comparison) -> Claim:
     gan, cgan = _most_runs(rows, "gan"), _most_runs(rows, "cgan")
     if not gan.records or not cgan.records:
         return Claim(claim, UNKNOWN, _needs(gan, cgan) + ", at the paper's length")
-    narrow, wide = _roughness(gan), _roughness(cgan)
-    return Claim(
-        claim,
-        HOLDS if wide > narrow else FAILS,
-        f"G's loss strays {show(wide)} from its mean over {WINDOW} epochs with CGAN, {show(narrow)} with GAN (median)",
+    narrow, wide = ([_roughness(record) for record in row.records] for row in (gan, cgan))
+    found = difference(wide, narrow)
+    given = answer([is_above(found)])
+    words = (
+        f"G's loss strays {show(statistics.mean(wide))} from its mean over {WINDOW} epochs with CGAN, "
+        f"{show(statistics.mean(narrow))} with GAN (median over the epochs)"
     )
+    words += f"; a difference of {in_words(found)}" if found else ""
+    return Claim(claim, given, words + (f"; {cannot_be_told(len(wide), len(narrow))}" if given == UNKNOWN else ""))
 
 
 def _in_band_by_200(rows: Comparison) -> Claim:
@@ -136,11 +136,10 @@ def _best(rows: Comparison) -> Claim:
         return Claim(claim, UNKNOWN, _needs(*absent))
     seconds = {row.configuration: row.middle("training_seconds") or 0.0 for row in rows.values()}
     quickest = min(seconds, key=lambda name: seconds[name])
-    return Claim(
-        claim,
-        UNKNOWN,
-        f"{TITLES[quickest]} is through first ({show(seconds[quickest])} s), and no measure of image quality decides",
-    )
+    first = f"{TITLES[quickest]} is through first ({show(seconds[quickest])} s)"
+    better, images = quality_claims.better_model(rows)
+    speaks = [better, seconds["cgan-gpu"] < seconds["cgan-cpu"]]  # the better images first, and of those the quicker
+    return Claim(claim, answer(speaks), f"{first}; {images}")
 
 
 def _name(row: Row) -> str:
@@ -176,9 +175,9 @@ def _when(row: Row, epoch: int | None) -> str:
     return f"reached it at epoch {epoch:,}" if epoch is not None else f"never in {row.epochs:,} epochs"
 
 
-def _roughness(row: Row) -> float:
+def _roughness(record: Record) -> float:
     """Median distance of the generator's loss from its own trailing mean; 0 for runs shorter than that."""
-    losses = row.losses("generator_loss")
+    losses = record.history["generator_loss"]
     if len(losses) < WINDOW:
         return 0.0
     means = trailing_mean(losses, WINDOW)

@@ -8,7 +8,7 @@ from conftest import WriteRun
 from gan_lib.selection import Comparison, compare
 from gan_lib.verdict import FAILS, HOLDS, UNKNOWN, Claim, claims, claims_table, sentences
 
-GPU_GAN, GPU_CGAN, SMALLER, QUARTER, SCATTER, BY_200, BEST = range(7)
+GPU_GAN, GPU_CGAN, SMALLER, QUARTER, SCATTER, BY_200, NOISE, RECOGNISABLE, BEST = range(9)
 
 
 def compared(tmp_path: Path) -> Comparison:
@@ -30,9 +30,9 @@ NEVER = {"d": [0.1] * 60, "g": [5.0] * 60}
 
 def test_without_runs_no_claim_can_be_judged(tmp_path: Path) -> None:
     found = judged(tmp_path)
-    assert len(found) == 7
+    assert len(found) == 9
     assert {claim.answer for claim in found} == {UNKNOWN}
-    assert all("no run of" in claim.because for claim in found)
+    assert all("no run of" in claim.because or "not run" in claim.because for claim in found)
     assert sentences(compared(tmp_path)) == ["Nothing can be said yet: no run is finished. Run `gan-lib run` first."]
 
 
@@ -90,11 +90,18 @@ def test_the_epochs_of_balance_are_given(write_run: WriteRun, tmp_path: Path) ->
 
 @pytest.mark.parametrize(("gan", "cgan", "answer"), [("0.0100", "0.500", HOLDS), ("0.500", "0.0100", FAILS)])
 def test_the_losses_scatter_is_compared(write_run: WriteRun, tmp_path: Path, gan: str, cgan: str, answer: str) -> None:
-    for name, size in (("gan-cpu", float(gan)), ("cgan-cpu", float(cgan))):
-        write_run(name, d=[0.5] * 40, g=[2 + size, 2 - size] * 20)  # it strays `size` from its mean over 10 epochs
+    words = f"G's loss strays {cgan} from its mean over 10 epochs with CGAN, {gan} with GAN (median over the epochs)"
+    for seed in range(3):
+        claim = judged(tmp_path)[SCATTER]
+        assert claim.answer == UNKNOWN
+        if seed:
+            runs = "1 run" if seed == 1 else "2 runs"
+            assert claim.because == f"{words}; cannot be told with {runs}: 3 of each are the least"
+        for name, size in (("gan-cpu", float(gan)), ("cgan-cpu", float(cgan))):
+            write_run(name, d=[0.5] * 40, g=[2 + size, 2 - size] * 20, seed=seed)  # it strays `size` from its mean
     claim = judged(tmp_path)[SCATTER]
     assert claim.answer == answer
-    assert claim.because == f"G's loss strays {cgan} from its mean over 10 epochs with CGAN, {gan} with GAN (median)"
+    assert claim.because.startswith(f"{words}; a difference of ")
 
 
 @pytest.mark.parametrize(
@@ -126,9 +133,12 @@ def test_the_shape_of_the_curves_is_judged_on_paper_length_runs_only(write_run: 
     for number in (QUARTER, SCATTER, BY_200):
         assert found[number].answer == UNKNOWN
         assert found[number].because.endswith(", at the paper's length")
+    for number in (NOISE, RECOGNISABLE):
+        assert found[number].answer == UNKNOWN
+        assert "not in this comparison" in found[number].because
 
 
-def test_the_best_configuration_needs_all_four_and_an_eye(write_run: WriteRun, tmp_path: Path) -> None:
+def test_the_best_configuration_needs_all_four_and_measured_images(write_run: WriteRun, tmp_path: Path) -> None:
     for name, seconds in (("gan-cpu", 4.0), ("cgan-cpu", 3.0), ("gan-gpu", 2.0)):
         write_run(name, seconds=seconds)
     claim = "CGAN on the GPU machine is the best configuration"
@@ -136,6 +146,23 @@ def test_the_best_configuration_needs_all_four_and_an_eye(write_run: WriteRun, t
     write_run("cgan-gpu", seconds=1.0)
     assert judged(tmp_path)[BEST].answer == UNKNOWN
     assert "CGAN, GPU is through first (12.0 s)" in judged(tmp_path)[BEST].because
+    assert "which images are better cannot be told (GAN, CPU: not measured; CGAN, CPU: not measured)" in str(
+        judged(tmp_path)[BEST]
+    )
+
+
+@pytest.mark.parametrize(
+    ("cgan", "gpu", "answer"), [(10.0, 1.0, HOLDS), (90.0, 1.0, FAILS), (50.0, 1.0, UNKNOWN), (10.0, 9.0, FAILS)]
+)
+def test_the_best_configuration_has_the_better_images_and_is_the_quicker_of_those(
+    write_run: WriteRun, tmp_path: Path, cgan: float, gpu: float, answer: str
+) -> None:
+    for seed, noise in enumerate((-1.0, 0.0, 1.5)):
+        write_run("gan-cpu", seconds=4.0, quality={12: 50.0 + noise}, seed=seed)
+        write_run("cgan-cpu", seconds=3.0, quality={12: cgan + 2 * noise}, seed=seed)
+    for name in ("gan-gpu", "cgan-gpu"):
+        write_run(name, seconds=gpu)
+    assert judged(tmp_path)[BEST].answer == answer
 
 
 def test_the_verdict_names_the_fastest_and_the_cheapest_with_numbers_and_what_is_missing(
@@ -146,9 +173,10 @@ def test_the_verdict_names_the_fastest_and_the_cheapest_with_numbers_and_what_is
     write_run("gan-gpu", status="unavailable", reason="needs a CUDA GPU")
     said = sentences(compared(tmp_path))
     assert len(said) == 3
+    assert said[2].startswith("How good the images are is left to your eye (Table 6): quality was not measured, and nothing")
     assert said[0] == "Fastest is GAN on Test CPU, 2 cores with 0.500 s per epoch (the paper: 37 s on ml.c5.2xlarge)."
     assert said[1].endswith("its 1,200 epochs cost 0.00204 USD at the price of ml.c5.2xlarge.")
-    assert "nothing can be said of GAN, GPU and CGAN, GPU" in said[2]
+    assert "othing can be said of GAN, GPU and CGAN, GPU" in said[2]
     assert "unavailable: needs a CUDA GPU" in said[2]
 
 
@@ -159,6 +187,16 @@ def test_a_reference_run_is_called_one_in_the_verdict(write_run: WriteRun, tmp_p
 
 def test_the_claims_make_a_table(write_run: WriteRun, tmp_path: Path) -> None:
     html = claims_table(judged(tmp_path))._repr_html_()
-    assert html.count('<th scope="row">') == 7
+    assert html.count('<th scope="row">') == 9
     assert "The paper&#x27;s claims, one by one" in html
-    assert html.count(UNKNOWN) == 7
+    assert html.count(UNKNOWN) == 9
+
+
+def test_the_verdict_names_the_best_images(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu", quality={12: 60.0})
+    write_run("cgan-cpu", quality={12: 30.0})
+    said = sentences(compared(tmp_path))
+    assert said[2].startswith(
+        "Best images: CGAN on Test CPU, 2 cores, at a Fréchet distance of 30.0 where real digits are at 0.200"
+    )
+    assert said[3].startswith("Nothing can be said of GAN, GPU and CGAN, GPU (not run)")
