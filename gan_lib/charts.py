@@ -67,11 +67,11 @@ def tidy(panel: Axes) -> None:
     panel.margins(x=0.01)
 
 
-def log_seconds(panel: Axes) -> None:
-    """A logarithmic axis of seconds, with numbers that people read: 0.2, 0.5, 1."""
+def log_numbers(panel: Axes) -> None:
+    """A logarithmic axis of seconds or prices, with numbers that people read: 0.2, 0.5, 1."""
     panel.set_xscale("log")
     panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:,g}"))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
     panel.xaxis.set_minor_formatter(NullFormatter())
 
 

@@ -16,7 +16,7 @@ from gan_lib.charts import (
     balance_bands,
     draw_loss,
     epoch_numbers,
-    log_seconds,
+    log_numbers,
     robust_top,
     say_missing,
     set_title,
@@ -116,7 +116,7 @@ def epoch_seconds(rows: Comparison) -> Chart:
         )
         said.append(words + f"{show(here)} s on {row.machine}")
     panel.set_yticks(range(len(rows)), [TITLES[name] for name in reversed(list(rows))])
-    log_seconds(panel)
+    log_numbers(panel)
     panel.set_xlim(0.002, 2500)
     panel.set_ylim(-0.7, len(rows) - 0.4)
     panel.set_xlabel("seconds per epoch of 2,000 images (logarithmic)", **LABEL)

@@ -45,7 +45,7 @@ def recognisable(rows: Comparison) -> Claim:
         verdicts.append(is_above(found, 0.5))
         runs.append(len(shares))
         percent = show(100 * mean(shares)) if found is None else in_words(found, 100)
-        said.append(f"{row.model.upper()}: {percent} % of images")
+        said.append(f"{row.model.upper()}: recognisable, % of images: {percent}")
     given = answer(verdicts)
     return Claim(claim, given, "; ".join([*said, *([cannot_be_told(*runs)] if given == UNKNOWN else [])]))
 

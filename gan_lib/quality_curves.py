@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from gan_lib import quality
-from gan_lib.charts import COLOURS, FAINT, INK, LABEL, STYLES, Chart, log_seconds, say_missing, set_title, tidy
+from gan_lib.charts import COLOURS, FAINT, INK, LABEL, STYLES, Chart, log_numbers, say_missing, set_title, tidy
 from gan_lib.quality import FRECHET, MEASURES
 from gan_lib.record import Record
 from gan_lib.selection import Comparison, Row
@@ -17,7 +17,7 @@ from gan_lib.words import show
 _PANELS = (
     ("Fréchet distance", (FRECHET,)),
     ("precision and recall, %", ("precision", "recall")),
-    ("noise, %", ("noise_level",)),
+    ("noise level, % of black to white", ("noise_level",)),
 )
 _MARK: dict[str, Any] = {"markersize": 4, "linewidth": 1.5}
 
@@ -34,8 +34,10 @@ def run_curve(record: Record) -> Chart:
             say_missing(panel, str(record.summary.get("quality_about") or quality.NOT_MEASURED))
             continue
         panel.set_xlabel("epoch", **LABEL)
-        panel.set_ylim(bottom=0)
         tidy(panel)
+        panel.margins(x=0.04)
+        top = 1.05 * max(float(max(line.get_ydata())) for line in panel.lines)
+        panel.set_ylim(-0.04 * top, top)  # so that a floor of 0 is seen
     chart.alt = "Image quality by epoch. " + ("; ".join(said) or "Not measured") + "."
     return chart
 
@@ -52,13 +54,12 @@ def frechet_curves(rows: Comparison) -> Chart:
             continue
         for value in sorted(set(floors)):
             panel.axhline(value, color=FAINT, linewidth=0.9, linestyle=":")
-        panel.set_yscale("log")
-        panel.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+        panel.set_ylim(bottom=-0.04 * panel.get_ylim()[1])  # so that the floor is seen
         panel.set_xlabel(title, **LABEL)
         tidy(panel)
     if said:
-        log_seconds(by_second)
-        by_epoch.set_ylabel("Fréchet distance (logarithmic)", **LABEL)
+        log_numbers(by_second)
+        by_epoch.set_ylabel("Fréchet distance", **LABEL)
         if floors:
             by_epoch.annotate("the floor", (0.02, min(floors)), (0, 3), xycoords=("axes fraction", "data"),
                               textcoords="offset points", fontsize=8, color=FAINT)  # fmt: skip
@@ -76,7 +77,6 @@ def cost_against_quality(rows: Comparison) -> Chart:
         chart.alt = "Cost against quality: not measured."
         return chart
     best = frontier(points)
-    panel.plot(*zip(*(points[name] for name in best), strict=True), color=INK, linewidth=0.9, linestyle=":", zorder=1)
     for name, (usd, distance) in points.items():
         row = rows[name]
         for record in row.records:
@@ -86,11 +86,12 @@ def cost_against_quality(rows: Comparison) -> Chart:
         panel.plot(usd, distance, "o", color=COLOURS[row.model], markerfacecolor=face, markersize=9, zorder=3)
         words = f"{TITLES[name]}: {show(usd)} USD, {show(distance)}"
         panel.annotate(words, (usd, distance), (9, 4), textcoords="offset points", fontsize=8, annotation_clip=False)
-    panel.set_xscale("log")
-    panel.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
-    panel.xaxis.set_minor_formatter(lambda value, _: "")
-    panel.set_ylim(0, 1.15 * max(distance for _, distance in points.values()))
-    panel.margins(x=0.35)
+    log_numbers(panel)
+    costs = [usd for usd, _ in points.values()]
+    panel.set_xlim(min(costs) / 2.5, max(costs) * 4)  # room for the names, and numbers on the axis
+    panel.set_ylim(0, 1.25 * max(distance for _, distance in points.values()))
+    steps = [(points[best[0]][0], panel.get_ylim()[1]), *(points[name] for name in best), (max(costs) * 4, points[best[-1]][1])]
+    panel.step(*zip(*steps, strict=True), where="post", color=INK, linewidth=0.9, linestyle=":", zorder=1)
     panel.set_xlabel("USD of a whole run, at the price of the named instance (logarithmic)", **LABEL)
     panel.set_ylabel("Fréchet distance at the end", **LABEL)
     panel.spines[["top", "right"]].set_visible(False)
@@ -124,8 +125,12 @@ def _draw_measure(panel: Axes, record: Record, name: str, named: bool) -> str | 
     perfect = quality.floor(record).get(name)
     if perfect is not None:
         panel.axhline(scale * perfect, color=FAINT, linewidth=0.9, linestyle=":")
+        if name != "recall":  # its floor is that of precision, but for chance
+            panel.annotate("floor", (0.98, scale * perfect), (0, 2), xycoords=("axes fraction", "data"),
+                           textcoords="offset points", ha="right", fontsize=8, color=FAINT)  # fmt: skip
     if named:
-        panel.annotate(name, (found.epochs[-1], heights[-1]), (-4, 6), textcoords="offset points", ha="right", fontsize=8)
+        panel.annotate(name, (found.epochs[-1], heights[-1]), (6, 0), textcoords="offset points", va="center", fontsize=8,
+                       color=colour, annotation_clip=False)  # fmt: skip
     ground = "" if perfect is None else f" (floor {show(scale * perfect)})"
     return f"{MEASURES[name].name}: from {show(heights[0])} to {show(heights[-1])}{ground}"
 
@@ -147,8 +152,8 @@ def _draw_row(by_epoch: Axes, by_second: Axes, row: Row) -> str | None:
     )
     for panel, places in ((by_epoch, epochs[: len(values)]), (by_second, seconds)):
         panel.plot(places, values, f"o{style}", color=colour, **_MARK)
-        panel.annotate(TITLES[row.configuration], (places[-1], values[-1]), (0, 7), textcoords="offset points", ha="right",
-                       fontsize=8, color=colour)  # fmt: skip
+        panel.annotate(TITLES[row.configuration], (places[-1], values[-1]), (6, 0), textcoords="offset points", va="center",
+                       fontsize=8, color=colour, annotation_clip=False)  # fmt: skip
     return (
         f"{TITLES[row.configuration]}: from {show(values[0])} at epoch {epochs[0]:,} to {show(values[-1])} at epoch "
         f"{epochs[len(values) - 1]:,}, {show(seconds[-1])} s (n = {len(curves)})."

@@ -15,6 +15,7 @@ from gan_lib.selection import Comparison, Row
 from gan_lib.tables import TITLES, Table, table
 from gan_lib.words import show
 
+_COMPARED = (FRECHET, "recognisable", "noise_level", "stray_pixels")
 _HEADLINE = {
     FRECHET: "Fréchet distance",
     "precision": "precision, %",
@@ -93,14 +94,19 @@ def differences(pairs: Sequence[tuple[Row, Row]]) -> Table:
         told: Any = cannot_be_told(len(first), len(second)) if found is None else in_words(found, MEASURES[name].scale)
         if found is not None and found.low <= 0 <= found.high:
             told += ", spans 0"
-        return {
-            "difference": f"{TITLES[one.configuration]} minus {TITLES[other.configuration]}",
-            "measure": MEASURES[name].name,
-            "value": told,
-        }
+        return {"difference": heading(one, other), "measure": MEASURES[name].name, "value": told}
 
-    names = (FRECHET, "recognisable", "noise_level", "stray_pixels")
-    listed = [line(one, other, name) for one, other in pairs if one.records and other.records for name in names]
+    def heading(one: Row, other: Row) -> str:
+        return f"{TITLES[one.configuration]} minus {TITLES[other.configuration]}"
+
+    listed = []
+    for one, other in pairs:
+        absent = [row for row in (one, other) if not quality.values(row, FRECHET)]
+        if not absent:
+            listed += [line(one, other, name) for name in _COMPARED]
+        else:
+            why = "; ".join(f"{TITLES[row.configuration]}: {quality.why_missing(row)}" for row in absent)
+            listed.append({"difference": heading(one, other), "measure": None, "value": why})
     return table(
         listed or [{"difference": "no two configurations to compare"}],
         f"Differences in the mean, from {FEWEST} runs of each on; one that spans 0 may be chance",

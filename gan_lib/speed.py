@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from gan_lib import paper
-from gan_lib.charts import COLOURS, FAINT, INK, LABEL, Chart, log_seconds, tidy
+from gan_lib.charts import COLOURS, FAINT, INK, LABEL, Chart, log_numbers, tidy
 from gan_lib.errors import RecordError
 from gan_lib.record import RunFolder
 from gan_lib.storage import read_json
@@ -148,7 +148,7 @@ def chart(benches: Sequence[Bench]) -> Chart:
     names = [f"{model.upper()}, {bench.label}" for bench, model, _ in reversed(lines)]
     panel.set_yticks(range(len(lines)), names, parse_math=False)
     panel.set_ylim(-0.7, len(lines) - 0.3)
-    log_seconds(panel)
+    log_numbers(panel)
     panel.set_xlabel("seconds per epoch of 2,000 images (logarithmic); one mark a round", **LABEL)
     tidy(panel)
     panel.margins(x=0.08)

@@ -34,7 +34,7 @@ def test_the_distance_is_drawn_by_epoch_and_by_second_of_training(write_run: Wri
     for panel, places in zip(chart.axes, ([6, 12], [3.0, 6.0]), strict=True):
         bold = panel.lines[2]  # after both seeds
         assert (list(bold.get_xdata()), list(bold.get_ydata())) == (places, [50.0, 30.0])
-        assert panel.get_yscale() == "log"
+        assert panel.get_ylim()[0] < 0.2
     assert chart.alt.endswith("GAN, CPU: from 50.0 at epoch 6 to 30.0 at epoch 12, 6.00 s (n = 2).")
     assert chart.png()
 
