@@ -32,7 +32,8 @@ class Evaluation:
         self._standard: Standard | None = None
         self._tried = False
         self.lines: list[dict[str, float]] = []  # record.METRICS_COLUMNS and the measures
-        self.about = NOT_ASKED_FOR  # which classifier judges, or why nothing is measured
+        # Which classifier judges, or why nothing is measured.
+        self.about = "not measured" if config.evaluate_every else NOT_ASKED_FOR
 
     def is_due(self, epoch: int) -> bool:
         """Whether quality is to be measured after this epoch: every evaluate_every, and at the end."""
@@ -75,10 +76,11 @@ class Evaluation:
         self.lines = [dict(zip(columns, line, strict=True)) for line in facts.get("lines", [])]
 
     def summary(self) -> dict[str, Any]:
-        """For summary.json: the last measurement, its floor, who judged, and after which epoch quality no longer improved."""
-        standard = self._prepare() if self.lines else None
+        """For summary.json: quality at the end, its floor, who judged, and after which epoch it no longer improved."""
+        at_the_end = bool(self.lines) and self.lines[-1]["epoch"] == self._config.epochs
+        standard = self._prepare() if at_the_end else None
         return {
-            "quality": measures(self.lines[-1]) if self.lines else None,
+            "quality": measures(self.lines[-1]) if at_the_end else None,
             "quality_floor": standard.floor() if standard else None,
             "quality_about": self.about,
             "quality_images": standard.size if standard else None,

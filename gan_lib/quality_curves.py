@@ -63,7 +63,9 @@ def frechet_curves(rows: Comparison) -> Chart:
         if floors:
             by_epoch.annotate("the floor", (0.02, min(floors)), (0, 3), xycoords=("axes fraction", "data"),
                               textcoords="offset points", fontsize=8, color=FAINT)  # fmt: skip
-    chart.alt = "Fréchet distance through training. " + (" ".join(said) or "Not measured.")
+    absent = [row for row in rows.values() if not any(quality.curve(record).values for record in row.records)]
+    said += [f"{TITLES[row.configuration]}: {row.missing or quality.NOT_MEASURED}." for row in absent]
+    chart.alt = "Fréchet distance through training. " + " ".join(said)
     return chart
 
 

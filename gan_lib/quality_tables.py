@@ -52,7 +52,7 @@ def quality_by_configuration(rows: Comparison) -> Table:
     def line(row: Row) -> dict[str, Any]:
         runs = quality.values(row, "noise_level")  # which is measured wherever anything is
         cells: dict[str, Any] = {name: _over_seeds(row, key) for key, name in _HEADLINE.items()}
-        if not runs:
+        if cells[_HEADLINE[FRECHET]] is None:
             cells[_HEADLINE[FRECHET]] = quality.why_missing(row)
         return {
             "configuration": TITLES[row.configuration],

@@ -106,6 +106,17 @@ def test_a_run_goes_on_with_another_interval_and_each_line_says_its_epoch(tiny: 
     epochs.close()  # type: ignore[attr-defined]
     trained(tiny(epochs=4, evaluate_every=4), tmp_path)
     assert read_record(tmp_path).metrics["epoch"] == [1, 2, 4]
+    assert read_record(tmp_path).summary["quality"] is not None
+
+
+def test_a_measurement_from_before_the_end_is_not_taken_for_the_end(tiny: MakeConfig, tmp_path: Path) -> None:
+    epochs = iter(Experiment(tiny(evaluate_every=2), tmp_path))
+    assert any(stats.epoch == 2 for stats in epochs)
+    epochs.close()  # type: ignore[attr-defined]
+    trained(tiny(evaluate_every=0), tmp_path)
+    record = read_record(tmp_path)
+    assert record.metrics["epoch"] == [2]
+    assert (record.summary["quality"], record.summary["quality_floor"]) == (None, None)
 
 
 def test_too_few_held_out_images_are_a_reason_and_no_failure(tiny: MakeConfig, tmp_path: Path) -> None:

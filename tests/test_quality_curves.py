@@ -35,7 +35,8 @@ def test_the_distance_is_drawn_by_epoch_and_by_second_of_training(write_run: Wri
         bold = panel.lines[2]  # after both seeds
         assert (list(bold.get_xdata()), list(bold.get_ydata())) == (places, [50.0, 30.0])
         assert panel.get_ylim()[0] < 0.2
-    assert chart.alt.endswith("GAN, CPU: from 50.0 at epoch 6 to 30.0 at epoch 12, 6.00 s (n = 2).")
+    assert "GAN, CPU: from 50.0 at epoch 6 to 30.0 at epoch 12, 6.00 s (n = 2). CGAN, CPU: not measured." in chart.alt
+    assert chart.alt.endswith("GAN, GPU: not run. CGAN, GPU: not run.")
     assert chart.png()
 
 

@@ -68,6 +68,13 @@ def test_configurations_have_mean_spread_number_of_runs_and_a_floor_or_a_reason(
     assert line(every, "copies of training images, % of images")["GAN, CPU"] == 2.0
 
 
+def test_without_a_classifier_the_reason_stands_in_the_distances_place(write_run: WriteRun, tmp_path: Path) -> None:
+    about = "no classifier: folder:photos has no labels to train one on"
+    write_run("gan-cpu", facts={"quality": {"noise_level": 0.02}, "quality_about": about})
+    found = line(quality_by_configuration(compared(tmp_path)), "GAN, CPU")
+    assert (found["Fréchet distance"], found["noise level, %"], found["runs"]) == (about, 2.0, 1)
+
+
 def test_without_any_quality_the_tables_say_so(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("gan-cpu")
     rows = compared(tmp_path)
@@ -93,7 +100,8 @@ def test_differences_have_an_interval_from_three_runs_on(write_run: WriteRun, tm
     write_run("cgan-cpu", quality={12: 120.0}, seed=3)
     assert told().endswith(", n = 3), spans 0")
     rows = compared(tmp_path)
-    assert len(differences([(rows["gan-gpu"], rows["cgan-gpu"])]).frame) == 1
+    absent = differences([(rows["gan-gpu"], rows["cgan-gpu"])]).frame
+    assert absent["value"].tolist() == ["GAN, GPU: not run; CGAN, GPU: not run"]
 
 
 def test_the_balance_stands_beside_the_plateau(write_run: WriteRun, tmp_path: Path) -> None:
