@@ -148,7 +148,7 @@ def balance_answer(rows: Comparison) -> str:
         f"never {without}"
     )
     if settled < FEWEST:
-        return f"{question} {cannot_be_told(settled)} in which quality stopped improving: {numbers}."
+        return f"{question} cannot be told, for that takes {FEWEST} runs in which quality stopped improving: {numbers}."
     if hits == settled:
         return f"The paper's balance rule finds the moment to stop: {numbers}."
     if hits == 0:
@@ -176,6 +176,6 @@ def _mean(row: Row, name: str) -> float | None:
 
 def _over_seeds(row: Row, name: str) -> Any:
     found = [MEASURES[name].scale * value for value in quality.values(row, name)]
-    if len(found) < 2:
+    if len(set(found)) < 2:  # one run, or as many of one value
         return found[0] if found else None
     return f"{show(mean(found))} ({show(min(found))} to {show(max(found))})"

@@ -57,6 +57,7 @@ def test_configurations_have_mean_spread_number_of_runs_and_a_floor_or_a_reason(
     write_run("gan-gpu", status="unavailable", reason="needs a CUDA GPU")
     table = quality_by_configuration(compared(tmp_path))
     assert line(table, "GAN, CPU")["Fréchet distance"] == "40.0 (30.0 to 50.0)"
+    assert line(table, "GAN, CPU")["copies, %"] == 2.0  # the same in all three
     assert line(table, "GAN, CPU")["runs"] == 3
     assert line(table, "CGAN, CPU")["Fréchet distance"] == "not measured"
     assert line(table, "GAN, GPU")["Fréchet distance"] == "unavailable: needs a CUDA GPU"
@@ -120,7 +121,11 @@ def test_the_balance_stands_beside_the_plateau(write_run: WriteRun, tmp_path: Pa
         (BALANCED, {5: 50.0, 10: 50.0, 40: 48.0}, "The paper's balance rule finds"),  # the coarsest interval counts
         (BALANCED, dict.fromkeys(range(4, 41, 4), 50.0), "The paper's balance rule does not find the moment to stop: "),
         (NEVER, SETTLED_AT_20, "The paper's balance rule does not find the moment to stop: "),
-        (BALANCED, STILL_BETTER, "Whether the paper's balance rule finds the moment to stop cannot be told with 0 runs"),
+        (
+            BALANCED,
+            STILL_BETTER,
+            "Whether the paper's balance rule finds the moment to stop cannot be told, for that takes 3 runs in which",
+        ),
     ],
 )
 def test_does_the_balance_find_the_moment_to_stop(
@@ -128,7 +133,7 @@ def test_does_the_balance_find_the_moment_to_stop(
 ) -> None:
     for seed in range(2):
         write_run("gan-cpu", **losses, quality=quality, seed=seed)
-    assert "cannot be told with" in balance_answer(compared(tmp_path))
+    assert "cannot be told, for that takes 3 runs" in balance_answer(compared(tmp_path))
     write_run("gan-cpu", **losses, quality=quality, seed=2)
     assert balance_answer(compared(tmp_path)).startswith(begins)
 
