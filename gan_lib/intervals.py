@@ -37,6 +37,9 @@ def difference(one: Sequence[float], other: Sequence[float], seed: int = 0) -> I
     """
     if min(len(one), len(other)) < FEWEST:
         return None
+    if list(other) < list(one):  # one order, so that turned round a difference has the same interval, turned round
+        turned = difference(other, one, seed)
+        return turned and Interval(-turned.value, -turned.high, -turned.low, turned.runs)
     draw = np.random.default_rng(seed)
     differences = _means(one, draw) - _means(other, draw)
     return Interval(float(np.mean(one) - np.mean(other)), *_ends(differences), min(len(one), len(other)))

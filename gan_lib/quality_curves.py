@@ -79,10 +79,12 @@ def cost_against_quality(rows: Comparison) -> Chart:
         chart.alt = "Cost against quality: not measured."
         return chart
     best = frontier(points)
+    highest = 0.0
     for name, (usd, distance) in points.items():
         row = rows[name]
         for record in row.records:
             if (point := _point(record)) is not None:
+                highest = max(highest, point[1])
                 panel.plot(*point, ".", color=COLOURS[row.model], alpha=0.5, markersize=5)
         face = COLOURS[row.model] if row.named_machine == "cpu" else "white"
         panel.plot(usd, distance, "o", color=COLOURS[row.model], markerfacecolor=face, markersize=9, zorder=3)
@@ -91,7 +93,7 @@ def cost_against_quality(rows: Comparison) -> Chart:
     log_numbers(panel)
     costs = [usd for usd, _ in points.values()]
     panel.set_xlim(min(costs) / 2.5, max(costs) * 4)  # room for the names, and numbers on the axis
-    panel.set_ylim(0, 1.25 * max(distance for _, distance in points.values()))
+    panel.set_ylim(0, 1.25 * highest)
     steps = [(points[best[0]][0], panel.get_ylim()[1]), *(points[name] for name in best), (max(costs) * 4, points[best[-1]][1])]
     panel.step(*zip(*steps, strict=True), where="post", color=INK, linewidth=0.9, linestyle=":", zorder=1)
     panel.set_xlabel("USD of a whole run, at the price of the named instance (logarithmic)", **LABEL)

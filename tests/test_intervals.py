@@ -39,3 +39,9 @@ def test_the_same_numbers_give_the_same_interval_and_leave_the_global_generator_
     before = np.random.get_state()[1]
     assert difference([1.0, 2.0, 4.0], [0.0, 1.0, 1.5]) == difference([1.0, 2.0, 4.0], [0.0, 1.0, 1.5])
     assert (np.random.get_state()[1] == before).all()
+
+
+def test_a_difference_turned_round_is_the_same_turned_round() -> None:
+    found, turned = difference([60.0, 64.0, 71.0], [70.0, 105.0, 139.0]), difference([70.0, 105.0, 139.0], [60.0, 64.0, 71.0])
+    assert found is not None
+    assert turned == Interval(-found.value, -found.high, -found.low, 3)

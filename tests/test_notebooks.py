@@ -61,7 +61,7 @@ def test_the_parameters_of_the_training_notebook_are_those_of_run_config() -> No
 def test_training_makes_a_run_folder(live: bool, tmp_path: Path) -> None:
     parameters = {
         **{"model": "cgan", "epochs": 3, "training_images": 64, "batch_size": 32, "image_size": 8, "threads": 1},
-        **{"results_dir": str(tmp_path / "runs"), "live": live},
+        **{"results_dir": str(tmp_path / "runs"), "live": live, "evaluate_every": 0 if live else 50},
     }
     executed = papermill.execute_notebook(
         str(NOTEBOOKS / "01_train.ipynb"), str(tmp_path / "out.ipynb"), parameters, cwd=str(NOTEBOOKS), progress_bar=False
@@ -73,6 +73,9 @@ def test_training_makes_a_run_folder(live: bool, tmp_path: Path) -> None:
     shown = text_outputs(executed)
     assert "CGAN, CPU: 3 epochs, seed 0" in shown
     assert ("epoch 3/3" in shown) is not live
+    assert ("floor: real images" in shown) is not live
+    assert ("not measured: evaluate_every is 0" in shown) is live
+    assert ("that are nearest to a training image of each class" in shown) is not live
 
 
 def test_comparing_shows_runs_and_says_what_is_missing(finished_runs: dict[str, Experiment], tmp_path: Path) -> None:
