@@ -69,13 +69,25 @@ def test_list_of_nothing_says_what_to_do(tmp_path: Path) -> None:
     assert "gan-lib run makes some" in result.stdout
 
 
-def test_list_shows_status_and_the_broken_line_of_a_history(finished_run: Path, tmp_path: Path) -> None:
+def test_list_shows_status_and_names_a_damaged_run(finished_run: Path, tmp_path: Path) -> None:
     copy = copied(finished_run, tmp_path)
+    result = gan_lib("list", "--results-dir", tmp_path)
+    assert result.returncode == 0
+    assert "  ok  " in result.stdout
+    with (copy / "history.csv").open("a") as history:
+        history.write("4,0.5,")
+    result = gan_lib("list", "--results-dir", tmp_path)
+    assert f"gan-lib: {copy / 'history.csv'} does not match its checksum" in result.stderr
+
+
+def test_list_shows_the_broken_line_of_a_run_that_was_cut_off(finished_run: Path, tmp_path: Path) -> None:
+    copy = copied(finished_run, tmp_path)
+    (copy / "summary.json").unlink()
     with (copy / "history.csv").open("a") as history:
         history.write("4,0.5,")
     result = gan_lib("list", "--results-dir", tmp_path)
     assert result.returncode == 0
-    assert "ok" in result.stdout
+    assert "  lost  " in result.stdout
     assert "the last line was broken and is left out" in result.stdout
 
 
@@ -95,7 +107,7 @@ def test_sample_draws_the_same_grid_again(finished_run: Path, tmp_path: Path) ->
 def test_sample_refuses_weights_that_do_not_fit(finished_run: Path, tmp_path: Path) -> None:
     copy = copied(finished_run, tmp_path)
     (copy / "generator.safetensors").write_bytes((copy / "discriminator.safetensors").read_bytes())
-    assert_refused(gan_lib("sample", copy, "--output", tmp_path / "x.png"), "does not fit the model")
+    assert_refused(gan_lib("sample", copy, "--output", tmp_path / "x.png"), "cannot be read as weights: the model needs")
     assert not (tmp_path / "x.png").exists()
 
 
