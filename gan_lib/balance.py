@@ -8,6 +8,7 @@ import numpy as np
 from gan_lib import paper
 
 WINDOW = 10  # epochs
+NO_BAND = "no band: a Wasserstein loss has no value at which both are in balance"
 
 
 class Balance(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gan_lib.config import CONFIGURATIONS, RunConfig, run_name
+from gan_lib.config import ALL_CONFIGURATIONS, RunConfig, run_name
 from gan_lib.errors import RecordError, ReportError
 from gan_lib.estimate import Estimate
 from gan_lib.execution import NOTEBOOKS, ROOT, execute, last_line, relative, stop
@@ -123,7 +123,7 @@ def with_siblings(experiments: Iterable[str], results: Path) -> list[str]:
     """Some experiments, and those of the same variant on disk of the configurations that they leave out."""
     chosen = {name.partition("--")[0]: name for name in experiments}
     variants = {name.partition("--")[2] for name in chosen.values()}
-    for configuration in CONFIGURATIONS.keys() - chosen.keys():
+    for configuration in ALL_CONFIGURATIONS.keys() - chosen.keys():
         for variant in sorted(variants):
             name = f"{configuration}--{variant}" if variant else configuration
             if (results / "runs" / name).is_dir():

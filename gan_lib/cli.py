@@ -13,7 +13,7 @@ import typer
 from gan_lib import batch
 from gan_lib.arguments import parse_changes, parse_counts, parse_seeds
 from gan_lib.cloud import commands as cloud
-from gan_lib.config import CONFIGURATIONS, configure
+from gan_lib.config import ALL_CONFIGURATIONS, CONFIGURATIONS, configure
 from gan_lib.errors import ConfigurationError, GanLibError, RecordError
 from gan_lib.job import is_done
 from gan_lib.record import Record, find_records, is_finished, read_record
@@ -43,7 +43,9 @@ RESULTS = batch.ROOT / "results"
 def run(
     configurations: Annotated[
         list[str] | None,
-        typer.Argument(help=f"Any of {', '.join(CONFIGURATIONS)}. All four by default.", show_default=False),
+        typer.Argument(
+            help=f"Any of {', '.join(ALL_CONFIGURATIONS)}. The paper's, the first four, by default.", show_default=False
+        ),
     ] = None,
     preset: Annotated[str, typer.Option(help="quick: minutes. paper: the paper's length, up to an hour on a CPU.")] = "quick",
     seeds: Annotated[str, typer.Option(help="Which seeds to run: 0, 0-4 or 0,2,5.")] = "0",
@@ -170,15 +172,17 @@ def score(
     record = _find(run, results_dir)
     loaded = data.load_files(images, record.config.image_shape)
     discriminator = explore.load_network(record.config, record.path, "discriminator")
-    beliefs = training.judge(discriminator, loaded).tolist()
+    judge = training.score if record.config.wasserstein else training.judge
+    beliefs = judge(discriminator, loaded).tolist()
     try:
         held_out = data.load_images(record.config).held_out
     except GanLibError as error:
         print(f"gan-lib: no held-out images to compare with: {error}", file=sys.stderr)
         held_out = loaded[:0]
-    usual = training.judge(discriminator, held_out) if len(held_out) else None
+    usual = judge(discriminator, held_out) if len(held_out) else None
     width = max(len(str(path)) for path in images)
-    print(f"{'image':<{width}}  P(real)" + ("  share of real held-out images judged lower" if usual is not None else ""))
+    column = "  score" if record.config.wasserstein else "P(real)"
+    print(f"{'image':<{width}}  {column}" + ("  share of real held-out images judged lower" if usual is not None else ""))
     for path, belief in zip(images, beliefs, strict=True):
         rank = f"  {float((usual < belief).float().mean()):.0%}" if usual is not None else ""
         print(f"{path!s:<{width}}  {belief:7.3f}{rank}")

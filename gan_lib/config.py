@@ -1,4 +1,4 @@
-"""RunConfig: every choice that somebody might vary between two runs, validated; the four configurations; the presets."""
+"""RunConfig: every choice that somebody might vary between two runs, validated; the named configurations; the presets."""
 
 import hashlib
 import re
@@ -18,16 +18,40 @@ CONFIGURATIONS: dict[str, dict[str, str]] = {
     "cgan-gpu": {"model": "cgan", "machine": "gpu"},
 }
 
+# Further ones, which the paper names as future work: the same networks, trained with a Wasserstein loss. Run when asked for.
+WASSERSTEIN_CONFIGURATIONS: dict[str, dict[str, str]] = {
+    "wgan-cpu": {"model": "gan", "machine": "cpu"},
+    "cwgan-cpu": {"model": "cgan", "machine": "cpu"},
+    "wgan-gpu": {"model": "gan", "machine": "gpu"},
+    "cwgan-gpu": {"model": "cgan", "machine": "gpu"},
+}
+ALL_CONFIGURATIONS = {**CONFIGURATIONS, **WASSERSTEIN_CONFIGURATIONS}
+
+# What their articles train with. wgan-gp: Gulrajani et al. 2017, algorithm 1. wgan: Arjovsky et al. 2017, algorithm 1, whose
+# RMSProp is Adam without the mean of gradients, but for a correction in the first steps. No dropout, in either: the critic's
+# two mean scores, and the slope that the penalty or the clip holds, are to be those of one function, not of another each pass.
+WASSERSTEIN_LOSS = "wgan-gp"  # what the names above stand for
+WASSERSTEIN_TRAINING: dict[str, dict[str, float]] = {
+    "wgan-gp": {"learning_rate": 0.0001, "adam_beta1": 0.0, "adam_beta2": 0.9, "dropout": 0.0},
+    "wgan": {"learning_rate": 0.00005, "adam_beta1": 0.0, "adam_beta2": 0.99, "dropout": 0.0},
+}
+
 # paper: the paper's schedule. Its Adam betas are not stated; (0.9, 0.999), the default of the authors' library, gives the
-# shapes of its curves. quick: minutes instead of an hour; betas (0.5, 0.999), the DCGAN article's, bring digits that early.
+# shapes of its curves. wgan and cwgan are not in the paper: 1,200 epochs of either are 3,840 updates of the generator, where
+# the paper's own have 19,200 (gan) and 4,800 (cgan), one a batch. quick: minutes instead of an hour; betas (0.5, 0.999), the
+# DCGAN article's, bring the paper's two to digits that early.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {
         "gan": {"epochs": 1200, "sample_every": 20, "evaluate_every": 100},
         "cgan": {"epochs": 300, "sample_every": 5, "evaluate_every": 25},
+        "wgan": {"epochs": 1200, "sample_every": 20, "evaluate_every": 100},
+        "cwgan": {"epochs": 1200, "sample_every": 20, "evaluate_every": 100},
     },
     "quick": {
         "gan": {"epochs": 150, "sample_every": 5, "evaluate_every": 50, "adam_beta1": 0.5},
         "cgan": {"epochs": 60, "sample_every": 2, "evaluate_every": 20, "adam_beta1": 0.5},
+        "wgan": {"epochs": 300, "sample_every": 10, "evaluate_every": 100},
+        "cwgan": {"epochs": 120, "sample_every": 4, "evaluate_every": 40},
     },
 }
 
@@ -86,6 +110,24 @@ class RunConfig(BaseModel):
     latent_size: Annotated[
         int, Field(ge=1, le=10_000, description="values, uniform in [-1, 1], that one image is generated from")
     ] = 100
+    loss: Annotated[
+        Literal["bce", "wgan", "wgan-gp"],
+        Field(
+            description="bce (cross-entropy, the paper's), wgan (Wasserstein, clipped weights) or wgan-gp (gradient penalty)"
+        ),
+    ] = "bce"
+    critic_steps: Annotated[
+        int,
+        Field(
+            ge=1, le=1000, description="updates of the discriminator for one of the generator; wgan's and wgan-gp's articles: 5"
+        ),
+    ] = 1
+    clip: Annotated[
+        float, Field(gt=0, le=1000, description="wgan only: the critic's weights stay within plus and minus this")
+    ] = 0.01
+    penalty_weight: Annotated[
+        float, Field(ge=0, le=1_000_000, description="wgan-gp only: weight of the gradient penalty in the critic's loss")
+    ] = 10.0
     learning_rate: Annotated[float, Field(gt=0, le=1, description="Adam's step size, both networks")] = 0.0002
     adam_beta1: Annotated[float, Field(ge=0, lt=1, description="Adam's decay of the mean gradient")] = 0.9
     adam_beta2: Annotated[float, Field(ge=0, lt=1, description="Adam's decay of the squared gradient")] = 0.999
@@ -124,8 +166,14 @@ class RunConfig(BaseModel):
 
     @property
     def configuration(self) -> str:
-        """The paper's name for this network on this machine, such as "cgan-gpu"."""
-        return f"{self.model}-{self.machine}"
+        """The name for this network and loss on this machine, such as the paper's "cgan-gpu"; "cwgan-gpu" with a critic."""
+        network = self.model.replace("gan", "wgan") if self.wasserstein else self.model
+        return f"{network}-{self.machine}"
+
+    @property
+    def wasserstein(self) -> bool:
+        """Whether the discriminator is a critic: what it returns is a score without bound, and no belief."""
+        return self.loss != "bce"
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -138,11 +186,14 @@ class RunConfig(BaseModel):
         for name, value in data.items() if isinstance(data, dict) else ():
             if isinstance(value, bool):  # no field is one, and Python would take True for the number 1
                 raise ConfigurationError(f"{name} must be a number or text, got {value}")
+        if isinstance(data, dict) and data.get("loss", "bce") != "bce":
+            data = {"critic_steps": 5, **data}  # both articles'
         try:
             config: RunConfig = handler(data)
         except ValidationError as error:
             raise ConfigurationError("; ".join(map(_explain, error.errors()))) from None
         _check_together(config)
+        _check_loss(config)
         return config
 
 
@@ -162,6 +213,26 @@ def _check_together(config: RunConfig) -> None:
         raise ConfigurationError(
             f"training_images must not leave a last batch of 1 (batch norm needs a spread), "
             f"got {config.training_images} in batches of {config.batch_size}"
+        )
+
+
+def _check_loss(config: RunConfig) -> None:
+    """What depends on the loss: a field that it does not use keeps its default, so that no run is named after it."""
+    if not config.wasserstein and config.critic_steps != 1:
+        raise ConfigurationError(
+            f"critic_steps must be 1 for loss bce (both networks take turns, once a batch), got {config.critic_steps}"
+        )
+    for name, loss in (("clip", "wgan"), ("penalty_weight", "wgan-gp")):
+        value, usual = getattr(config, name), RunConfig.model_fields[name].default
+        if config.loss != loss and value != usual:
+            raise ConfigurationError(
+                f"{name} must stay {usual} for loss {config.loss} (only {loss} has a use for it), got {value}"
+            )
+    batches = -(-config.training_images // config.batch_size)
+    if config.critic_steps > batches:
+        raise ConfigurationError(
+            f"critic_steps must be at most {batches}, the batches of an epoch (each epoch corrects the generator too), "
+            f"got {config.critic_steps}"
         )
 
 
@@ -196,14 +267,23 @@ def configure(configuration: str, preset: str = "paper", **changes: Any) -> RunC
 
     Raises ConfigurationError for an unknown name (the nearest is suggested) or value.
     """
-    if configuration not in CONFIGURATIONS:
-        raise ConfigurationError(f"unknown configuration {shorten(configuration)}{nearest(configuration, CONFIGURATIONS)}")
+    if configuration not in ALL_CONFIGURATIONS:
+        raise ConfigurationError(f"unknown configuration {shorten(configuration)}{nearest(configuration, ALL_CONFIGURATIONS)}")
     if preset not in PRESETS:
         raise ConfigurationError(f"unknown preset {shorten(preset)}{nearest(preset, PRESETS)}")
-    named = CONFIGURATIONS[configuration]
+    named = ALL_CONFIGURATIONS[configuration]
     for name in named.keys() & changes.keys():
         raise ConfigurationError(f"{name} is part of the configuration's name ({configuration}): choose another configuration")
-    return RunConfig(**{**named, **PRESETS[preset][named["model"]], **changes})
+    values = {**named, **PRESETS[preset][configuration.partition("-")[0]]}
+    if configuration in WASSERSTEIN_CONFIGURATIONS:
+        loss = changes.get("loss", WASSERSTEIN_LOSS)
+        values |= {"loss": loss, **WASSERSTEIN_TRAINING.get(str(loss), {})}
+    config = RunConfig(**{**values, **changes})
+    if config.configuration != configuration:
+        raise ConfigurationError(
+            f"loss {config.loss} is not for {configuration}: choose {config.configuration}, or a loss that belongs to the name"
+        )
+    return config
 
 
 # What a run that goes on may have otherwise than when it began: nothing that is learnt or drawn depends on it, and each line of

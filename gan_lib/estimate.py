@@ -18,7 +18,8 @@ class Estimate:
         """configs: the runs to make, none twice. clock: seconds that only go forward."""
         self._clock = clock
         self._to_do = set(configs)
-        self._rates: dict[str, float] = {}  # FLOP/s by model: convolutions keep a machine busier than small matrices
+        # FLOP/s by configuration: convolutions keep a machine busier than small matrices, a penalty's float32 less so than bf16
+        self._rates: dict[str, float] = {}
         self._outside = _OUTSIDE_SECONDS
         self._begun: tuple[RunConfig | None, float, int] = (None, 0.0, 0)  # run, time and epoch that its pace counts from
 
@@ -34,7 +35,7 @@ class Estimate:
             self._begun = (config, self._clock(), epoch) if epoch else self._begun
         elif epoch > first:
             pace = (self._clock() - since) / (epoch - first)
-            self._rates[config.model] = flops_per_epoch(config) / pace
+            self._rates[config.configuration] = flops_per_epoch(config) / pace
 
     def done(self, config: RunConfig, summary: Mapping[str, Any]) -> None:
         """Strike a run off, and take its time outside training as the next one's."""
@@ -50,5 +51,6 @@ class Estimate:
         return rest + sum(other.epochs * self._seconds_per_epoch(other) + self._outside for other in others)
 
     def _seconds_per_epoch(self, config: RunConfig) -> float:
-        rate = self._rates.get(config.model) or next(iter(self._rates.values()), _FIRST_GUESS)
-        return flops_per_epoch(config) / rate
+        alike = (config.configuration, config.model_copy(update={"loss": "bce"}).configuration)  # else the network's own
+        known = [self._rates[name] for name in alike if name in self._rates] or list(self._rates.values())
+        return flops_per_epoch(config) / (known[0] if known else _FIRST_GUESS)

@@ -13,7 +13,7 @@ from PIL.Image import Image, fromarray
 from torch import Tensor
 
 from gan_lib import checkpoint, paper
-from gan_lib.balance import find_balance
+from gan_lib.balance import NO_BAND, find_balance
 from gan_lib.clocks import Clocks
 from gan_lib.config import RunConfig
 from gan_lib.data import load_images
@@ -230,8 +230,8 @@ class Experiment:
 
     @property
     def history(self) -> dict[str, list[float]]:
-        """The losses so far, one value an epoch, as in history.csv."""
-        return {name: list(map(float, self._column(name))) for name in ("discriminator_loss", "generator_loss")}
+        """The losses and the mean beliefs or scores so far, one value an epoch, as in history.csv."""
+        return {name: list(map(float, self._column(name))) for name in HISTORY_COLUMNS[1:5]}
 
     def _column(self, name: str) -> list[float]:
         return [line[HISTORY_COLUMNS.index(name)] for line in self._history]
@@ -259,7 +259,8 @@ class Experiment:
         self.record.write_bytes("progress.gif", gif(self._frames[::-1][::stride][::-1]))
         sizes = [self.record.save_weights(name, network) for name, network in pair._asdict().items()]
         training_seconds = sum(self._column("training_seconds"))
-        balance = find_balance(self.history["discriminator_loss"], self.history["generator_loss"])
+        losses = {name: self.history[name] for name in ("discriminator_loss", "generator_loss")}
+        balance = None if self.config.wasserstein else find_balance(*losses.values())._asdict()
         price = paper.INSTANCES[self.config.machine].usd_per_hour
         self.summary = {
             "epochs": len(self._history),
@@ -269,8 +270,9 @@ class Experiment:
             "total_seconds": self._clock.total(),
             "others_cpu_share": self._neighbours.share(),
             "cost_usd_on_named_instance": training_seconds / 3600 * price,
-            **{name: losses[-1] for name, losses in self.history.items()},
-            "balance": balance._asdict(),
+            **{name: values[-1] for name, values in losses.items()},
+            "balance": balance,
+            **({"balance_reason": NO_BAND} if balance is None else {}),
             **self.evaluation.summary(),
             "parameters": parameter_count(*pair),
             "model_megabytes": megabytes(*pair),

@@ -10,7 +10,7 @@ from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
 from gan_lib.models import Pair, build_pair
 from gan_lib.record import find_records, load_weights, read_config
-from gan_lib.training import fixed_latents, judge, sample
+from gan_lib.training import fixed_latents, judge, sample, score
 
 
 def runs_with_weights(runs: Path) -> list[str]:
@@ -58,8 +58,8 @@ class Trained:
         return sample(self.pair.generator, latents)
 
     def judge(self, images: Tensor) -> Tensor:
-        """Images (N, C, S, S) -> the discriminator's belief that each is real, (N,) in [0, 1]."""
-        return judge(self.pair.discriminator, images)
+        """Images (N, C, S, S) -> the discriminator's belief that each is real, (N,) in [0, 1]; a critic's score."""
+        return (score if self.config.wasserstein else judge)(self.pair.discriminator, images)
 
     def interpolate(self, rows: int, steps: int, seed: int) -> Tensor:
         """Straight ways between random latents: (rows * steps, Z), row after row."""

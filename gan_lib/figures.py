@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from PIL import Image
 
-from gan_lib import paper
 from gan_lib.charts import (
     COLOURS,
     INK,
@@ -24,7 +23,7 @@ from gan_lib.charts import (
 )  # fmt: skip
 from gan_lib.errors import RecordError
 from gan_lib.record import Record
-from gan_lib.selection import Comparison, Row
+from gan_lib.selection import Comparison, Row, papers_own
 from gan_lib.tables import TITLES
 from gan_lib.words import first_line, show
 
@@ -32,7 +31,11 @@ _LARGEST_PICTURE = 4096  # pixels a side: a run's own samples.png has some 2,300
 
 
 def loss_curves(rows: Comparison) -> Chart:
-    """Table 5: mean loss of D and G by epoch, one panel a configuration, on common axes, the balance band shaded."""
+    """Table 5: mean loss of D and G by epoch, one panel a configuration, on common axes, the balance band shaded.
+
+    The paper's four configurations; those with a Wasserstein loss, which knows no such band, are in critic_figures.
+    """
+    rows = papers_own(rows)
     chart = Chart(figsize=(9.6, 6.4), layout="constrained")
     axes = chart.subplots(2, 2, sharey=True)
     said = []
@@ -70,9 +73,13 @@ def run_losses(history: dict[str, list[float]], model: str) -> Chart:
 
 def sample_sheet(rows: Comparison) -> Chart:
     """Table 6: nine images of each configuration side by side, from the same latents for both runs of a model."""
-    chart = Chart(figsize=(9.6, 2.9), layout="constrained")
+    lines = -(-len(rows) // 4)
+    chart = Chart(figsize=(9.6, 2.9 * lines), layout="constrained")
     said = []
-    for panel, row in zip(chart.subplots(1, 4), rows.values(), strict=True):
+    panels = chart.subplots(lines, 4, squeeze=False).ravel()
+    for panel in panels[len(rows) :]:
+        panel.set_axis_off()
+    for panel, row in zip(panels, rows.values(), strict=False):
         set_title(panel, TITLES[row.configuration])
         panel.set_box_aspect(1)
         picture = _open(row.records[0]) if row.records else None
@@ -91,20 +98,23 @@ def sample_sheet(rows: Comparison) -> Chart:
 
 def epoch_seconds(rows: Comparison) -> Chart:
     """Table 2 as a picture: seconds per epoch on a logarithmic axis, the paper's and ours."""
-    chart = Chart(figsize=(9.6, 2.9), layout="constrained")
+    chart = Chart(figsize=(9.6, 0.9 + 0.5 * len(rows)), layout="constrained")
     panel = chart.subplots()
     said = []
     for height, row in enumerate(reversed(list(rows.values()))):
-        published, here = paper.RESULTS[row.configuration].seconds_per_epoch, row.middle("seconds_per_epoch")
-        panel.plot(published, height, "o", color="white", markeredgecolor=INK, markersize=8, zorder=3)
-        panel.annotate(
-            f"paper {published:g} s", (published, height), (0, 8), textcoords="offset points", ha="center", fontsize=8
-        )
-        words = f"{TITLES[row.configuration]}: paper {published:g} s, "
+        published, here = row.published.seconds_per_epoch if row.published else None, row.middle("seconds_per_epoch")
+        words = f"{TITLES[row.configuration]}: "
+        if published is not None:
+            panel.plot(published, height, "o", color="white", markeredgecolor=INK, markersize=8, zorder=3)
+            panel.annotate(
+                f"paper {published:g} s", (published, height), (0, 8), textcoords="offset points", ha="center", fontsize=8
+            )
+            words += f"paper {published:g} s, "
         if here is None:
             said.append(words + row.missing)
             continue
-        panel.plot([published, here], [height, height], STYLES[row.named_machine], color=COLOURS[row.model], linewidth=1.5)
+        if published is not None:
+            panel.plot([published, here], [height] * 2, STYLES[row.named_machine], color=COLOURS[row.model], linewidth=1.5)
         panel.plot(here, height, "o", color=COLOURS[row.model], markersize=8, zorder=4)
         panel.annotate(
             f"{show(here)} s, {row.machine}",
@@ -127,19 +137,23 @@ def epoch_seconds(rows: Comparison) -> Chart:
     return chart
 
 
-def judgement(real: Sequence[float], generated: Sequence[float], auc: float | None = None) -> Chart:
-    """How the discriminator judges real and generated images: two histograms of its belief that an image is real."""
+def judgement(real: Sequence[float], generated: Sequence[float], auc: float | None = None, critic: bool = False) -> Chart:
+    """How the discriminator judges real and generated images: two histograms of its belief that an image is real.
+
+    critic: what is given are a critic's scores, which have no bound.
+    """
     chart = Chart(figsize=(9.6, 3.2), layout="constrained")
     panel = chart.subplots()
-    bins = np.linspace(0, 1, 41)
+    what = "the critic's score of an image" if critic else "the discriminator's belief that an image is real"
+    bins = np.linspace(min(*real, *generated), max(*real, *generated), 41) if critic else np.linspace(0, 1, 41)
     for values, colour, name in ((real, "#009E73", "real, held out"), (generated, "#CC79A7", "generated")):
         panel.hist(values, bins=list(bins), color=colour, alpha=0.65, label=f"{name} (n = {len(values):,})")
-    panel.set_xlabel("the discriminator's belief that an image is real", **LABEL)
+    panel.set_xlabel(what, **LABEL)
     panel.set_ylabel("images", **LABEL)
     panel.legend(frameon=False, fontsize=9)
     tidy(panel)
     chart.alt = (
-        f"Histogram of the discriminator's belief that an image is real: mean {np.mean(real):.2f} for {len(real)} real images, "
+        f"Histogram of {what}: mean {np.mean(real):.2f} for {len(real)} real images, "
         f"{np.mean(generated):.2f} for {len(generated)} generated ones" + (f"; ROC AUC {auc:.2f}." if auc is not None else ".")
     )
     return chart

@@ -14,13 +14,25 @@ def flops_per_image(config: RunConfig) -> int:
       of all layers but the first (2d - 2 d1);
     - G's step: G forward again where its noise is fresh (g), D forward (d), D's input gradients (d), G's weight gradients (g)
       and input gradients of all layers but the first (g - g1).
+
+    With several critic steps, G's step is taken on one batch in so many. A gradient penalty adds to D's, for one image between
+    a real and a generated one, D forward (d), its gradient in the image (d), and that gradient's way back, for all layers but
+    the last: through the backward pass (2d) and through the forward pass (2d - d1), where LeakyReLU hands on nothing but
+    zeros, which are multiplied all the same. Of the last layer there are only the weight gradients.
     """
     g, d = sum(_generator(config)), sum(_discriminator(config))
     g_first, d_first = _generator(config)[0], _discriminator(config)[0]
     forward_again = g if config.generator_noise == "fresh" else 0
     discriminator_step = g + 2 * d + 2 * d + 2 * (d - d_first)
     generator_step = forward_again + d + d + g + (g - g_first)
-    return 2 * (discriminator_step + generator_step)
+    penalty = _penalty(config) if config.loss == "wgan-gp" else 0
+    return round(2 * (discriminator_step + penalty + generator_step / config.critic_steps))
+
+
+def _penalty(config: RunConfig) -> int:
+    """Multiply-adds of the gradient penalty for one pair of a real and a generated image."""
+    layers = _discriminator(config)
+    return 6 * sum(layers) - layers[0] - 3 * layers[-1]
 
 
 def flops_per_epoch(config: RunConfig) -> int:

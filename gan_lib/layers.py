@@ -86,6 +86,17 @@ class FlattenChannelsLast(nn.Module):
         return x.permute(0, 2, 3, 1).flatten(1)
 
 
+class FullTanh(nn.Module):
+    """tanh with its slope in float32, whatever the precision around it.
+
+    In bf16 tanh(x) is exactly 1 from x = 3.2 on and its slope, 1 - tanh², exactly 0: a pixel that went there by mistake gets no
+    signal any more to come back, however loudly a critic calls for it.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.float().tanh().to(x.dtype)
+
+
 class ToImage(nn.ConvTranspose2d):
     """The generator's last layer: kernel 4, stride 2, padding 1, to the image's one or three channels."""
 

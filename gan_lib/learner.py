@@ -39,12 +39,26 @@ class Learner:
         self.scaler = torch.amp.GradScaler(network_device(network).type, enabled=dtype == torch.float16)
         self._first_scale = self.scaler.state_dict()
 
-    def update(self, loss: Tensor) -> None:
-        """Correct this network once. The other one's weights get no gradients. Nothing here waits for the device."""
+    def update(self, loss: Tensor, penalty: Tensor | None = None) -> None:
+        """Correct this network once. The other one's weights get no gradients. Nothing here waits for the device.
+
+        loss: made with the working copy. penalty: what is added to it, made with the float32 network.
+        """
         gradients = torch.autograd.grad(self.scaler.scale(loss), self._working_parameters)
         torch._foreach_copy_(self._gradients, list(gradients))
+        if penalty is not None:
+            # A slope does not depend on the last layer's bias: its gradient is 0.
+            more = torch.autograd.grad(self.scaler.scale(penalty), self._parameters, materialize_grads=True)
+            torch._foreach_add_(self._gradients, list(more))
         self.scaler.step(self.optimiser)
         self.scaler.update()
+        self.refresh()
+
+    @torch.no_grad()
+    def clip(self, bound: float) -> None:
+        """Bring every weight and bias back within plus and minus a bound."""
+        torch._foreach_clamp_min_(self._parameters, -bound)
+        torch._foreach_clamp_max_(self._parameters, bound)
         self.refresh()
 
     @contextlib.contextmanager

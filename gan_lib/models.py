@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from gan_lib.config import RunConfig
-from gan_lib.layers import Dropout, FlattenChannelsLast, FromImage, ToImage, UnflattenChannelsLast
+from gan_lib.layers import Dropout, FlattenChannelsLast, FromImage, FullTanh, ToImage, UnflattenChannelsLast
 
 MEGABYTE = 2**20  # bytes, as the paper counts them
 
@@ -73,7 +73,7 @@ def _gan(config: RunConfig) -> Pair:
         *normed(256, 512),
         *normed(512, 1024),
         nn.Linear(1024, values),
-        nn.Tanh(),
+        _to_pixels(config),
         nn.Unflatten(1, config.image_shape),  # (N, 784) -> (N, 1, 28, 28)
     )
     discriminator = nn.Sequential(
@@ -103,7 +103,7 @@ def _cgan(config: RunConfig) -> Pair:
         nn.BatchNorm2d(64),
         nn.ReLU(),
         ToImage(64, config.channels),  # (N, 1, 28, 28)
-        nn.Tanh(),
+        _to_pixels(config),
     )
     discriminator = nn.Sequential(
         FromImage(config.channels, 64),  # (N, 64, 14, 14)
@@ -117,6 +117,11 @@ def _cgan(config: RunConfig) -> Pair:
     )
     # Channels last in memory, not in shape: the order that convolutions are fastest in.
     return Pair(*(network.to(memory_format=torch.channels_last) for network in (generator, discriminator)))
+
+
+def _to_pixels(config: RunConfig) -> nn.Module:
+    """The generator's last activation, to [-1, 1]. A critic's slope is bounded, so with one no signal may be lost here."""
+    return FullTanh() if config.wasserstein else nn.Tanh()
 
 
 def _keep(module: nn.Module) -> None:

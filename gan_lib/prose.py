@@ -6,11 +6,16 @@ from html import escape
 from typing import Any
 
 from gan_lib import paper
-from gan_lib.config import PRESETS, RunConfig, configure, differences, variant
+from gan_lib.config import CONFIGURATIONS, PRESETS, RunConfig, configure, differences, variant
 from gan_lib.record import Record
 from gan_lib.selection import OWN, QUICK_NOTE, REFERENCE, Comparison, describe
 from gan_lib.tables import TITLES
 from gan_lib.verdict import sentences
+
+_FURTHER = (
+    "WGAN and CWGAN are the same two networks trained with a Wasserstein loss, which the paper names as future work; "
+    "it has no numbers of them, and its claims are judged without them."
+)
 
 
 def heading(config: RunConfig, machine: dict[str, Any], started: str, notes: Iterable[str] = ()) -> str:
@@ -23,9 +28,13 @@ def heading(config: RunConfig, machine: dict[str, Any], started: str, notes: Ite
         f"<h1>{TITLES[config.configuration]}: {config.epochs:,} epochs, seed {config.seed}</h1>"
         f'<p class="provenance">Named after {named}. Run on {escape(str(machine["label"]))}, {escape(str(machine["threads"]))} '
         f"threads, {escape(_when(started))}. {escape(_software(machine))}.</p>"
-        + (f"<p>The quick preset: {QUICK_NOTE}.</p>" if variant(config).startswith("quick") else "")
+        + (f"<p>The quick preset: {_quick_note(config)}.</p>" if variant(config).startswith("quick") else "")
         + "".join(f'<p class="provenance">This run: {escape(note)}.</p>' for note in notes)
     )
+
+
+def _quick_note(config: RunConfig) -> str:
+    return "fewer passes over the images" if config.wasserstein else QUICK_NOTE
 
 
 def opening(rows: Comparison) -> str:
@@ -33,7 +42,8 @@ def opening(rows: Comparison) -> str:
     verdict = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences(rows))
     return (
         "<h1>GAN and CGAN, on a CPU and on a GPU: the paper's four configurations compared</h1>"
-        f'<div class="verdict">{verdict}</div>'
+        + (f"<p>{_FURTHER}</p>" if rows.keys() - CONFIGURATIONS.keys() else "")
+        + f'<div class="verdict">{verdict}</div>'
         f'<p>{escape(describe(rows))}</p><p class="provenance">{escape(_provenance(rows))}</p>'
         f'<p class="provenance">The paper: {escape(paper.CITATION)}.</p>'
     )

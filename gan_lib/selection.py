@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, median
 
+from gan_lib import paper
 from gan_lib.balance import Balance, find_balance
-from gan_lib.config import CONFIGURATIONS, PRESETS
+from gan_lib.config import ALL_CONFIGURATIONS, CONFIGURATIONS, PRESETS, WASSERSTEIN_CONFIGURATIONS
 from gan_lib.errors import ConfigurationError
 from gan_lib.record import Record, find_records
 
@@ -31,12 +32,17 @@ class Row:
     @property
     def model(self) -> str:
         """ "gan" or "cgan"."""
-        return CONFIGURATIONS[self.configuration]["model"]
+        return ALL_CONFIGURATIONS[self.configuration]["model"]
 
     @property
     def named_machine(self) -> str:
         """ "cpu" or "gpu": which of the paper's two machines the configuration's name stands for."""
-        return CONFIGURATIONS[self.configuration]["machine"]
+        return ALL_CONFIGURATIONS[self.configuration]["machine"]
+
+    @property
+    def published(self) -> paper.Published | None:
+        """What the paper says of it; None for a configuration that is not in the paper."""
+        return paper.RESULTS.get(self.configuration)
 
     @property
     def machine(self) -> str:
@@ -58,7 +64,9 @@ class Row:
         return median(values) if (values := self.numbers(name)) else None
 
     def balances(self) -> list[Balance]:
-        """When each run reached the paper's balance, by balance.find_balance."""
+        """When each run reached the paper's balance, by balance.find_balance; empty with a Wasserstein loss, which has none."""
+        if self.configuration in WASSERSTEIN_CONFIGURATIONS:
+            return []
         return [find_balance(run.history["discriminator_loss"], run.history["generator_loss"]) for run in self.records]
 
     def balance_epoch(self) -> int | None:
@@ -76,7 +84,8 @@ Comparison = dict[str, Row]
 
 
 def compare(runs: Path, reference: Path, experiments: Sequence[str] = ()) -> Comparison:
-    """The four rows: your runs and, where a configuration has none that is ok, the reference run.
+    """The paper's four rows, your runs and, where a configuration has none that is ok, the reference run; then a row for each
+    further configuration that you have run.
 
     experiments: folders below runs, at most one for each configuration, such as "gan-cpu--quick"; all their seeds count.
     None: those of the variant that the newest run belongs to. Reference runs are always of the paper's schedule.
@@ -88,8 +97,15 @@ def compare(runs: Path, reference: Path, experiments: Sequence[str] = ()) -> Com
     references = [run for run in find_records(reference)[0] if run.status == "ok" and run.epochs_done and not run.variant]
     here = {run.config.configuration for run in own}
     return {
-        name: _row(name, chosen, references, "not in this comparison" if name in here else "not run") for name in CONFIGURATIONS
+        name: _row(name, chosen, references, "not in this comparison" if name in here else "not run")
+        for name in ALL_CONFIGURATIONS
+        if name in CONFIGURATIONS or any(run.config.configuration == name for run in chosen)
     }
+
+
+def papers_own(rows: Comparison) -> Comparison:
+    """The rows of the paper's four configurations alone: what its figures show and its claims are about."""
+    return {name: row for name, row in rows.items() if name in CONFIGURATIONS}
 
 
 def describe(rows: Comparison) -> str:
@@ -98,9 +114,9 @@ def describe(rows: Comparison) -> str:
     said = []
     for variant in sorted(variants):
         if not variant:
-            said.append(f"the paper's schedule ({_lengths('paper')})")
+            said.append(f"the paper's schedule ({_lengths('paper', rows)})")
         elif variant == "quick":
-            said.append(f"the quick preset ({_lengths('quick')}): {QUICK_NOTE}")
+            said.append(f"the quick preset ({_lengths('quick', rows)}): {QUICK_NOTE}")
         else:
             said.append(f"a schedule of your own ({variant})")
     return "Your runs follow " + " and ".join(said) + "." if said else "There are no finished runs of yours."
@@ -117,8 +133,10 @@ def _why_missing(run: Record) -> str:
     return f"{run.status}: {run.reason}" if run.reason else run.status
 
 
-def _lengths(preset: str) -> str:
-    return ", ".join(f"{model.upper()} {values['epochs']:,} epochs" for model, values in PRESETS[preset].items())
+def _lengths(preset: str, rows: Comparison) -> str:
+    shown = {name.partition("-")[0] for name in rows}
+    lengths = {network: values["epochs"] for network, values in PRESETS[preset].items() if network in shown}
+    return ", ".join(f"{network.upper()} {epochs:,} epochs" for network, epochs in lengths.items())
 
 
 def _row(configuration: str, own: list[Record], references: list[Record], elsewhere: str) -> Row:

@@ -10,13 +10,15 @@ import pandas as pd
 from torch import nn
 
 from gan_lib import paper
-from gan_lib.config import RunConfig
+from gan_lib.balance import NO_BAND
+from gan_lib.config import ALL_CONFIGURATIONS, RunConfig
 from gan_lib.models import build_pair, layer_shapes, megabytes, parameter_count
 from gan_lib.record import Record
 from gan_lib.selection import Comparison, Row
 from gan_lib.words import exact, show
 
-TITLES = {"gan-cpu": "GAN, CPU", "cgan-cpu": "CGAN, CPU", "gan-gpu": "GAN, GPU", "cgan-gpu": "CGAN, GPU"}
+TITLES = {name: name.upper().replace("-", ", ") for name in ALL_CONFIGURATIONS}  # "gan-cpu": "GAN, CPU"
+NOT_PUBLISHED = "not in the paper"
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ def parameters(config: RunConfig) -> Table:
 
 def summary(record: Record) -> Table:
     """One finished run in numbers, the paper's beside them."""
-    facts, published = record.summary, paper.RESULTS[record.config.configuration]
+    facts, published = record.summary, paper.RESULTS.get(record.config.configuration)
+    if published is None:
+        return _critic_summary(record)
     balance = facts["balance"]["epoch"]
     price, size = paper.INSTANCES[record.config.machine], paper.MODELS[record.config.model]
     listed = [
@@ -94,6 +98,31 @@ def summary(record: Record) -> Table:
         ("parameters, both networks", facts["parameters"], size.parameters),
         ("saved weights, MB", exact(round(facts["weights_bytes"] / 2**20, 3)), exact(size.megabytes)),
     ]  # fmt: skip
+    return Table(
+        pd.DataFrame(listed, columns=["quantity", "this run", "the paper"], dtype=object),
+        f"{TITLES[record.config.configuration]}, seed {record.config.seed}, on {record.machine.get('label')}",
+    )
+
+
+def _critic_summary(record: Record) -> Table:
+    """The same for a run with a Wasserstein loss, of which the paper only says that it is worth trying."""
+    facts, history = record.summary, record.history
+    price, size = paper.INSTANCES[record.config.machine], paper.MODELS[record.config.model]
+    estimate = history["real_probability"][-1] - history["generated_probability"][-1]
+    listed = [
+        ("seconds per epoch (median)", facts["seconds_per_epoch"], NOT_PUBLISHED),
+        ("epochs", facts["epochs"], NOT_PUBLISHED),
+        ("training, s", facts["training_seconds"], NOT_PUBLISHED),
+        ("start-up before it, s", facts["startup_seconds"], None),
+        ("everything, s", facts["total_seconds"], None),
+        ("balance", NO_BAND, NOT_PUBLISHED),
+        ("estimate of the Wasserstein distance, last epoch", estimate, NOT_PUBLISHED),
+        ("critic's loss, last epoch", facts["discriminator_loss"], NOT_PUBLISHED),
+        ("G's loss, last epoch", facts["generator_loss"], NOT_PUBLISHED),
+        (f"cost at the price of {price.name}, USD", facts["cost_usd_on_named_instance"], NOT_PUBLISHED),
+        ("parameters, both networks", facts["parameters"], size.parameters),
+        ("saved weights, MB", exact(round(facts["weights_bytes"] / 2**20, 3)), exact(size.megabytes)),
+    ]
     return Table(
         pd.DataFrame(listed, columns=["quantity", "this run", "the paper"], dtype=object),
         f"{TITLES[record.config.configuration]}, seed {record.config.seed}, on {record.machine.get('label')}",
@@ -150,12 +179,12 @@ def seconds_per_epoch(rows: Comparison) -> Table:
     """Table 2."""
 
     def line(row: Row) -> dict[str, Any]:
-        here, published = row.middle("seconds_per_epoch"), paper.RESULTS[row.configuration].seconds_per_epoch
+        here, published = row.middle("seconds_per_epoch"), row.published.seconds_per_epoch if row.published else None
         return {
             **_head(row),
-            "paper, s": exact(published),
+            "paper, s": exact(published) if published else NOT_PUBLISHED,
             "measured, s": here if here is not None else row.missing,
-            "paper / measured": published / here if here else None,
+            "paper / measured": published / here if here and published else None,
             "over the seeds, s": _spread(row.numbers("seconds_per_epoch"), row.runs),
             "CPU used by others": f"{max(shares):.0%}" if (shares := row.numbers("others_cpu_share")) else None,
             **_tail(row),
@@ -170,16 +199,16 @@ def epochs_to_balance(rows: Comparison) -> Table:
     def line(row: Row) -> dict[str, Any]:
         found = row.balances()
         reached = [balance.epoch for balance in found if balance.epoch is not None]
-        published = paper.RESULTS[row.configuration].epochs_to_balance
-        answer: Any = row.missing
+        published = row.published.epochs_to_balance if row.published else None
+        answer: Any = row.missing or NO_BAND
         if found:
             epoch = row.balance_epoch()
             answer = f"never in {row.epochs:,}" if epoch is None else epoch
         return {
             **_head(row),
-            "paper, epochs": published,
+            "paper, epochs": published or NOT_PUBLISHED,
             "measured, epochs": answer,
-            "paper / measured": published / answer if isinstance(answer, int) and _at_paper_length(row) else None,
+            "paper / measured": published / answer if published and isinstance(answer, int) and _at_paper_length(row) else None,
             "runs that reached it": f"{len(reached)} of {len(found)}" if found else None,
             "last D loss": row.middle("discriminator_loss"),
             "last G loss": row.middle("generator_loss"),
@@ -193,15 +222,15 @@ def training_seconds(rows: Comparison) -> Table:
     """Table 4, and what it costs."""
 
     def line(row: Row) -> dict[str, Any]:
-        here, published = row.middle("training_seconds"), paper.RESULTS[row.configuration].training_seconds
+        here, published = row.middle("training_seconds"), row.published.training_seconds if row.published else None
         instance = paper.INSTANCES[row.named_machine]
         return {
             **_head(row),
-            "paper, s": exact(published),
+            "paper, s": exact(published) if published else NOT_PUBLISHED,
             "measured, s": here if here is not None else row.missing,
             "epochs": row.epochs,
-            "paper / measured": published / here if here and _at_paper_length(row) else None,
-            "paper, USD": published / 3600 * instance.usd_per_hour,
+            "paper / measured": published / here if here and published and _at_paper_length(row) else None,
+            "paper, USD": published / 3600 * instance.usd_per_hour if published else NOT_PUBLISHED,
             "measured, USD": here / 3600 * instance.usd_per_hour if here else None,
             **_tail(row),
         }

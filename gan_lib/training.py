@@ -13,19 +13,24 @@ from gan_lib.errors import TrainingError
 from gan_lib.graphs import Iteration, capture
 from gan_lib.layers import Dropout, DropoutMasks
 from gan_lib.learner import Learner, network_device
-from gan_lib.losses import discriminator_loss, generator_loss
+from gan_lib.losses import critic_generator_loss, discriminator_loss, generator_loss
 from gan_lib.models import Pair, build_pair
+from gan_lib.wasserstein import Turns, critic_step
 from gan_lib.words import first_line
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class EpochStats(NamedTuple):
-    """One epoch. Losses and probabilities are means over its images; seconds are those of training alone."""
+    """One epoch. Losses and probabilities are means over its images; seconds are those of training alone.
+
+    With a Wasserstein loss the discriminator is a critic, and what is said to be a probability is its mean score, without
+    bound: real_probability - generated_probability is its estimate of the Wasserstein distance.
+    """
 
     epoch: int  # counted from 1
-    discriminator_loss: float  # mean of its real and generated halves: ln 2 when undecided
-    generator_loss: float
+    discriminator_loss: float  # mean of its real and generated halves: ln 2 when undecided; a critic's, penalty included
+    generator_loss: float  # over the batches after which the generator was corrected
     real_probability: float  # the discriminator's mean belief that a training image is real
     generated_probability: float  # … and that a generated one is
     training_seconds: float
@@ -46,13 +51,16 @@ def discriminator_step(discriminator: Learner, real: Tensor, generated: Tensor) 
     return torch.cat([loss.detach().view(1), beliefs])
 
 
-def generator_step(generator: Learner, discriminator: Learner, generated: Tensor) -> Tensor:
+def generator_step(
+    generator: Learner, discriminator: Learner, generated: Tensor, of: Callable[[Tensor], Tensor] = generator_loss
+) -> Tensor:
     """Correct the generator once.
 
-    generated: (N, C, S, S), with its history. Returns the loss, (1,), still on the device.
+    generated: (N, C, S, S), with its history. of: the loss of the discriminator's outputs (N, 1). Returns the loss, (1,), still
+    on the device.
     """
     with discriminator.frozen() as judge_only:
-        loss = generator_loss(judge_only(generated).float())
+        loss = of(judge_only(generated).float())
     generator.update(loss)
     return loss.detach().view(1)
 
@@ -60,7 +68,7 @@ def generator_step(generator: Learner, discriminator: Learner, generated: Tensor
 @dataclass
 class _UnfinishedEpoch:
     order: Tensor  # (images,): their indices in this epoch's random order
-    numbers: Tensor  # (batches, 5): what _iteration returned for each, 0 for those to come
+    numbers: Tensor  # (batches, 5): what the iteration returned for each, 0 for those to come
     batches_done: int = 0
     seconds: float = 0.0  # of training, so far
 
@@ -79,11 +87,13 @@ class Trainer:
         self.generator, self.discriminator = (Learner(network, config, self.dtype) for network in self.pair)
         batches = torch.arange(len(images)).split(config.batch_size)
         self._weights = torch.tensor([len(batch) / len(images) for batch in batches], device=self.device)
+        self._turns = Turns(config.critic_steps, len(batches))
         self._make_generators()
         self.epochs_done = 0
         self._epoch: _UnfinishedEpoch | None = None
         self.notice: str | None = None  # why a GPU does not use CUDA graphs, where it does not
-        self._run = self._capture() if graphs and self.device.type == "cuda" else self._iteration
+        on_gpu = self.device.type == "cuda"
+        self._run = self._capture() if graphs and on_gpu else self._in_turn(self._iteration, self._critic_iteration)
 
     def train(self) -> Iterator[EpochStats]:
         """Train up to config.epochs, yielding after each epoch. Raises TrainingError as `advance` does."""
@@ -121,10 +131,11 @@ class Trainer:
         means = (self._weights @ epoch.numbers).tolist()  # the first time in an epoch that anything waits for the device
         seconds = epoch.seconds + time.perf_counter() - start
         self._check(epoch.numbers, self.epochs_done + 1)
+        corrected = self._turns.generator_share(self.epochs_done, self._weights.tolist())
         self._epoch = None
         self.epochs_done += 1
         d_loss, p_real, p_generated, g_loss, _ = means
-        return EpochStats(self.epochs_done, d_loss, g_loss, p_real, p_generated, seconds)
+        return EpochStats(self.epochs_done, d_loss, g_loss / corrected, p_real, p_generated, seconds)
 
     def _check(self, numbers: Tensor, epoch: int) -> None:
         """Raise TrainingError where an epoch's numbers, (batches, 5), make going on pointless."""
@@ -142,11 +153,36 @@ class Trainer:
         reuse = self.config.generator_noise == "reused"
         with torch.set_grad_enabled(reuse):
             generated = self._generate(len(real))
-        judged = discriminator_step(self.discriminator, real, generated.detach())
+        judged = self._correct_discriminator(real, generated.detach())
         if not reuse:
             generated = self._generate(len(real))
-        judged_again = generator_step(self.generator, self.discriminator, generated)
+        of = critic_generator_loss if self.config.wasserstein else generator_loss
+        judged_again = generator_step(self.generator, self.discriminator, generated, of)
         return torch.cat([judged, judged_again, spread(generated.detach())])
+
+    def _critic_iteration(self, batch: Tensor) -> Tensor:
+        """The discriminator's update alone, and numbers as `_iteration` returns them, with 0 for G's loss."""
+        real = self.images[batch]  # (N, C, S, S)
+        with torch.no_grad():
+            generated = self._generate(len(real))
+        judged = self._correct_discriminator(real, generated)
+        return torch.cat([judged, torch.zeros(1, device=self.device), spread(generated)])
+
+    def _correct_discriminator(self, real: Tensor, generated: Tensor) -> Tensor:
+        if self.config.wasserstein:
+            return critic_step(self.discriminator, real, generated, self.config, self.share_generator)
+        return discriminator_step(self.discriminator, real, generated)
+
+    def _in_turn(self, both: Iteration, critic_alone: Iteration) -> Iteration:
+        """Both networks' iteration where the generator has its turn, and the critic's alone elsewhere."""
+        if self._turns.steps == 1:
+            return both
+
+        def run(batch: Tensor) -> Tensor:
+            number = self._epoch.batches_done if self._epoch else 0
+            return (both if self._turns.corrects_generator(self.epochs_done, number) else critic_alone)(batch)
+
+        return run
 
     def _generate(self, count: int) -> Tensor:
         """Images (N, C, S, S) from fresh latents, as training sees them: with the statistics of their batch."""
@@ -195,14 +231,16 @@ class Trainer:
         return all(bool(tensor.isfinite().all()) for tensor in (*numbers, *states))
 
     def _generators(self) -> dict[str, torch.Generator]:
-        return {"order": self.order_generator, "latents": self.latent_generator, "dropout": self.masks.generator}
+        generators = {"order": self.order_generator, "latents": self.latent_generator, "dropout": self.masks.generator}
+        return {**generators, "shares": self.share_generator} if self.config.loss == "wgan-gp" else generators
 
     def _make_generators(self) -> None:
-        """The random generators of training, for the order, the latents and dropout, each at its beginning."""
+        """The random generators of training, for the order, the latents, dropout and a critic's penalty, at their beginning."""
         self.order_generator = torch.Generator(self.device)
         self.latent_generator = torch.Generator(self.device)
+        self.share_generator = torch.Generator(self.device)
         self.masks = DropoutMasks(self.device)
-        for layer in self.discriminator.working.modules():
+        for layer in (*self.discriminator.working.modules(), *self.discriminator.network.modules()):
             if isinstance(layer, Dropout):
                 layer.masks = self.masks
         self._seed()
@@ -218,16 +256,20 @@ class Trainer:
         kept = [[tensor.clone() for tensor in learner.state()] for learner in learners]
         whole, rest = divmod(len(self.images), self.config.batch_size)
         sizes = [self.config.batch_size] * bool(whole) + [rest] * bool(rest)
+        iterations: list[Iteration] = [self._iteration]
+        if self._turns.steps > 1:
+            iterations.append(self._critic_iteration)
+        drawn_from = [generator for name, generator in self._generators().items() if name != "order"]
         try:
-            run = capture(self._iteration, sizes, [self.latent_generator, self.masks.generator], self.device)
+            runs = [capture(iteration, sizes, drawn_from, self.device) for iteration in iterations]
         except RuntimeError as error:
             self.notice = f"without CUDA graphs: {first_line(error)}"
-            run = self._iteration
+            runs = iterations
             self._make_generators()  # the old ones still take themselves for captured
         for learner, tensors in zip(learners, kept, strict=True):
             learner.restart(tensors)
         self._seed()
-        return run
+        return self._in_turn(runs[0], runs[-1])
 
     def _wait_for_device(self) -> None:
         if self.device.type == "cuda":
@@ -265,6 +307,12 @@ def sample(generator: nn.Module, latents: Tensor, batch_size: int = 500) -> Tens
 def judge(discriminator: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
     """The discriminator's belief that each image is real: (N,) in [0, 1], from images (N, C, S, S). Dropout is off."""
     return _in_eval_mode(discriminator, images, batch_size).sigmoid().flatten()
+
+
+@torch.no_grad()
+def score(critic: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
+    """A Wasserstein critic's score of each image: (N,), higher for images that look real, without bound and without zero."""
+    return _in_eval_mode(critic, images, batch_size).flatten()
 
 
 def _in_eval_mode(network: nn.Module, inputs: Tensor, batch_size: int) -> Tensor:

@@ -9,7 +9,7 @@ from gan_lib.answers import FAILS, HOLDS, UNKNOWN, Claim, answer, cannot_be_told
 from gan_lib.balance import WINDOW, trailing_mean
 from gan_lib.intervals import difference
 from gan_lib.record import Record
-from gan_lib.selection import REFERENCE, Comparison, Row
+from gan_lib.selection import REFERENCE, Comparison, Row, papers_own
 from gan_lib.tables import TITLES, Table
 from gan_lib.words import show
 
@@ -22,10 +22,11 @@ def sentences(rows: Comparison) -> list[str]:
         return ["Nothing can be said yet: no run is finished. Run `gan-lib run` first."]
     fastest = min(measured, key=lambda row: row.middle("seconds_per_epoch") or float("inf"))
     cheapest = min(measured, key=lambda row: _usd(row))
-    published = paper.RESULTS[fastest.configuration].seconds_per_epoch
+    published = "it has no such model"
+    if fastest.published:
+        published = f"{show(fastest.published.seconds_per_epoch)} s on {paper.INSTANCES[fastest.named_machine].name}"
     said = [
-        f"Fastest is {_name(fastest)} with {show(fastest.middle('seconds_per_epoch'))} s per epoch "
-        f"(the paper: {show(published)} s on {paper.INSTANCES[fastest.named_machine].name}).",
+        f"Fastest is {_name(fastest)} with {show(fastest.middle('seconds_per_epoch'))} s per epoch (the paper: {published}).",
         f"Cheapest is {_name(cheapest)}: its {cheapest.epochs:,} epochs cost {show(_usd(cheapest))} USD "
         f"at the price of {paper.INSTANCES[cheapest.named_machine].name}.",
     ]
@@ -42,6 +43,7 @@ def sentences(rows: Comparison) -> list[str]:
 def claims(rows: Comparison, at_paper_length: Comparison) -> list[Claim]:
     """The paper's claims. Those about balance, the course of the losses and images are judged on runs of the paper's schedule
     only."""
+    rows, at_paper_length = papers_own(rows), papers_own(at_paper_length)
     return [
         _gpu_speed(rows["gan-cpu"], rows["gan-gpu"]),
         _gpu_speed(rows["cgan-cpu"], rows["cgan-gpu"]),
@@ -143,8 +145,7 @@ def _best(rows: Comparison) -> Claim:
 
 
 def _name(row: Row) -> str:
-    model = "GAN" if row.model == "gan" else "CGAN"
-    return f"{model} on {_where(row)}"
+    return f"{TITLES[row.configuration].partition(',')[0]} on {_where(row)}"
 
 
 def _where(row: Row) -> str:

@@ -5,7 +5,16 @@ from typing import Any
 import pydantic
 import pytest
 
-from gan_lib.config import CONFIGURATIONS, PRESETS, RunConfig, configure, differences, run_name, variant
+from gan_lib.config import (
+    CONFIGURATIONS,
+    PRESETS,
+    WASSERSTEIN_CONFIGURATIONS,
+    RunConfig,
+    configure,
+    differences,
+    run_name,
+    variant,
+)
 from gan_lib.errors import ConfigurationError
 
 REFUSED = [
@@ -151,7 +160,11 @@ def test_both_machines_of_a_model_differ_in_nothing_but_the_machine() -> None:
     ("arguments", "message"),
     [
         (("gan-cpuu",), "unknown configuration 'gan-cpuu': did you mean 'gan-cpu'?"),
-        (("x",), "unknown configuration 'x': choose from gan-cpu, cgan-cpu, gan-gpu, cgan-gpu"),
+        (
+            ("x",),
+            "unknown configuration 'x': choose from gan-cpu, cgan-cpu, gan-gpu, cgan-gpu, wgan-cpu, cwgan-cpu, wgan-gpu, "
+            "cwgan-gpu",
+        ),
         (("gan-cpu", "quik"), "unknown preset 'quik': did you mean 'quick'?"),
     ],
 )
@@ -164,6 +177,58 @@ def test_an_unknown_name_is_answered_with_the_nearest(arguments: tuple[str, ...]
 def test_a_configuration_cannot_be_turned_into_another_by_a_parameter() -> None:
     with pytest.raises(ConfigurationError, match="machine is part of the configuration's name"):
         configure("gan-cpu", machine="gpu")
+    with pytest.raises(
+        ConfigurationError, match=r"^loss wgan is not for cgan-cpu: choose cwgan-cpu, or a loss that belongs to"
+    ):
+        configure("cgan-cpu", loss="wgan")
+    with pytest.raises(
+        ConfigurationError, match=r"^loss bce is not for wgan-gpu: choose gan-gpu, or a loss that belongs to the"
+    ):
+        configure("wgan-gpu", loss="bce", critic_steps=1)
+
+
+def test_the_wasserstein_configurations_train_as_their_articles_do() -> None:
+    assert list(WASSERSTEIN_CONFIGURATIONS) == ["wgan-cpu", "cwgan-cpu", "wgan-gpu", "cwgan-gpu"]
+    for name in WASSERSTEIN_CONFIGURATIONS:
+        for preset in PRESETS:
+            config = configure(name, preset)
+            assert (config.configuration, config.loss, config.wasserstein) == (name, "wgan-gp", True)
+            assert (config.learning_rate, config.adam_beta1, config.adam_beta2) == (1e-4, 0.0, 0.9)
+            assert (config.critic_steps, config.penalty_weight, config.dropout) == (5, 10.0, 0.0)
+    clipped = configure("cwgan-cpu", loss="wgan")
+    assert (clipped.learning_rate, clipped.adam_beta1, clipped.adam_beta2, clipped.clip) == (5e-5, 0.0, 0.99, 0.01)
+    assert run_name(configure("wgan-cpu", "quick")) == "wgan-cpu--quick/seed-0"
+    assert run_name(clipped) == "cwgan-cpu--loss-wgan-learning-rate-5e-05-adam-beta2-0.99/seed-0"
+
+
+def test_several_critic_steps_are_the_default_of_a_wasserstein_loss_alone() -> None:
+    assert [RunConfig(loss=loss).critic_steps for loss in ("bce", "wgan", "wgan-gp")] == [1, 5, 5]
+    assert RunConfig(loss="wgan", critic_steps=1).critic_steps == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"critic_steps": 5},
+            "critic_steps must be 1 for loss bce (both networks take turns, once a batch), got 5",
+        ),
+        ({"clip": 0.1}, "clip must stay 0.01 for loss bce (only wgan has a use for it), got 0.1"),
+        ({"loss": "wgan-gp", "clip": 0.1}, "clip must stay 0.01 for loss wgan-gp (only wgan has a use for it), got 0.1"),
+        (
+            {"loss": "wgan", "penalty_weight": 1},
+            "penalty_weight must stay 10.0 for loss wgan (only wgan-gp has a use for it), got 1.0",
+        ),
+        (
+            {"loss": "wgan", "training_images": 512},
+            "critic_steps must be at most 4, the batches of an epoch (each epoch corrects the generator too), got 5",
+        ),
+    ],
+)
+def test_what_does_not_go_with_a_loss_is_refused_with_the_reason(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        RunConfig(**changes)
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(

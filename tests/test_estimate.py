@@ -46,6 +46,19 @@ def test_a_run_to_come_takes_its_arithmetic_at_the_rate_seen() -> None:
     assert estimate.left(gan, 11) == pytest.approx(89 * 2.0 + to_come + 10.0)  # and 10 s of the other run outside training
 
 
+def test_a_critic_has_a_pace_of_its_own_once_seen_and_its_networks_before() -> None:
+    gan, cgan, critic = (configure(name, epochs=10) for name in ("gan-cpu", "cgan-cpu", "wgan-cpu"))
+    clock = Clock()
+    estimate = Estimate([gan, cgan, critic], clock)
+    for config, seconds in ((cgan, 40), (gan, 20), (critic, 60)):
+        before = estimate._seconds_per_epoch(critic)
+        estimate.see(config, 1)
+        clock.now += seconds
+        estimate.see(config, 11)
+    assert before == pytest.approx(2.0 * flops_per_epoch(critic) / flops_per_epoch(gan))
+    assert estimate._seconds_per_epoch(critic) == pytest.approx(6.0)
+
+
 def test_a_finished_run_is_struck_off_and_teaches_the_time_outside_training() -> None:
     first, second, third = (configure("gan-cpu", epochs=10, seed=seed) for seed in range(3))
     estimate = Estimate([first, second, third])

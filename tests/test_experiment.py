@@ -11,8 +11,8 @@ from conftest import MakeConfig, WriteRun
 from PIL import Image
 from torch import Tensor
 
-from gan_lib import paper
-from gan_lib.balance import find_balance
+from gan_lib import paper, tables
+from gan_lib.balance import NO_BAND, find_balance
 from gan_lib.config import RunConfig, configure
 from gan_lib.data import load_images
 from gan_lib.errors import ConfigurationError, DataError, MachineUnavailable, RecordError, TrainingError
@@ -60,6 +60,25 @@ def test_the_summarys_numbers_follow_from_the_history(record: Record) -> None:
     assert summary["total_seconds"] >= sum(seconds) + summary["startup_seconds"]
     expected = find_balance(record.history["discriminator_loss"], record.history["generator_loss"])
     assert summary["balance"] == expected._asdict()
+
+
+@pytest.mark.parametrize("loss", ["wgan", "wgan-gp"])
+def test_a_wasserstein_run_has_no_balance_and_says_why(loss: str, tiny: MakeConfig, tmp_path: Path) -> None:
+    experiment = Experiment(tiny(loss=loss, critic_steps=2), tmp_path / "run")
+    list(experiment)
+    record = read_record(tmp_path / "run")
+    assert record.status == "ok"
+    assert record.summary["balance"] is None
+    assert record.summary["balance_reason"] == NO_BAND
+    assert [*experiment.history] == ["discriminator_loss", "generator_loss", "real_probability", "generated_probability"]
+    assert experiment.history == {
+        name: record.history[name] for name in experiment.history
+    }  # scores, from which the estimate is
+    assert "WGAN, CPU" in tables.summary(record).caption
+    shown = tables.summary(record)._repr_html_()
+    assert NO_BAND in shown
+    assert "not in the paper" in shown
+    assert "estimate of the Wasserstein distance" in shown
 
 
 def test_the_summary_says_how_large_the_model_is(finished: Experiment, record: Record) -> None:

@@ -95,6 +95,25 @@ def test_the_sample_sheet_shows_the_pictures_there_are_and_says_which_are_missin
     assert "no samples.png" in texts(chart)
 
 
+def test_a_fifth_configuration_has_its_place_beside_the_papers_and_no_band(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu")
+    write_run("wgan-cpu", seconds=0.2)
+    rows = compare(tmp_path / "runs", tmp_path / "none")
+    sheet, seconds, losses = figures.sample_sheet(rows), figures.epoch_seconds(rows), figures.loss_curves(rows)
+    assert "WGAN, CPU: no picture." in sheet.alt
+    assert "WGAN, CPU: 0.200 s on Test CPU, 2 cores" in seconds.alt
+    assert "WGAN" not in losses.alt  # it is drawn by critic_figures
+    assert len(losses.axes) == 4
+    assert all(chart.png().startswith(b"\x89PNG") for chart in (sheet, seconds, losses))
+
+
+def test_a_critics_scores_are_not_called_beliefs() -> None:
+    chart = figures.judgement([10.0, 12.0], [-30.0, -20.0], auc=1.0, critic=True)
+    assert "the critic's score of an image: mean 11.00" in chart.alt
+    assert "belief" not in chart.alt + chart.axes[0].get_xlabel()
+    assert chart.axes[0].get_xlim()[0] <= -30
+
+
 def test_a_corrupt_picture_is_named(rows: Comparison) -> None:
     path = rows["cgan-cpu"].records[0].path / "samples.png"
     for content in (b"hello", b"", path.read_bytes()[:60]):

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from gan_lib.bench import _tutorial_networks
 from gan_lib.config import RunConfig
 from gan_lib.flops import flops_per_epoch, flops_per_image
+from gan_lib.losses import gradient_penalty
 
 BATCH = 4
 
@@ -40,6 +41,31 @@ def counted_iteration(config: RunConfig) -> int:
 def test_the_formula_equals_pytorchs_counter(model: str, noise: str, shape: dict[str, int]) -> None:
     config = RunConfig(model=model, generator_noise=noise, **shape)
     assert flops_per_image(config) * BATCH == counted_iteration(config)
+
+
+def counted_penalty(config: RunConfig) -> int:
+    critic = _tutorial_networks(config)[1].to("meta")
+    images = torch.rand(BATCH, *config.image_shape, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        # times 1: PyTorch's counter refuses to differentiate in a network's own input
+        penalty = gradient_penalty(lambda between: critic(between * 1), images, images, torch.rand(BATCH, device="meta"))
+        torch.autograd.grad(penalty, list(critic.parameters()), materialize_grads=True)
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize("shape", [{}, {"channels": 3, "image_size": 8, "latent_size": 10}])
+@pytest.mark.parametrize("model", ["gan", "cgan"])
+def test_the_penalty_is_counted_as_pytorch_counts_it(model: str, shape: dict[str, int]) -> None:
+    with_it, without = (flops_per_image(RunConfig(model=model, loss=loss, **shape)) for loss in ("wgan-gp", "wgan"))
+    assert (with_it - without) * BATCH == counted_penalty(RunConfig(model=model, **shape))
+
+
+def test_of_five_critic_steps_one_is_followed_by_the_generators() -> None:
+    every, fifth = (flops_per_image(RunConfig(model="cgan", loss="wgan", critic_steps=steps)) for steps in (1, 5))
+    assert every == flops_per_image(RunConfig(model="cgan"))  # a Wasserstein loss is no more arithmetic than the paper's
+    alone = flops_per_image(RunConfig(model="cgan", loss="wgan", critic_steps=15))
+    assert every - fifth == pytest.approx((every - alone) * (4 / 5) / (14 / 15), rel=1e-6)
+    assert fifth < 0.5 * every  # most of the convolutional pair's work is the generator's step
 
 
 @pytest.mark.parametrize(("model", "gflop"), [("gan", 4.09), ("cgan", 62.32)])

@@ -84,6 +84,46 @@ def test_a_capture_that_fails_halfway_leaves_the_plain_iteration_and_says_why(
     assert [numbers(stats) for stats in fallen_back.train()] == [numbers(stats) for stats in plain.train()]
 
 
+def critic_trainer(model: str, precision: str = "fp32", device: str = "cpu", graphs: bool = True) -> Trainer:
+    """With a gradient penalty and the generator's turn on every second batch, of three an epoch."""
+    images = torch.rand(120, 1, 8, 8, generator=torch.Generator().manual_seed(4)).mul_(2).sub_(1)
+    config = tiny_config(model=model, training_images=120, batch_size=48, epochs=4, loss="wgan-gp", critic_steps=2)
+    return Trainer(config, images.to(device), precision, graphs)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_when_only_the_first_of_a_critics_two_captures_works_neither_is_used(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def failing_later(
+        iteration: Callable[[Tensor], Tensor], sizes: list[int], generators: list[torch.Generator], device: torch.device
+    ) -> Callable[[Tensor], Tensor]:
+        asked.append(len(generators))
+        iteration(torch.zeros(sizes[0], dtype=torch.int64))
+        if len(asked) == 2:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return lambda batch: torch.zeros(5)
+
+    monkeypatch.setattr(training, "capture", failing_later)
+    plain, fallen_back = (critic_trainer(model) for _ in range(2))
+    fallen_back._run = fallen_back._capture()
+    assert asked == [3, 3]  # latents, dropout and the penalty's shares
+    assert fallen_back.notice == "without CUDA graphs: operation not permitted when stream is capturing"
+    assert [numbers(stats) for stats in fallen_back.train()] == [numbers(stats) for stats in plain.train()]
+
+
+@needs_gpu
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("model", MODELS)
+def test_a_critics_graphs_and_its_plain_iterations_agree_on_a_gpu(model: str, precision: str) -> None:
+    with_graphs, eager = (critic_trainer(model, precision, "cuda", graphs) for graphs in (True, False))
+    assert with_graphs.notice is None
+    for one, other in zip(with_graphs.train(), eager.train(), strict=True):
+        assert numbers(one) == pytest.approx(numbers(other), rel=1e-2, abs=1e-2)
+
+
 @needs_gpu
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("model", MODELS)

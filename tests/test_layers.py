@@ -10,6 +10,7 @@ from gan_lib.layers import (
     DropoutMasks,
     FlattenChannelsLast,
     FromImage,
+    FullTanh,
     ToImage,
     UnflattenChannelsLast,
     byte_threshold,
@@ -206,3 +207,17 @@ def test_image_layers_work_in_bf16(kind: str) -> None:
     assert start.grad is not None and exact.grad is not None
     assert start.grad.dtype == torch.bfloat16
     assert torch.allclose(start.grad.float(), exact.grad, atol=0.05)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_full_tanh_keeps_a_slope_where_bf16_has_none(dtype: torch.dtype) -> None:
+    x = torch.tensor([0.0, 4.5, -4.5], dtype=dtype, requires_grad=True)
+    y = FullTanh()(x)
+    assert y.dtype == dtype
+    assert y.tolist() == pytest.approx([0.0, 0.99975, -0.99975], abs=4e-3)
+    y.sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == pytest.approx([1.0, 4.934e-4, 4.934e-4], rel=0.01)
+    if dtype == torch.bfloat16:
+        (lost,) = torch.autograd.grad(torch.tanh(x).sum(), x)
+        assert lost.tolist() == [1.0, 0.0, 0.0]

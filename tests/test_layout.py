@@ -34,7 +34,8 @@ ALLOWED: dict[str, set[str]] = {
     "flops": {"config"},
     "estimate": {"config", "flops"},
     "learner": {"config"},
-    "training": {"config", "data", "models", "losses", "layers", "learner", "graphs"},
+    "wasserstein": {"config", "learner", "losses"},
+    "training": {"config", "data", "models", "losses", "layers", "learner", "graphs", "wasserstein"},
     "checkpoint": {"config", "storage"},
     "series": {"storage"},
     "record": {"config", "checkpoint", "locks", "series", "storage"},
@@ -60,6 +61,7 @@ ALLOWED: dict[str, set[str]] = {
     "answers": {"intervals"},
     "charts": {"paper", "balance"},
     "figures": {"paper", "balance", "charts", "record", "selection", "tables"},
+    "critic_figures": {"charts", "selection", "tables"},
     "speed": {"paper", "charts", "record", "storage", "tables"},
     "precision_study": {"charts", "record", "tables"},
     "quality_study": {"classifier", "classifier_training", "config", "damage", "data", "distances", "metrics"},
@@ -88,7 +90,7 @@ ALLOWED["__main__"] = {"cli"}
 # Packages that a bare GPU machine may lack, or that take seconds to import, and who may import them with itself.
 HEAVY: dict[str, set[str]] = {
     "pandas": {"tables", "verdict"},
-    "matplotlib": {"charts", "figures", "quality_curves", "quality_figures"},
+    "matplotlib": {"charts", "figures", "critic_figures", "quality_curves", "quality_figures"},
     "papermill": {"execution", "notebook_process"},
     "nbconvert": {"batch", "report"},
     "jinja2": {"batch", "report"},

@@ -8,7 +8,7 @@ from conftest import WriteRun
 from gan_lib.config import CONFIGURATIONS
 from gan_lib.errors import ConfigurationError
 from gan_lib.record import RunFolder
-from gan_lib.selection import Comparison, compare, describe
+from gan_lib.selection import Comparison, compare, describe, papers_own
 
 
 @pytest.fixture
@@ -106,6 +106,19 @@ def test_a_schedule_is_described_in_words(
 ) -> None:
     write_run("gan-cpu", preset=preset, **changes)
     assert words in describe(rows(root))
+
+
+def test_a_further_configuration_is_a_row_only_when_you_ran_it(write_run: WriteRun, root: Path) -> None:
+    write_run("cwgan-cpu", below="reference")
+    assert list(rows(root)) == list(CONFIGURATIONS)
+    write_run("wgan-cpu", preset="quick")
+    write_run("gan-cpu", preset="quick")
+    found = rows(root, "wgan-cpu--quick", "gan-cpu--quick")
+    assert list(found) == [*CONFIGURATIONS, "wgan-cpu"]
+    assert list(papers_own(found)) == list(CONFIGURATIONS)
+    row = found["wgan-cpu"]
+    assert (row.model, row.named_machine, row.published, row.balances(), row.balance_epoch()) == ("gan", "cpu", None, [], None)
+    assert "GAN 150 epochs, CGAN 60 epochs, WGAN" in describe(found)
 
 
 def test_without_runs_of_yours_none_is_described(write_run: WriteRun, root: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from conftest import WriteRun
 
 from gan_lib import tables
+from gan_lib.balance import NO_BAND
 from gan_lib.record import read_record
 from gan_lib.selection import Comparison, compare
 from gan_lib.tables import Table
@@ -165,6 +166,26 @@ def test_what_comes_from_a_file_cannot_become_markup(write_run: WriteRun, tmp_pa
 def test_a_cell_shows_three_significant_digits_and_whole_counts_in_full(value: Any, text: str) -> None:
     table = Table(pd.DataFrame({"name": ["a"], "value": pd.Series([value], dtype=object)}), "caption")
     assert shown(table)[1] == ["a", text]
+
+
+def test_a_configuration_that_is_not_in_the_paper_says_so_in_the_papers_columns(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu", seconds=0.5)
+    write_run("wgan-cpu", seconds=0.25)
+    rows = compare(tmp_path / "runs", tmp_path / "none")
+    for make, name in (
+        (tables.seconds_per_epoch, "paper, s"),
+        (tables.epochs_to_balance, "paper, epochs"),
+        (tables.training_seconds, "paper, s"),
+    ):
+        table = make(rows)
+        assert column(table, "configuration")[-1] == "WGAN, CPU"
+        assert column(table, name)[-1] == "not in the paper"
+        assert column(table, "paper / measured")[-1] is None
+        assert "WGAN, CPU" in table._repr_html_()
+    assert column(tables.seconds_per_epoch(rows), "measured, s")[-1] == 0.25
+    assert column(tables.epochs_to_balance(rows), "measured, epochs")[-1] == NO_BAND
+    assert column(tables.machines(rows), "configuration")[-1] == "WGAN, CPU"
+    assert column(tables.models(rows), "model") == ["GAN"]  # the same two networks
 
 
 def test_a_count_beside_a_missing_one_is_still_shown_in_full(write_run: WriteRun, tmp_path: Path) -> None:

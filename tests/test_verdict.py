@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import WriteRun
 
+from gan_lib import prose
 from gan_lib.selection import Comparison, compare
 from gan_lib.verdict import FAILS, HOLDS, UNKNOWN, Claim, claims, claims_table, sentences
 
@@ -183,6 +184,20 @@ def test_the_verdict_names_the_fastest_and_the_cheapest_with_numbers_and_what_is
 def test_a_reference_run_is_called_one_in_the_verdict(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("gan-cpu", below="reference")
     assert "(reference run)" in sentences(compared(tmp_path))[0]
+
+
+def test_a_wasserstein_run_may_be_the_fastest_and_decides_no_claim(write_run: WriteRun, tmp_path: Path) -> None:
+    for name in ("gan-cpu", "cgan-cpu"):
+        write_run(name, seconds=0.5)
+    without = judged(tmp_path)
+    for seed in range(3):
+        write_run("cwgan-cpu", seconds=0.25, seed=seed, d=[-5.0] * 12, g=[3.0] * 12)
+    assert judged(tmp_path) == without
+    rows = compare(tmp_path / "runs", tmp_path / "none")
+    assert (
+        sentences(rows)[0] == "Fastest is CWGAN on Test CPU, 2 cores with 0.250 s per epoch (the paper: it has no such model)."
+    )
+    assert "future work" in prose.opening(rows)
 
 
 def test_the_claims_make_a_table(write_run: WriteRun, tmp_path: Path) -> None:

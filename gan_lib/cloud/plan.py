@@ -115,7 +115,10 @@ def _measured(config: RunConfig, records: list[Record]) -> Estimate | None:
 
 
 def _published(config: RunConfig) -> Estimate | None:
-    """From Table 2 of the paper, for its own batch and images; other sizes are scaled by their arithmetic."""
+    """From Table 2 of the paper, for its own batch and images; other sizes are scaled by their arithmetic. None for a further
+    configuration, which the paper does not have."""
+    if config.configuration not in paper.RESULTS:
+        return None
     scale = flops_per_epoch(config) / flops_per_epoch(configure(config.configuration))
     return Estimate(paper.RESULTS[config.configuration].seconds_per_epoch * scale * config.epochs, "the paper")
 

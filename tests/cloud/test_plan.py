@@ -86,3 +86,8 @@ def test_within_the_limits_it_is_shown(capfd: pytest.CaptureFixture[str], monkey
     for part in ("ml.c5.2xlarge", "ml.g4dn.xlarge", "not measured by us", "by the paper's seconds", "at most: 4 h, 1.63 USD"):
         assert part in done.stdout
     assert "price unknown" in in_process(capfd, "cloud", "plan", "--region", "eu-west-1").stdout
+
+
+def test_a_configuration_that_the_paper_does_not_have_has_no_seconds_of_its(tmp_path: Path) -> None:
+    plan = planning.make_plan([configure("wgan-cpu"), configure("gan-cpu")], "us-east-1", tmp_path)
+    assert [run.published is None for run in plan.machines[0].runs] == [True, False]
