@@ -140,7 +140,7 @@ def test_the_penalty_brings_the_critics_slope_near_1(model: str) -> None:
     assert slope() < 0.5
     for _ in run.train():
         pass
-    assert slope() == pytest.approx(1, abs=0.2)
+    assert slope() == pytest.approx(1, abs=0.3)
 
 
 @pytest.mark.parametrize("model", MODELS)
