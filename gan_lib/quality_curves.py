@@ -36,7 +36,7 @@ def run_curve(record: Record) -> Chart:
         panel.set_xlabel("epoch", **LABEL)
         tidy(panel)
         panel.margins(x=0.04)
-        top = 1.05 * max(float(max(line.get_ydata())) for line in panel.lines)
+        top = 1.05 * max(float(max(line.get_ydata())) for line in panel.lines) or 1.0  # 1 where all of them are 0
         panel.set_ylim(-0.04 * top, top)  # so that a floor of 0 is seen
     chart.alt = "Image quality by epoch. " + ("; ".join(said) or "Not measured") + "."
     return chart
