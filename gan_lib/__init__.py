@@ -1,6 +1,7 @@
 """gan-lib: compare GAN configurations honestly. The public names; each module holds more."""
 
-from gan_lib.config import CONFIGURATIONS, PRESETS, RunConfig, configure, run_name
+from gan_lib.config import RunConfig
+from gan_lib.configurations import CONFIGURATIONS, PRESETS, configure, run_name
 from gan_lib.errors import GanLibError
 from gan_lib.record import Record, find_records, read_record
 

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gan_lib.config import RunConfig, configure
+from gan_lib.config import RunConfig
+from gan_lib.configurations import configure
 from gan_lib.errors import ConfigurationError
 from gan_lib.words import nearest
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gan_lib.config import ALL_CONFIGURATIONS, RunConfig, run_name
+from gan_lib.config import RunConfig
+from gan_lib.configurations import ALL_CONFIGURATIONS, run_name
 from gan_lib.errors import RecordError, ReportError
 from gan_lib.estimate import Estimate
 from gan_lib.execution import NOTEBOOKS, ROOT, execute, last_line, relative, stop
@@ -94,7 +95,7 @@ def run_batch(
         for job in jobs:
             held.enter_context(hold(job))
         for job in jobs:
-            say_if_unavailable(job)
+            say_if_unavailable(job, fresh)
         to_do = [job for job in jobs if (fresh or not is_done(job)) and not unavailable(job.config)]
         clock = Estimate(job.config for job in to_do)
         troubles: dict[Job, str] = {}

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from gan_lib.config import RunConfig, configure
+from gan_lib.config import RunConfig
+from gan_lib.configurations import configure
 from gan_lib.data import load_images
 from gan_lib.flops import flops_per_epoch
 from gan_lib.machine import fingerprint, pick_device, pick_precision, set_threads

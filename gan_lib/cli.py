@@ -13,9 +13,9 @@ import typer
 from gan_lib import batch
 from gan_lib.arguments import parse_changes, parse_counts, parse_seeds
 from gan_lib.cloud import commands as cloud
-from gan_lib.config import ALL_CONFIGURATIONS, CONFIGURATIONS, configure
+from gan_lib.configurations import ALL_CONFIGURATIONS, CONFIGURATIONS, configure
 from gan_lib.errors import ConfigurationError, GanLibError, RecordError
-from gan_lib.job import is_done
+from gan_lib.job import is_done, unavailable
 from gan_lib.record import Record, find_records, is_finished, read_record
 from gan_lib.report import write_index
 from gan_lib.terminal import ProgressLine
@@ -94,8 +94,7 @@ def run(
             print(f"  note: {note}")
     batch.compare(results_dir, batch.with_siblings({record.path.parent.name for record in records}, results_dir))
     print(f"Report: {_short(write_index(results_dir))}")
-    unmade = [job for job, record in zip(jobs, records, strict=True) if record.status != "unavailable" and not is_done(job)]
-    if unmade:
+    if not all(is_done(job) or unavailable(job.config) for job in jobs):
         raise typer.Exit(1)
 
 
@@ -147,11 +146,11 @@ def sample(
     results_dir: Results = RESULTS,
 ) -> None:
     """Draw a grid of images from a run's saved generator."""
-    from gan_lib import explore, images, training
+    from gan_lib import explore, images, sampling
 
     record = _find(run, results_dir)
     generator = explore.load_network(record.config, record.path, "generator")
-    drawn = training.sample(generator, training.fixed_latents(record.config, count, seed))
+    drawn = sampling.sample(generator, sampling.fixed_latents(record.config, count, seed))
     target = output or Path(f"samples-seed-{seed}.png")
     try:
         target.write_bytes(images.png(images.grid(drawn)))
@@ -167,12 +166,12 @@ def score(
     results_dir: Results = RESULTS,
 ) -> None:
     """Let a run's discriminator judge images: how likely it takes each to be a real one, and how real digits fare."""
-    from gan_lib import data, explore, training
+    from gan_lib import data, explore, sampling
 
     record = _find(run, results_dir)
     loaded = data.load_files(images, record.config.image_shape)
     discriminator = explore.load_network(record.config, record.path, "discriminator")
-    judge = training.score if record.config.wasserstein else training.judge
+    judge = sampling.score if record.config.wasserstein else sampling.judge
     beliefs = judge(discriminator, loaded).tolist()
     try:
         held_out = data.load_images(record.config).held_out

@@ -1,7 +1,5 @@
-"""RunConfig: every choice that somebody might vary between two runs, validated; the named configurations; the presets."""
+"""RunConfig: every choice that somebody might vary between two runs, validated."""
 
-import hashlib
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -9,51 +7,6 @@ from pydantic_core import ErrorDetails
 
 from gan_lib.errors import ConfigurationError
 from gan_lib.words import nearest, shorten
-
-# The paper's four: which network, and which of its two machines the name stands for.
-CONFIGURATIONS: dict[str, dict[str, str]] = {
-    "gan-cpu": {"model": "gan", "machine": "cpu"},
-    "cgan-cpu": {"model": "cgan", "machine": "cpu"},
-    "gan-gpu": {"model": "gan", "machine": "gpu"},
-    "cgan-gpu": {"model": "cgan", "machine": "gpu"},
-}
-
-# Further ones, which the paper names as future work: the same networks, trained with a Wasserstein loss. Run when asked for.
-WASSERSTEIN_CONFIGURATIONS: dict[str, dict[str, str]] = {
-    "wgan-cpu": {"model": "gan", "machine": "cpu"},
-    "cwgan-cpu": {"model": "cgan", "machine": "cpu"},
-    "wgan-gpu": {"model": "gan", "machine": "gpu"},
-    "cwgan-gpu": {"model": "cgan", "machine": "gpu"},
-}
-ALL_CONFIGURATIONS = {**CONFIGURATIONS, **WASSERSTEIN_CONFIGURATIONS}
-
-# What their articles train with. wgan-gp: Gulrajani et al. 2017, algorithm 1. wgan: Arjovsky et al. 2017, algorithm 1, whose
-# RMSProp is Adam without the mean of gradients, but for a correction in the first steps. No dropout, in either: the critic's
-# two mean scores, and the slope that the penalty or the clip holds, are to be those of one function, not of another each pass.
-WASSERSTEIN_LOSS = "wgan-gp"  # what the names above stand for
-WASSERSTEIN_TRAINING: dict[str, dict[str, float]] = {
-    "wgan-gp": {"learning_rate": 0.0001, "adam_beta1": 0.0, "adam_beta2": 0.9, "dropout": 0.0},
-    "wgan": {"learning_rate": 0.00005, "adam_beta1": 0.0, "adam_beta2": 0.99, "dropout": 0.0},
-}
-
-# paper: the paper's schedule. Its Adam betas are not stated; (0.9, 0.999), the default of the authors' library, gives the
-# shapes of its curves. wgan and cwgan are not in the paper: 1,200 epochs of either are 3,840 updates of the generator, where
-# the paper's own have 19,200 (gan) and 4,800 (cgan), one a batch. quick: minutes instead of an hour; betas (0.5, 0.999), the
-# DCGAN article's, bring the paper's two to digits that early.
-PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "paper": {
-        "gan": {"epochs": 1200, "sample_every": 20, "evaluate_every": 100},
-        "cgan": {"epochs": 300, "sample_every": 5, "evaluate_every": 25},
-        "wgan": {"epochs": 1200, "sample_every": 20, "evaluate_every": 100},
-        "cwgan": {"epochs": 1200, "sample_every": 20, "evaluate_every": 100},
-    },
-    "quick": {
-        "gan": {"epochs": 150, "sample_every": 5, "evaluate_every": 50, "adam_beta1": 0.5},
-        "cgan": {"epochs": 60, "sample_every": 2, "evaluate_every": 20, "adam_beta1": 0.5},
-        "wgan": {"epochs": 300, "sample_every": 10, "evaluate_every": 100},
-        "cwgan": {"epochs": 120, "sample_every": 4, "evaluate_every": 40},
-    },
-}
 
 
 def _because(bound: str, reason: str) -> dict[str, Any]:
@@ -149,6 +102,10 @@ class RunConfig(BaseModel):
         Literal["fresh", "reused"],
         Field(description="the generator's step judges fresh images, or reuses those of the discriminator's step"),
     ] = "fresh"
+    generator_dropout: Annotated[
+        Literal["active", "off"],
+        Field(description="the discriminator's dropout in the generator's step: active, as in its own step, or off"),
+    ] = "active"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="seed of weights, latents, order and dropout")] = 0
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
@@ -262,30 +219,6 @@ def _explain(error: ErrorDetails) -> str:
     return f"{name} must be {bound} ({reason}), got {shorten(value)}"
 
 
-def configure(configuration: str, preset: str = "paper", **changes: Any) -> RunConfig:
-    """The RunConfig of one named configuration, at a preset's length, with single parameters changed.
-
-    Raises ConfigurationError for an unknown name (the nearest is suggested) or value.
-    """
-    if configuration not in ALL_CONFIGURATIONS:
-        raise ConfigurationError(f"unknown configuration {shorten(configuration)}{nearest(configuration, ALL_CONFIGURATIONS)}")
-    if preset not in PRESETS:
-        raise ConfigurationError(f"unknown preset {shorten(preset)}{nearest(preset, PRESETS)}")
-    named = ALL_CONFIGURATIONS[configuration]
-    for name in named.keys() & changes.keys():
-        raise ConfigurationError(f"{name} is part of the configuration's name ({configuration}): choose another configuration")
-    values = {**named, **PRESETS[preset][configuration.partition("-")[0]]}
-    if configuration in WASSERSTEIN_CONFIGURATIONS:
-        loss = changes.get("loss", WASSERSTEIN_LOSS)
-        values |= {"loss": loss, **WASSERSTEIN_TRAINING.get(str(loss), {})}
-    config = RunConfig(**{**values, **changes})
-    if config.configuration != configuration:
-        raise ConfigurationError(
-            f"loss {config.loss} is not for {configuration}: choose {config.configuration}, or a loss that belongs to the name"
-        )
-    return config
-
-
 # What a run that goes on may have otherwise than when it began: nothing that is learnt or drawn depends on it, and each line of
 # metrics.csv says its epoch.
 FREE = ("checkpoint_seconds", "evaluate_every")
@@ -300,25 +233,3 @@ def differences(
         for name in RunConfig.model_fields
         if name not in ignore and getattr(config, name) != getattr(other, name)
     }
-
-
-def variant(config: RunConfig) -> str:
-    """What sets a run apart from the paper's schedule, as a short name: "" for the paper's own, "quick", "quick-epochs-5".
-
-    Seeds of one variant are repetitions of one experiment, and every variant has folders of its own.
-    """
-    candidates = {preset: differences(config, configure(config.configuration, preset)) for preset in PRESETS}
-    preset = min(candidates, key=lambda name: len(candidates[name]))  # the first, paper, wins a tie
-    parts = [] if preset == "paper" else [preset]
-    parts += [f"{name.replace('_', '-')}-{value}" for name, (value, _) in candidates[preset].items()]
-    exact = "-".join(parts)
-    name = re.sub(r"[^a-z0-9.]+|\.\.+", "-", exact.lower()).strip("-.")
-    if name != exact or len(name) > 60:  # two variants never share a name, and every file system takes it
-        name = f"{name[:50].rstrip('-.')}-{hashlib.sha256(exact.encode()).hexdigest()[:8]}"
-    return name
-
-
-def run_name(config: RunConfig) -> str:
-    """The run's folder below results/runs: "gan-cpu/seed-0", "gan-cpu--quick/seed-0"."""
-    suffix = variant(config)
-    return f"{config.configuration}{'--' if suffix else ''}{suffix}/seed-{config.seed}"

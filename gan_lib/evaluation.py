@@ -13,7 +13,7 @@ from gan_lib.data import Images
 from gan_lib.errors import GanLibError
 from gan_lib.metrics import FEWEST, IMAGES, Standard
 from gan_lib.plateau import find_plateau
-from gan_lib.training import fixed_latents, sample
+from gan_lib.sampling import fixed_latents, sample
 from gan_lib.words import one_line
 
 NOT_ASKED_FOR = "not measured: evaluate_every is 0"

@@ -32,9 +32,10 @@ from gan_lib.record import (
     now,
     read_record,
 )
+from gan_lib.sampling import fixed_latents, sample
 from gan_lib.stopping import StopRequests
 from gan_lib.storage import read_json
-from gan_lib.training import EpochStats, Trainer, fixed_latents, sample
+from gan_lib.training import EpochStats, Trainer
 from gan_lib.words import duration, one_line
 
 SAMPLES = 9  # as in the paper's Table 6

@@ -10,7 +10,7 @@ from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
 from gan_lib.models import Pair, build_pair
 from gan_lib.record import find_records, load_weights, read_config
-from gan_lib.training import fixed_latents, judge, sample, score
+from gan_lib.sampling import fixed_latents, judge, sample, score
 
 
 def runs_with_weights(runs: Path) -> list[str]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gan_lib.config import RunConfig, run_name
+from gan_lib.config import RunConfig
+from gan_lib.configurations import run_name
 from gan_lib.errors import GanLibError, RecordError, ReportError
 from gan_lib.evidence import describe, oom_kills
 from gan_lib.execution import NOTEBOOKS, check_parameters, execute, last_line, last_lines, relative, stop
@@ -66,12 +67,15 @@ def hold(job: Job) -> Iterator[None]:
         lock.release()
 
 
-def say_if_unavailable(job: Job) -> None:
-    """Say of a run that this machine cannot make that it is unavailable; what another machine did of it stays."""
+def say_if_unavailable(job: Job, fresh: bool) -> None:
+    """Say of a run that this machine cannot make that it is unavailable; what another machine finished of it stays.
+
+    fresh: in place of an unfinished one, also of other parameters.
+    """
     reason = unavailable(job.config)
     if reason and not is_finished(job.folder):
         folder = RunFolder(job.folder)
-        folder.reopen(job.config)
+        folder.create(job.config) if fresh else folder.reopen(job.config)
         folder.finish("unavailable", reason, epochs=count_epochs(job.folder))
 
 

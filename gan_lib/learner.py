@@ -62,16 +62,16 @@ class Learner:
         self.refresh()
 
     @contextlib.contextmanager
-    def frozen(self) -> Iterator[nn.Module]:
+    def frozen(self, dropout: bool = True) -> Iterator[nn.Module]:
         """The working network, taking no gradients for its weights: passes inside only carry the other one's signal.
 
-        That saves 7 % of an epoch.
+        That saves 7 % of an epoch. dropout: whether it is active inside, as it is outside.
         """
-        self.working.requires_grad_(False)
+        self.working.requires_grad_(False).train(dropout)
         try:
             yield self.working
         finally:
-            self.working.requires_grad_(True)
+            self.working.requires_grad_(True).train()
 
     def state(self) -> list[Tensor]:
         """The tensors that training changes, apart from the optimiser's: weights and running statistics."""

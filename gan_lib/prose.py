@@ -6,7 +6,8 @@ from html import escape
 from typing import Any
 
 from gan_lib import paper
-from gan_lib.config import CONFIGURATIONS, PRESETS, RunConfig, configure, differences, variant
+from gan_lib.config import RunConfig, differences
+from gan_lib.configurations import CONFIGURATIONS, PRESETS, configure, variant
 from gan_lib.record import Record
 from gan_lib.selection import OWN, QUICK_NOTE, REFERENCE, Comparison, describe
 from gan_lib.tables import TITLES

@@ -9,7 +9,8 @@ import torch
 from gan_lib import batch, paper, precision_study, quality_figures, quality_study, speed
 from gan_lib.classifier import WEIGHTS, classifier_facts, load_classifier, save_classifier
 from gan_lib.classifier_training import EPOCHS, cross_validate, labelled_images, train_classifier
-from gan_lib.config import CONFIGURATIONS, RunConfig
+from gan_lib.config import RunConfig
+from gan_lib.configurations import CONFIGURATIONS
 from gan_lib.data import load_images
 from gan_lib.machine import Neighbours, fingerprint
 from gan_lib.record import RunFolder, copy_records, find_records

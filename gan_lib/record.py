@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_lib import checkpoint, series
-from gan_lib.config import FREE, RunConfig, differences, variant
+from gan_lib.config import FREE, RunConfig, differences
+from gan_lib.configurations import variant
 from gan_lib.errors import ConfigurationError, RecordError
 from gan_lib.locks import Lock, holder
 from gan_lib.storage import checksum, pack, read_json, unpack, write_bytes, write_json

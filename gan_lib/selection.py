@@ -8,7 +8,7 @@ from statistics import mean, median
 
 from gan_lib import paper
 from gan_lib.balance import Balance, find_balance
-from gan_lib.config import ALL_CONFIGURATIONS, CONFIGURATIONS, PRESETS, WASSERSTEIN_CONFIGURATIONS
+from gan_lib.configurations import ALL_CONFIGURATIONS, CONFIGURATIONS, PRESETS, WASSERSTEIN_CONFIGURATIONS
 from gan_lib.errors import ConfigurationError
 from gan_lib.record import Record, find_records
 

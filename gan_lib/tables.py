@@ -11,7 +11,8 @@ from torch import nn
 
 from gan_lib import paper
 from gan_lib.balance import NO_BAND
-from gan_lib.config import ALL_CONFIGURATIONS, RunConfig
+from gan_lib.config import RunConfig
+from gan_lib.configurations import ALL_CONFIGURATIONS
 from gan_lib.models import build_pair, layer_shapes, megabytes, parameter_count
 from gan_lib.record import Record
 from gan_lib.selection import Comparison, Row

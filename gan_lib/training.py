@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gan_lib.config import RunConfig
 from gan_lib.errors import TrainingError
 from gan_lib.graphs import Iteration, capture
 from gan_lib.layers import Dropout, DropoutMasks
-from gan_lib.learner import Learner, network_device
+from gan_lib.learner import Learner
 from gan_lib.losses import critic_generator_loss, discriminator_loss, generator_loss
 from gan_lib.models import Pair, build_pair
+from gan_lib.sampling import stream, uniform_latents
 from gan_lib.wasserstein import Turns, critic_step
 from gan_lib.words import first_line
 
@@ -52,14 +53,18 @@ def discriminator_step(discriminator: Learner, real: Tensor, generated: Tensor) 
 
 
 def generator_step(
-    generator: Learner, discriminator: Learner, generated: Tensor, of: Callable[[Tensor], Tensor] = generator_loss
+    generator: Learner,
+    discriminator: Learner,
+    generated: Tensor,
+    of: Callable[[Tensor], Tensor] = generator_loss,
+    dropout: bool = True,
 ) -> Tensor:
     """Correct the generator once.
 
-    generated: (N, C, S, S), with its history. of: the loss of the discriminator's outputs (N, 1). Returns the loss, (1,), still
-    on the device.
+    generated: (N, C, S, S), with its history. of: the loss of the discriminator's outputs (N, 1). dropout: whether that of the
+    discriminator is active. Returns the loss, (1,), still on the device.
     """
-    with discriminator.frozen() as judge_only:
+    with discriminator.frozen(dropout) as judge_only:
         loss = of(judge_only(generated).float())
     generator.update(loss)
     return loss.detach().view(1)
@@ -157,7 +162,8 @@ class Trainer:
         if not reuse:
             generated = self._generate(len(real))
         of = critic_generator_loss if self.config.wasserstein else generator_loss
-        judged_again = generator_step(self.generator, self.discriminator, generated, of)
+        dropout = self.config.generator_dropout == "active"
+        judged_again = generator_step(self.generator, self.discriminator, generated, of, dropout)
         return torch.cat([judged, judged_again, spread(generated.detach())])
 
     def _critic_iteration(self, batch: Tensor) -> Tensor:
@@ -248,7 +254,7 @@ class Trainer:
     def _seed(self) -> None:
         """Set the random generators to their beginning, in place: graphs hold on to them."""
         for number, generator in enumerate(self._generators().values(), start=1):
-            generator.manual_seed(_stream(self.config.seed, number))
+            generator.manual_seed(stream(self.config.seed, number))
 
     def _capture(self) -> Iteration:
         """The iteration as CUDA graphs, with nothing learnt on the way; the plain iteration where that fails, and why."""
@@ -279,52 +285,3 @@ class Trainer:
 def spread(images: Tensor) -> Tensor:
     """How far images (N, C, S, S) differ at most in any one pixel: (1,) float32, 0 only when all are equal."""
     return (images.amax(dim=0) - images.amin(dim=0)).amax().float().view(1)
-
-
-def uniform_latents(count: int, latent_size: int, generator: torch.Generator) -> Tensor:
-    """(count, latent_size) values, uniform in [-1, 1], on the generator's device."""
-    return torch.rand(count, latent_size, generator=generator, device=generator.device).mul_(2).sub_(1)
-
-
-def fixed_latents(config: RunConfig, count: int, seed: int | None = None) -> Tensor:
-    """Latents to look at a network with: the same on every machine, and independent of training's random numbers."""
-    return uniform_latents(
-        count, config.latent_size, torch.Generator().manual_seed(_stream(config.seed if seed is None else seed, 9))
-    )
-
-
-@torch.no_grad()
-def sample(generator: nn.Module, latents: Tensor, batch_size: int = 500) -> Tensor:
-    """Images (N, C, S, S) in [-1, 1], float32 on the CPU, from latents (N, Z).
-
-    In eval mode: batch norm uses its running statistics, so an image does not depend on the others drawn with it. The
-    network's mode is put back afterwards.
-    """
-    return _in_eval_mode(generator, latents, batch_size)
-
-
-@torch.no_grad()
-def judge(discriminator: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
-    """The discriminator's belief that each image is real: (N,) in [0, 1], from images (N, C, S, S). Dropout is off."""
-    return _in_eval_mode(discriminator, images, batch_size).sigmoid().flatten()
-
-
-@torch.no_grad()
-def score(critic: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
-    """A Wasserstein critic's score of each image: (N,), higher for images that look real, without bound and without zero."""
-    return _in_eval_mode(critic, images, batch_size).flatten()
-
-
-def _in_eval_mode(network: nn.Module, inputs: Tensor, batch_size: int) -> Tensor:
-    was_training = network.training
-    device = network_device(network)
-    network.eval()
-    try:
-        return torch.cat([network(part.to(device)).float().cpu() for part in inputs.split(batch_size)])
-    finally:
-        network.train(was_training)
-
-
-def _stream(seed: int, number: int) -> int:
-    """A seed for one of a run's independent random generators."""
-    return seed * 16 + number

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gan_lib.config import RunConfig, configure, run_name
+from gan_lib.config import RunConfig
+from gan_lib.configurations import configure, run_name
 from gan_lib.experiment import Experiment
 from gan_lib.record import RunFolder
 

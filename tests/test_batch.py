@@ -10,9 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from gan_lib import batch
-from gan_lib.config import RunConfig, run_name
+from gan_lib.config import RunConfig
+from gan_lib.configurations import configure, run_name
 from gan_lib.errors import RecordError
 from gan_lib.record import RunFolder, is_finished, read_record
 
@@ -57,8 +59,6 @@ def test_every_run_has_its_folder_and_its_report(results: Path) -> None:
 
 
 def test_a_gpu_configuration_is_unavailable_and_not_trained(results: Path) -> None:
-    import torch
-
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     (folder,) = (results / "runs").glob("cgan-gpu--*/seed-0")
@@ -67,6 +67,21 @@ def test_a_gpu_configuration_is_unavailable_and_not_trained(results: Path) -> No
     assert "CUDA GPU" in str(record.reason)
     assert record.epochs_done == 0
     assert "unavailable" in (results / "printed").read_text()
+
+
+def test_a_run_that_another_machine_finished_is_kept_and_counts_as_done(results: Path, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    config = configure("cgan-gpu", "quick", **{**TINY, "epochs": 2})
+    folder = RunFolder(tmp_path / "runs" / run_name(config))
+    folder.create(config)
+    folder.write_json("machine.json", {"label": "a GPU elsewhere"})
+    folder.finish("ok")
+    settings = [part for name, value in {**TINY, "epochs": 2}.items() for part in ("--set", f"{name}={value}")]
+    command = [sys.executable, "-m", "gan_lib", "run", "cgan-gpu", *settings, "--results-dir", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert re.search(r"seed-0 +ok +a GPU elsewhere", done.stdout)
 
 
 def test_the_pages_need_nothing_but_themselves(results: Path) -> None:
@@ -200,8 +215,6 @@ def test_a_report_takes_in_runs_of_the_same_variant_that_are_there_already(tmp_p
 
 
 def test_a_finished_gpu_run_survives_a_fresh_batch_on_a_machine_without_one(tmp_path: Path) -> None:
-    import torch
-
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     config = tiny(machine="gpu")

@@ -5,16 +5,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from gan_lib.config import (
-    CONFIGURATIONS,
-    PRESETS,
-    WASSERSTEIN_CONFIGURATIONS,
-    RunConfig,
-    configure,
-    differences,
-    run_name,
-    variant,
-)
+from gan_lib.config import RunConfig
 from gan_lib.errors import ConfigurationError
 
 REFUSED = [
@@ -129,78 +120,6 @@ def test_the_defaults_are_what_the_paper_states() -> None:
     assert (config.learning_rate, config.dropout, config.leaky_slope, config.data) == (0.0002, 0.3, 0.2, "digits")
 
 
-def test_there_are_exactly_the_papers_four_configurations() -> None:
-    assert list(CONFIGURATIONS) == ["gan-cpu", "cgan-cpu", "gan-gpu", "cgan-gpu"]
-    assert [configure(name).configuration for name in CONFIGURATIONS] == list(CONFIGURATIONS)
-
-
-@pytest.mark.parametrize(
-    ("preset", "model", "epochs", "betas"),
-    [
-        ("paper", "gan", 1200, (0.9, 0.999)),
-        ("paper", "cgan", 300, (0.9, 0.999)),
-        ("quick", "gan", 150, (0.5, 0.999)),
-        ("quick", "cgan", 60, (0.5, 0.999)),
-    ],
-)
-def test_presets_have_the_agreed_settings(preset: str, model: str, epochs: int, betas: tuple[float, float]) -> None:
-    config = configure(f"{model}-cpu", preset)
-    assert (config.epochs, (config.adam_beta1, config.adam_beta2)) == (epochs, betas)
-    assert config.generator_noise == "fresh"
-
-
-def test_both_machines_of_a_model_differ_in_nothing_but_the_machine() -> None:
-    for preset in PRESETS:
-        for model in ("gan", "cgan"):
-            cpu, gpu = configure(f"{model}-cpu", preset), configure(f"{model}-gpu", preset)
-            assert differences(cpu, gpu) == {"machine": ("cpu", "gpu")}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("gan-cpuu",), "unknown configuration 'gan-cpuu': did you mean 'gan-cpu'?"),
-        (
-            ("x",),
-            "unknown configuration 'x': choose from gan-cpu, cgan-cpu, gan-gpu, cgan-gpu, wgan-cpu, cwgan-cpu, wgan-gpu, "
-            "cwgan-gpu",
-        ),
-        (("gan-cpu", "quik"), "unknown preset 'quik': did you mean 'quick'?"),
-    ],
-)
-def test_an_unknown_name_is_answered_with_the_nearest(arguments: tuple[str, ...], message: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        configure(*arguments)
-    assert str(caught.value) == message
-
-
-def test_a_configuration_cannot_be_turned_into_another_by_a_parameter() -> None:
-    with pytest.raises(ConfigurationError, match="machine is part of the configuration's name"):
-        configure("gan-cpu", machine="gpu")
-    with pytest.raises(
-        ConfigurationError, match=r"^loss wgan is not for cgan-cpu: choose cwgan-cpu, or a loss that belongs to"
-    ):
-        configure("cgan-cpu", loss="wgan")
-    with pytest.raises(
-        ConfigurationError, match=r"^loss bce is not for wgan-gpu: choose gan-gpu, or a loss that belongs to the"
-    ):
-        configure("wgan-gpu", loss="bce", critic_steps=1)
-
-
-def test_the_wasserstein_configurations_train_as_their_articles_do() -> None:
-    assert list(WASSERSTEIN_CONFIGURATIONS) == ["wgan-cpu", "cwgan-cpu", "wgan-gpu", "cwgan-gpu"]
-    for name in WASSERSTEIN_CONFIGURATIONS:
-        for preset in PRESETS:
-            config = configure(name, preset)
-            assert (config.configuration, config.loss, config.wasserstein) == (name, "wgan-gp", True)
-            assert (config.learning_rate, config.adam_beta1, config.adam_beta2) == (1e-4, 0.0, 0.9)
-            assert (config.critic_steps, config.penalty_weight, config.dropout) == (5, 10.0, 0.0)
-    clipped = configure("cwgan-cpu", loss="wgan")
-    assert (clipped.learning_rate, clipped.adam_beta1, clipped.adam_beta2, clipped.clip) == (5e-5, 0.0, 0.99, 0.01)
-    assert run_name(configure("wgan-cpu", "quick")) == "wgan-cpu--quick/seed-0"
-    assert run_name(clipped) == "cwgan-cpu--loss-wgan-learning-rate-5e-05-adam-beta2-0.99/seed-0"
-
-
 def test_several_critic_steps_are_the_default_of_a_wasserstein_loss_alone() -> None:
     assert [RunConfig(loss=loss).critic_steps for loss in ("bce", "wgan", "wgan-gp")] == [1, 5, 5]
     assert RunConfig(loss="wgan", critic_steps=1).critic_steps == 1
@@ -231,34 +150,6 @@ def test_what_does_not_go_with_a_loss_is_refused_with_the_reason(changes: dict[s
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize(
-    ("preset", "changes", "name"),
-    [
-        ("paper", {}, "gan-cpu/seed-0"),
-        ("paper", {"seed": 3}, "gan-cpu/seed-3"),
-        ("quick", {}, "gan-cpu--quick/seed-0"),
-        ("quick", {"epochs": 5}, "gan-cpu--quick-epochs-5/seed-0"),
-        ("paper", {"epochs": 5}, "gan-cpu--epochs-5/seed-0"),
-        ("paper", {"learning_rate": 1e-5}, "gan-cpu--learning-rate-1e-05/seed-0"),
-    ],
-)
-def test_a_run_is_named_after_what_sets_it_apart(preset: str, changes: dict[str, Any], name: str) -> None:
-    assert run_name(configure("gan-cpu", preset, **changes)) == name
-
-
-def test_a_long_name_is_cut_and_stays_distinct() -> None:
-    first, second = (variant(configure("gan-cpu", data=f"folder:/{'photos/' * 20}{end}")) for end in ("a", "b"))
-    assert first != second
-    assert len(first) <= 60
-    assert len(second) <= 60
-
-
-@pytest.mark.parametrize(("one", "other"), [("/a/b", "/a-b"), ("/A", "/a"), ("/photos/ä", "/photos/ö")])
-def test_two_different_runs_never_share_a_folder(one: str, other: str) -> None:
-    names = {run_name(configure("gan-cpu", data=f"folder:{path}")) for path in (one, other)}
-    assert len(names) == 2
-
-
 @pytest.mark.parametrize("name", ["epochs", "learning_rate", "seed"])
 def test_true_is_not_taken_for_a_number(name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^{name} must be a .*number"):
@@ -271,9 +162,3 @@ def test_a_reason_is_given_only_for_the_bound_that_it_explains(name: str, value:
         RunConfig(**{name: value})
     assert "spread" not in str(caught.value)
     assert "nothing is left" not in str(caught.value)
-
-
-def test_the_seed_alone_makes_no_variant() -> None:
-    assert variant(configure("cgan-gpu", seed=7)) == ""
-    assert differences(configure("cgan-gpu", seed=7), configure("cgan-gpu")) == {}
-    assert differences(configure("cgan-gpu", seed=7), configure("cgan-gpu"), ignore=()) == {"seed": (7, 0)}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gan_lib.config import configure
+from gan_lib.configurations import configure
 from gan_lib.estimate import Estimate
 from gan_lib.flops import flops_per_epoch
 

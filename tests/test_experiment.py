@@ -13,15 +13,16 @@ from torch import Tensor
 
 from gan_lib import paper, tables
 from gan_lib.balance import NO_BAND, find_balance
-from gan_lib.config import RunConfig, configure
+from gan_lib.config import RunConfig
+from gan_lib.configurations import configure
 from gan_lib.data import load_images
 from gan_lib.errors import ConfigurationError, DataError, MachineUnavailable, RecordError, TrainingError
 from gan_lib.experiment import Experiment
 from gan_lib.images import grid
 from gan_lib.models import build_pair
 from gan_lib.record import Record, load_weights, read_record
+from gan_lib.sampling import fixed_latents, sample
 from gan_lib.storage import pack, unpack
-from gan_lib.training import fixed_latents, sample
 
 LOSSES = ("discriminator_loss", "generator_loss", "real_probability", "generated_probability")
 

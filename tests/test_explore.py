@@ -10,7 +10,7 @@ from conftest import WriteRun
 from gan_lib.errors import RecordError
 from gan_lib.experiment import Experiment
 from gan_lib.explore import Trained, runs_with_weights
-from gan_lib.training import fixed_latents, judge, sample
+from gan_lib.sampling import fixed_latents, judge, sample
 
 
 def test_a_run_read_back_draws_and_judges_as_it_did_when_it_ended(finished: Experiment) -> None:

@@ -12,7 +12,9 @@ import pytest
 from conftest import MakeConfig
 
 from gan_lib import job as job_module
-from gan_lib.config import RunConfig, run_name
+from gan_lib.config import RunConfig
+from gan_lib.configurations import run_name
+from gan_lib.errors import RecordError
 from gan_lib.job import Job, hold, is_done, make, record_of, say_if_unavailable
 from gan_lib.locks import noted_holder
 from gan_lib.record import RunFolder, count_epochs
@@ -92,9 +94,14 @@ def test_unavailable_and_what_another_machine_half_did_stays(
     folder.create(job.config)
     folder.finish("interrupted", "stopped")
     (job.folder / "checkpoint.safetensors").write_bytes(b"somebody's work")
-    say_if_unavailable(job)
+    say_if_unavailable(job, fresh=False)
     assert (record_of(job).status, record_of(job).reason) == ("unavailable", "needs a CUDA GPU")
     assert (job.folder / "checkpoint.safetensors").read_bytes() == b"somebody's work"
+    longer = Job(tiny(machine="gpu", epochs=9), job.folder)
+    with pytest.raises(RecordError, match="epochs = 3 there, 9 here"):
+        say_if_unavailable(longer, fresh=False)
+    say_if_unavailable(longer, fresh=True)
+    assert (record_of(longer).status, record_of(longer).config.epochs) == ("unavailable", 9)
 
 
 def test_lost_when_the_process_went_without_a_word(tiny: MakeConfig, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from gan_lib.config import RunConfig
 from gan_lib.layers import FlattenChannelsLast, UnflattenChannelsLast
 from gan_lib.learner import Learner
 from gan_lib.models import build_pair
-from gan_lib.training import DTYPES, Trainer, discriminator_step, generator_step, uniform_latents
+from gan_lib.sampling import uniform_latents
+from gan_lib.training import DTYPES, Trainer, discriminator_step, generator_step
 
 MODELS = ["gan", "cgan"]
 RATE = 0.01

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from gan_lib import paper
-from gan_lib.config import RunConfig, configure
+from gan_lib.config import RunConfig
+from gan_lib.configurations import configure
 from gan_lib.models import Pair, build_pair, megabytes, parameter_count
 
 MODELS = ["gan", "cgan"]

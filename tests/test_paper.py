@@ -3,7 +3,7 @@
 import pytest
 
 from gan_lib import paper
-from gan_lib.config import CONFIGURATIONS
+from gan_lib.configurations import CONFIGURATIONS
 
 
 def test_table_1_names_two_instances_and_their_prices() -> None:

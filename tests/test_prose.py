@@ -9,7 +9,8 @@ import pytest
 from conftest import WriteRun
 
 from gan_lib.arguments import parse_changes
-from gan_lib.config import RunConfig, configure
+from gan_lib.config import RunConfig
+from gan_lib.configurations import configure
 from gan_lib.prose import heading, how_to_reproduce, opening, paragraphs
 from gan_lib.selection import compare
 

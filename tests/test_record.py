@@ -9,7 +9,8 @@ import torch
 from conftest import MakeConfig, WriteRun
 from torch import nn
 
-from gan_lib.config import RunConfig, configure
+from gan_lib.config import RunConfig
+from gan_lib.configurations import configure
 from gan_lib.errors import RecordError
 from gan_lib.models import build_pair
 from gan_lib.record import (

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import WriteRun
 
-from gan_lib.config import CONFIGURATIONS
+from gan_lib.configurations import CONFIGURATIONS
 from gan_lib.errors import ConfigurationError
 from gan_lib.record import RunFolder
 from gan_lib.selection import Comparison, compare, describe, papers_own

@@ -15,10 +15,10 @@ import torch
 from conftest import tiny_config
 from torch import Tensor, nn
 
-from gan_lib.config import RunConfig
 from gan_lib.errors import TrainingError
-from gan_lib.models import build_pair
-from gan_lib.training import EpochStats, Trainer, discriminator_step, fixed_latents, generator_step, judge, sample
+from gan_lib.layers import Dropout
+from gan_lib.sampling import fixed_latents, judge, sample
+from gan_lib.training import EpochStats, Trainer, discriminator_step, generator_step
 
 MODELS = ["gan", "cgan"]
 STILL = 1e-12  # a learning rate at which nothing is learnt
@@ -178,6 +178,19 @@ def test_the_generators_step_takes_fresh_images_or_reuses_the_discriminators(noi
     assert torch.allclose(first, second, atol=1e-6) == (noise == "reused")
 
 
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("setting", "passes"), [("active", 2), ("off", 1)])
+def test_dropout_is_active_in_the_generators_step_or_only_in_the_discriminators(model: str, setting: str, passes: int) -> None:
+    training = trainer(4, 4, model=model, generator_dropout=setting)
+    layers = [layer for layer in training.pair.discriminator.modules() if isinstance(layer, Dropout)]
+    drawn = []
+    draw = training.masks.draw
+    training.masks.draw = lambda *given: drawn.append(given) or draw(*given)  # type: ignore[method-assign, func-returns-value]
+    training.train_epoch()
+    assert len(drawn) == passes * len(layers)
+    assert all(layer.training for layer in layers), "and is ready for the next step"
+
+
 def test_latents_in_training_are_uniform_in_minus_1_to_1() -> None:
     training = trainer(64, 32, latent_size=100)
     with inputs_seen(training.pair.generator) as seen:
@@ -248,50 +261,3 @@ def test_the_first_bad_batch_is_the_one_that_is_named() -> None:
         assert found
         named.add(found[1])
     assert len(named) > 1  # it depends on where the bad image fell
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_an_image_does_not_depend_on_the_others_drawn_with_it(model: str) -> None:
-    training = trainer(model=model)
-    training.train_epoch()
-    generator, latents = training.pair.generator, fixed_latents(training.config, 6)
-    together = sample(generator, latents)
-    assert together.shape == (6, 1, 8, 8)
-    assert together.abs().max().item() <= 1
-    assert torch.equal(together, sample(generator, latents))
-    assert torch.allclose(together, sample(generator, latents, batch_size=1), atol=1e-5)
-    assert torch.allclose(together[4:5], sample(generator, latents[4:5]), atol=1e-5)
-
-
-@pytest.mark.parametrize("training_mode", [True, False])
-def test_a_networks_mode_is_put_back_even_after_a_mistake(training_mode: bool) -> None:
-    pair = build_pair(tiny_config())
-    for network in pair:
-        network.train(training_mode)
-    sample(pair.generator, torch.zeros(2, 10))
-    judge(pair.discriminator, torch.zeros(2, 1, 8, 8))
-    with pytest.raises(RuntimeError):
-        sample(pair.generator, torch.zeros(2, 11))
-    assert [network.training for network in pair] == [training_mode] * 2
-
-
-def test_a_judgement_is_a_belief_for_each_image() -> None:
-    discriminator = build_pair(tiny_config()).discriminator
-    images = torch.rand(5, 1, 8, 8)
-    beliefs = judge(discriminator, images, batch_size=2)
-    assert beliefs.shape == (5,)
-    assert not beliefs.requires_grad
-    discriminator.eval()
-    assert torch.allclose(beliefs, discriminator(images).sigmoid().flatten().detach(), atol=1e-6)
-
-
-def test_fixed_latents_depend_on_the_seed_alone() -> None:
-    torch.manual_seed(1)
-    one = fixed_latents(RunConfig(seed=3), 9)
-    torch.manual_seed(2)
-    assert torch.equal(one, fixed_latents(RunConfig(seed=3, model="cgan"), 9))
-    assert torch.equal(one, fixed_latents(RunConfig(seed=8), 9, seed=3))
-    assert torch.equal(one[:4], fixed_latents(RunConfig(seed=3), 4))
-    assert not torch.equal(one, fixed_latents(RunConfig(seed=4), 9))
-    assert one.shape == (9, 100)
-    assert -1 <= one.min().item() < -0.9 < 0.9 < one.max().item() <= 1

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from conftest import tiny_config
 from torch import Tensor, nn
 
-from gan_lib.config import RunConfig, configure
+from gan_lib.config import RunConfig
+from gan_lib.configurations import configure
 from gan_lib.data import load_images
 from gan_lib.learner import Learner
 from gan_lib.losses import gradient_penalty

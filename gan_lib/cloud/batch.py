@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from gan_lib.config import ALL_CONFIGURATIONS, CONFIGURATIONS, RunConfig, configure
+from gan_lib.config import RunConfig
+from gan_lib.configurations import ALL_CONFIGURATIONS, CONFIGURATIONS, configure
 from gan_lib.errors import ConfigurationError
 
 

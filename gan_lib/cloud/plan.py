@@ -6,7 +6,8 @@ from pathlib import Path
 
 from gan_lib import paper
 from gan_lib.cloud.prices import DATE, Price, price
-from gan_lib.config import RunConfig, configure, run_name
+from gan_lib.config import RunConfig
+from gan_lib.configurations import configure, run_name
 from gan_lib.errors import ConfigurationError
 from gan_lib.flops import flops_per_epoch
 from gan_lib.record import Record, find_records

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from gan_lib.cli import parse_changes
-from gan_lib.config import configure, run_name
+from gan_lib.configurations import configure, run_name
 from gan_lib.experiment import Experiment
 
 

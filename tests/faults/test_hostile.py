@@ -158,7 +158,7 @@ def test_a_source_of_images_that_is_none_is_refused(data: str) -> None:
 
 
 def test_no_parameter_becomes_a_path(tmp_path: Path) -> None:
-    from gan_lib.config import run_name
+    from gan_lib.configurations import run_name
 
     for value in ("../../x", "/abs", "a" * 300, SCRIPT, "\0"):
         name = run_name(RunConfig(data=f"folder:{value}"))

@@ -14,7 +14,7 @@ import pytest
 
 from faults.conftest import Count
 from faults.training import FILES, results, short_run, train
-from gan_lib.config import run_name
+from gan_lib.configurations import run_name
 from gan_lib.record import read_record
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from faults.training import short_run
-from gan_lib.config import run_name
+from gan_lib.configurations import run_name
 from gan_lib.record import read_record
 
 LIMIT = 1100 * 2**20  # bytes: enough for a batch and one small run

@@ -14,7 +14,7 @@ import pytest
 
 from faults.conftest import SOAK
 from faults.training import short_run
-from gan_lib.config import run_name
+from gan_lib.configurations import run_name
 from gan_lib.record import count_epochs, find_records, is_finished, read_record
 from gan_lib.storage import unpack
 

@@ -1,0 +1,107 @@
+"""The named configurations, the presets of their length, and what a run of them is called."""
+
+import hashlib
+import re
+from typing import Any
+
+from gan_lib.config import RunConfig, differences
+from gan_lib.errors import ConfigurationError
+from gan_lib.words import nearest, shorten
+
+# The paper's four: which network, and which of its two machines the name stands for.
+CONFIGURATIONS: dict[str, dict[str, str]] = {
+    "gan-cpu": {"model": "gan", "machine": "cpu"},
+    "cgan-cpu": {"model": "cgan", "machine": "cpu"},
+    "gan-gpu": {"model": "gan", "machine": "gpu"},
+    "cgan-gpu": {"model": "cgan", "machine": "gpu"},
+}
+
+# Further ones, which the paper names as future work: the same networks, trained with a Wasserstein loss. Run when asked for.
+WASSERSTEIN_CONFIGURATIONS: dict[str, dict[str, str]] = {
+    "wgan-cpu": {"model": "gan", "machine": "cpu"},
+    "cwgan-cpu": {"model": "cgan", "machine": "cpu"},
+    "wgan-gpu": {"model": "gan", "machine": "gpu"},
+    "cwgan-gpu": {"model": "cgan", "machine": "gpu"},
+}
+ALL_CONFIGURATIONS = {**CONFIGURATIONS, **WASSERSTEIN_CONFIGURATIONS}
+
+# What their articles train with. wgan-gp: Gulrajani et al. 2017, algorithm 1, with three times its learning rate, because a
+# run has a hundredth of its updates: 0.0001 was further from the digits at each of 50, 100 and 150 epochs of wgan. wgan:
+# Arjovsky et al. 2017, algorithm 1, whose RMSProp is Adam without the mean of gradients, but for a correction in the first
+# steps. No dropout, in either: the critic's two mean scores, and the slope that the penalty or the clip holds, are to be those
+# of one function, not of another each pass.
+WASSERSTEIN_LOSS = "wgan-gp"  # what the names above stand for
+WASSERSTEIN_TRAINING: dict[str, dict[str, float]] = {
+    "wgan-gp": {"learning_rate": 0.0003, "adam_beta1": 0.0, "adam_beta2": 0.9, "dropout": 0.0},
+    "wgan": {"learning_rate": 0.00005, "adam_beta1": 0.0, "adam_beta2": 0.99, "dropout": 0.0},
+}
+
+# PyTorch draws a transposed convolution's weights as though each pixel were the sum of 16 values, and here 256 go into it. With
+# pixels that large a critic's first wishes drove every fourth one of every fourth row to white within three epochs, where tanh
+# is flat, and they stayed there. Glorot's start is a third as large, and is that of the paper's own library.
+WASSERSTEIN_NETWORKS: dict[str, dict[str, str]] = {"gan": {}, "cgan": {"initialisation": "glorot"}}
+
+# paper: the paper's schedule. Its Adam betas are not stated; (0.9, 0.999), the default of the authors' library, gives the
+# shapes of its curves. wgan and cwgan are not in the paper: they get its epochs, in which the generator has a fifth of the
+# updates, 3,840 for gan's 19,200 and 960 for cgan's 4,800. quick: minutes instead of an hour; betas (0.5, 0.999), the
+# DCGAN article's, bring the paper's two to digits that early.
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "paper": {
+        "gan": {"epochs": 1200, "sample_every": 20, "evaluate_every": 100},
+        "cgan": {"epochs": 300, "sample_every": 5, "evaluate_every": 25},
+        "wgan": {"epochs": 1200, "sample_every": 20, "evaluate_every": 100},
+        "cwgan": {"epochs": 300, "sample_every": 5, "evaluate_every": 25},
+    },
+    "quick": {
+        "gan": {"epochs": 150, "sample_every": 5, "evaluate_every": 50, "adam_beta1": 0.5},
+        "cgan": {"epochs": 60, "sample_every": 2, "evaluate_every": 20, "adam_beta1": 0.5},
+        "wgan": {"epochs": 300, "sample_every": 10, "evaluate_every": 100},
+        "cwgan": {"epochs": 120, "sample_every": 4, "evaluate_every": 40},
+    },
+}
+
+
+def configure(configuration: str, preset: str = "paper", **changes: Any) -> RunConfig:
+    """The RunConfig of one named configuration, at a preset's length, with single parameters changed.
+
+    Raises ConfigurationError for an unknown name (the nearest is suggested) or value.
+    """
+    if configuration not in ALL_CONFIGURATIONS:
+        raise ConfigurationError(f"unknown configuration {shorten(configuration)}{nearest(configuration, ALL_CONFIGURATIONS)}")
+    if preset not in PRESETS:
+        raise ConfigurationError(f"unknown preset {shorten(preset)}{nearest(preset, PRESETS)}")
+    named = ALL_CONFIGURATIONS[configuration]
+    for name in named.keys() & changes.keys():
+        raise ConfigurationError(f"{name} is part of the configuration's name ({configuration}): choose another configuration")
+    values = {**named, **PRESETS[preset][configuration.partition("-")[0]]}
+    if configuration in WASSERSTEIN_CONFIGURATIONS:
+        loss = changes.get("loss", WASSERSTEIN_LOSS)
+        values |= {"loss": loss, **WASSERSTEIN_TRAINING.get(str(loss), {}), **WASSERSTEIN_NETWORKS[named["model"]]}
+    config = RunConfig(**{**values, **changes})
+    if config.configuration != configuration:
+        raise ConfigurationError(
+            f"loss {config.loss} is not for {configuration}: choose {config.configuration}, or a loss that belongs to the name"
+        )
+    return config
+
+
+def variant(config: RunConfig) -> str:
+    """What sets a run apart from the paper's schedule, as a short name: "" for the paper's own, "quick", "quick-epochs-5".
+
+    Seeds of one variant are repetitions of one experiment, and every variant has folders of its own.
+    """
+    candidates = {preset: differences(config, configure(config.configuration, preset)) for preset in PRESETS}
+    preset = min(candidates, key=lambda name: len(candidates[name]))  # the first, paper, wins a tie
+    parts = [] if preset == "paper" else [preset]
+    parts += [f"{name.replace('_', '-')}-{value}" for name, (value, _) in candidates[preset].items()]
+    exact = "-".join(parts)
+    name = re.sub(r"[^a-z0-9.]+|\.\.+", "-", exact.lower()).strip("-.")
+    if name != exact or len(name) > 60:  # two variants never share a name, and every file system takes it
+        name = f"{name[:50].rstrip('-.')}-{hashlib.sha256(exact.encode()).hexdigest()[:8]}"
+    return name
+
+
+def run_name(config: RunConfig) -> str:
+    """The run's folder below results/runs: "gan-cpu/seed-0", "gan-cpu--quick/seed-0"."""
+    suffix = variant(config)
+    return f"{config.configuration}{'--' if suffix else ''}{suffix}/seed-{config.seed}"
