@@ -1,7 +1,11 @@
 """--on jobs: the request against botocore's own model of the service, the jobs against moto, the entry script in a sandbox."""
 
 import os
+import shutil
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ from botocore.validate import ParamValidator
 from lifecycle.sandbox import LIFECYCLE
 
 from gan_lib.cloud import jobs
+from gan_lib.record import count_epochs, read_record
 
 from .conftest import Cloud, client
 from .fake_aws import FakeAws
@@ -107,3 +112,42 @@ def test_the_entry_script_installs_what_is_missing_and_runs_in_the_checkpoint_fo
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20)
     assert done.returncode == 1
     assert "could not install" in (tmp_path / "root/opt/ml/output/failure").read_text()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
+def test_a_job_that_is_started_again_elsewhere_goes_on_from_the_checkpoints_in_the_bucket(
+    tmp_path: Path, sign: signal.Signals
+) -> None:
+    """The real script and the real training; only pip is left out."""
+    python = tmp_path / "python3"
+    python.write_text(f'#!/bin/bash\n[[ $* == "-m pip "* ]] || exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    settings = {"training_images": 64, "batch_size": 32, "image_size": 8, "latent_size": 10, "threads": 1, "epochs": 600}
+    settings |= {"sample_every": 50, "evaluate_every": 0, "checkpoint_seconds": 0.2}
+    arguments = ["gan-cpu", *(part for name, value in settings.items() for part in ("--set", f"{name}={value}"))]
+    command = ["/bin/bash", str(LIFECYCLE / "run-job.sh"), *arguments]
+
+    def start(root: Path) -> subprocess.Popen[str]:
+        environment = {**os.environ, "PYTHON": str(python), "GAN_LIB_ROOT": str(root), "RETRY_DELAYS": "0"}
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def run_folder(root: Path) -> Path | None:
+        return next(iter((root / "opt/ml/checkpoints/runs").glob("gan-cpu--*/seed-0")), None)
+
+    job = start(tmp_path / "one")
+    deadline = time.monotonic() + 300
+    while not ((folder := run_folder(tmp_path / "one")) and count_epochs(folder) > 30 and any(folder.glob("checkpoint*"))):
+        assert job.poll() is None and time.monotonic() < deadline, job.communicate()
+        time.sleep(0.05)
+    job.send_signal(sign)  # SageMaker's SIGTERM, two minutes before a spot instance goes; or no warning at all
+    said, _ = job.communicate(timeout=120)
+    assert job.returncode == {signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}[sign], said
+    (tmp_path / "two/opt/ml").mkdir(parents=True)
+    shutil.copytree(tmp_path / "one/opt/ml/checkpoints", tmp_path / "two/opt/ml/checkpoints")  # what the bucket brings back
+    again = start(tmp_path / "two")
+    said, _ = again.communicate(timeout=300)
+    assert again.returncode == 0, said
+    record = read_record(run_folder(tmp_path / "two") or tmp_path)
+    assert (record.status, record.epochs_done) == ("ok", 600)
+    assert any(note.startswith("went on after epoch ") for note in record.notes)
+    assert (tmp_path / "two/opt/ml/checkpoints/comparison.html").exists()

@@ -8,6 +8,7 @@ import sys
 import time
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -17,12 +18,22 @@ from faults.training import FILES, results, short_run, train
 from gan_lib.configurations import run_name
 from gan_lib.record import read_record
 
+MEASURED = {"image_size": 28, "evaluate_every": 20}  # its quality, three times: most of such a run's time
 
-@pytest.mark.parametrize("model", ["gan", "cgan"])
+
+@pytest.mark.parametrize(
+    ("changes", "quick", "soak"), [({"model": "gan"}, 4, 16), ({"model": "cgan"}, 4, 16), (MEASURED, 1, 8)]
+)
 def test_a_run_killed_again_and_again_is_the_undisturbed_run(
-    tmp_path: Path, processes: ForkServerContext, chance: random.Random, count: Count, model: str
+    tmp_path: Path,
+    processes: ForkServerContext,
+    chance: random.Random,
+    count: Count,
+    changes: dict[str, Any],
+    quick: int,
+    soak: int,
 ) -> None:
-    config = short_run(model=model)
+    config, wanted = short_run(**changes), count(quick, soak)
     parameters, folder = config.model_dump(mode="json"), tmp_path / "killed"
     undisturbed = processes.Process(target=train, args=(parameters, str(tmp_path / "undisturbed")))
     begun = time.monotonic()
@@ -31,7 +42,7 @@ def test_a_run_killed_again_and_again_is_the_undisturbed_run(
     took = time.monotonic() - begun
     assert undisturbed.exitcode == 0
     kills, found = 0, []
-    for _ in range(10 * count(4, 16)):
+    for _ in range(10 * wanted):
         process = processes.Process(target=train, args=(parameters, str(folder)))
         process.start()
         process.join(chance.uniform(0.1, took))
@@ -41,20 +52,21 @@ def test_a_run_killed_again_and_again_is_the_undisturbed_run(
             kills += 1
             if folder.exists() and (folder / "config.json").exists():
                 found.append(f"{read_record(folder).status} at epoch {read_record(folder).epochs_done}")
-        elif kills >= count(4, 16):
+        elif kills >= wanted:
             break
         else:  # it got to its end: once more from the beginning, for there are kills left to try
             assert results(folder) == results(tmp_path / "undisturbed")
             for path in folder.iterdir():
                 path.unlink()
     print(f"{kills} kills: {', '.join(found)}")
-    assert kills >= count(4, 16)
+    assert kills >= wanted
     process = processes.Process(target=train, args=(parameters, str(folder)))
     process.start()
     process.join()
     assert process.exitcode == 0
     assert results(folder) == results(tmp_path / "undisturbed")
-    assert {path.name for path in folder.iterdir()} == FILES, "and nothing temporary is left"
+    written = FILES | ({"metrics.csv"} if config.evaluate_every else set())
+    assert {path.name for path in folder.iterdir()} == written, "and nothing temporary is left"
 
 
 def test_a_batch_killed_at_random_moments_leaves_no_process_and_ends_well(

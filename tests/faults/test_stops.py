@@ -45,10 +45,10 @@ def test_a_stopped_batch_is_finished_by_the_command_that_it_prints(tmp_path: Pat
         assert batch.poll() is None, batch.communicate()
         time.sleep(0.05)
     children = psutil.Process(batch.pid).children(recursive=True)
-    asked = time.monotonic()
+    asked, asked_at = time.monotonic(), time.time()
     batch.send_signal(sign)
     _, errors = batch.communicate(timeout=180)
-    took = time.monotonic() - asked
+    took, saved = time.monotonic() - asked, "nothing to save"
     assert not psutil.wait_procs(children, timeout=30)[1], "no process is left"
     assert batch.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[sign]
     record = read_record(folder)
@@ -56,9 +56,10 @@ def test_a_stopped_batch_is_finished_by_the_command_that_it_prints(tmp_path: Pat
     if record.status == "interrupted":
         _, facts = unpack(folder / "checkpoint.safetensors")
         assert facts["trainer"]["epochs_done"] == record.epochs_done, "nothing that was trained is lost"
+        saved = f"saved after {(folder / 'checkpoint.safetensors').stat().st_mtime - asked_at:.1f} s"
     match = re.search(r"^gan-lib: stopped; to go on from here: gan-lib (run .*)$", errors, re.MULTILINE)
     assert match, errors
-    print(f"{sign.name} at epoch {record.epochs_done} of {which.model}: {record.status} after {took:.1f} s")
+    print(f"{sign.name} at epoch {record.epochs_done} of {which.model}: {record.status}, {saved}, over after {took:.1f} s")
     rest = shlex.split(match[1])
     assert "--fresh" not in rest
     again = subprocess.run([sys.executable, "-m", "gan_lib", *rest], capture_output=True, text=True)

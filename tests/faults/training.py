@@ -43,4 +43,10 @@ def results(folder: Path) -> dict[str, Any]:
     judged = {
         name: record.summary[name] for name in ("epochs", "balance", "discriminator_loss", "generator_loss", "parameters")
     }
-    return {"history": history, "summary": judged, **{name: (folder / name).read_bytes() for name in RESULTS}}
+    measured = {name: values for name, values in record.metrics.items() if not name.endswith("_seconds")}
+    return {
+        "history": history,
+        "metrics": measured,
+        "summary": judged,
+        **{name: (folder / name).read_bytes() for name in RESULTS},
+    }
