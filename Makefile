@@ -6,6 +6,7 @@
 # make check      linters and types
 # make reference  keep the finished runs of the paper's length in results/reference (without weights)
 # make precision  the same runs in float32 and in bf16, three seeds each, side by side: most of an hour with -j2
+# make choices    both models under each combination of what the paper leaves open: an hour with -j2
 # make classifier train the classifier that judges quality again, with its cross-validation: ten minutes of one core
 # make quality    what each measure of quality makes of known damage: results/quality
 # make readme     write README's tables from results/reference and results/bench
@@ -16,7 +17,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run reproduce test soak lab check reference precision classifier quality readme lock audit clean
+.PHONY: run reproduce test soak lab check reference precision choices classifier quality readme lock audit clean
 
 run: $(STAMP)
 	$(BIN)/gan-lib run --preset quick
@@ -54,6 +55,12 @@ precision-gan-%: $(STAMP)
 
 precision-cgan-%: $(STAMP)
 	$(STUDY) cgan-cpu --set epochs=60 --set precision=$* --results-dir results/precision/cgan-$*
+
+choices: choices-gan choices-cgan
+	$(BIN)/python -m gan_lib.publish choices
+
+choices-%: $(STAMP)
+	$(BIN)/python -m gan_lib.publish $@
 
 classifier: $(STAMP)
 	$(BIN)/python -m gan_lib.publish classifier

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from gan_lib.config import RunConfig
 from gan_lib.configurations import ALL_CONFIGURATIONS, run_name
@@ -137,26 +138,30 @@ def compare(results: Path, experiments: list[str]) -> Path:
 
     Raises RecordError when one of them does not exist, ReportError when the notebook fails.
     """
-    from gan_lib.report import render
-
     known = sorted(path.name for path in (results / "runs").glob("*") if path.is_dir())
     for name in experiments:
         if name not in known:
             raise RecordError(f"experiment {shorten(name)} does not exist in {results / 'runs'}{nearest(name, known)}")
-    output = results / "comparison.ipynb"
     parameters = {
         "results_dir": relative(results / "runs", NOTEBOOKS),
         "reference_dir": relative(REFERENCE, NOTEBOOKS),
         "experiments": experiments,
         "bench_dir": relative(bench if (bench := results / "bench").is_dir() else ROOT / "results" / "bench", NOTEBOOKS),
     }
-    log = results / "comparison.log"
-    process = execute(NOTEBOOKS / "02_compare.ipynb", output, parameters, log)
+    return report("02_compare.ipynb", parameters, results / "comparison.html", "The GAN configurations compared")
+
+
+def report(notebook: str, parameters: dict[str, Any], page: Path, title: str) -> Path:
+    """Execute a notebook and render it to a page; returns the page. Raises ReportError when the notebook fails."""
+    from gan_lib.report import render
+
+    output, log = page.with_suffix(".ipynb"), page.with_suffix(".log")
+    process = execute(NOTEBOOKS / notebook, output, parameters, log)
     try:
         code = process.wait()
     finally:
         stop(process)
     if code:
-        raise ReportError(f"the comparison failed: {last_line(log)} (all of it in {log})")
+        raise ReportError(f"{notebook} failed: {last_line(log)} (all of it in {log})")
     log.unlink()
-    return render(output, results / "comparison.html", "The GAN configurations compared")
+    return render(output, page, title)

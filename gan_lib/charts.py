@@ -50,10 +50,12 @@ def draw_loss(panel: Axes, values: Sequence[float], name: str, colour: str, styl
     )  # fmt: skip
 
 
-def balance_bands(panel: Axes) -> None:
+def balance_bands(panel: Axes, named: bool = True) -> None:
     """Shade the paper's balance for both losses."""
     for band, name in ((paper.DISCRIMINATOR_BAND, "D"), (paper.GENERATOR_BAND, "G")):
         panel.axhspan(band.low, band.high, color=BAND, linewidth=0, zorder=0)
+        if not named:
+            continue
         panel.annotate(
             f"the paper's balance, {name}", (0.01, (band.low + band.high) / 2), xycoords=("axes fraction", "data"),
             va="center", fontsize=7, color="#6b6245",

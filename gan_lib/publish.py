@@ -6,17 +6,19 @@ from pathlib import Path
 
 import torch
 
-from gan_lib import batch, paper, precision_study, quality_figures, quality_study, speed
+from gan_lib import batch, choices_study, paper, precision_study, quality_figures, quality_study, speed
 from gan_lib.classifier import WEIGHTS, classifier_facts, load_classifier, save_classifier
 from gan_lib.classifier_training import EPOCHS, cross_validate, labelled_images, train_classifier
 from gan_lib.config import RunConfig
 from gan_lib.configurations import CONFIGURATIONS
 from gan_lib.data import load_images
+from gan_lib.execution import NOTEBOOKS, relative
 from gan_lib.machine import Neighbours, fingerprint
 from gan_lib.record import RunFolder, copy_records, find_records
 from gan_lib.selection import Comparison, Row, compare
 from gan_lib.speed import Bench
 from gan_lib.tables import TITLES, Table
+from gan_lib.terminal import ProgressLine
 from gan_lib.words import duration, exact, show
 
 README = batch.ROOT / "README.md"
@@ -93,6 +95,24 @@ def publish_quality(folder: Path) -> str:
     return f"seconds per evaluation, by threads: {seconds}"
 
 
+def make_choices(model: str, folder: Path) -> None:
+    """Make the runs of one model for the study of what the paper leaves open, where they are not there yet."""
+    line = ProgressLine()
+    jobs = batch.plan(choices_study.configs(model), folder)
+    records = batch.run_batch(jobs, show=line.show)
+    line.end()
+    print(f"{sum(record.status == 'ok' for record in records)} of {len(records)} runs of {model.upper()}")
+
+
+def publish_choices(folder: Path) -> Path:
+    """Write the report on what the paper leaves open from its runs: choices.html."""
+    parameters = {
+        "choices_dir": relative(folder / "runs", NOTEBOOKS),
+        "reference_dir": relative(batch.REFERENCE, NOTEBOOKS),
+    }
+    return batch.report("04_unsaid_choices.ipynb", parameters, folder / "choices.html", "What the paper leaves open")
+
+
 def _markdown(table: Table) -> str:
     columns = list(table.frame.columns)
     lines = [columns, ["---"] * len(columns), *([show(value) for value in row] for row in table.frame.values)]
@@ -120,7 +140,7 @@ def _line(row: Row) -> str:
 
 def main(what: str) -> None:
     """records: results/runs -> results/reference. comparison: its report. precision: its figure. classifier: its weights.
-    quality: its sanity record and figure. readme: README's tables."""
+    quality: its sanity record and figure. choices-gan, choices-cgan: runs; choices: their report. readme: README's tables."""
     results = batch.ROOT / "results"
     if what == "records":
         for name in copy_records(results / "runs", results / "reference"):
@@ -133,6 +153,10 @@ def main(what: str) -> None:
         print(publish_classifier(WEIGHTS))
     elif what == "quality":
         print(publish_quality(results / "quality"))
+    elif what in ("choices-gan", "choices-cgan"):
+        make_choices(what.partition("-")[2], results / "choices")
+    elif what == "choices":
+        print(f"wrote {publish_choices(results / 'choices').relative_to(batch.ROOT)}")
     elif what == "readme":
         reference = results / "reference"
         rows = compare(reference, reference, list(CONFIGURATIONS))
@@ -141,7 +165,7 @@ def main(what: str) -> None:
         README.write_text(text, encoding="utf-8")
         print(f"wrote the tables of {README.name}")
     else:
-        sys.exit(f"publish: choose records, comparison, precision, classifier, quality or readme, got {what!r}")
+        sys.exit(f"publish: choose records, comparison, precision, classifier, quality, choices or readme, got {what!r}")
 
 
 if __name__ == "__main__":

@@ -66,6 +66,8 @@ ALLOWED: dict[str, set[str]] = {
     "critic_figures": {"charts", "selection", "tables"},
     "speed": {"paper", "charts", "record", "storage", "tables"},
     "precision_study": {"charts", "record", "tables"},
+    "choices_study": {"balance", "config", "configurations", "paper", "quality", "record", "tables"},
+    "choices_figures": {"balance", "charts", "choices_study", "record"},
     "quality_study": {"classifier", "classifier_training", "config", "damage", "data", "distances", "metrics"},
     "quality_figures": {"charts", "memorisation"},
     "quality_curves": {"charts", "quality", "record", "selection", "tables"},
@@ -78,21 +80,22 @@ ALLOWED: dict[str, set[str]] = {
     "notebook_process": {"locks"},
     "job": {"config", "configurations", "evidence", "execution", "locks", "machine", "record", "report", "storage"},
     "batch": {"config", "configurations", "data", "estimate", "execution", "job", "locks", "machine", "record", "report"},
+    "terminal": {"batch"},
     "publish": {
         *("batch", "config", "configurations", "paper", "precision_study", "record", "selection", "speed", "tables"),
-        *("classifier", "classifier_training", "data", "machine", "quality_figures", "quality_study"),
+        *("choices_study", "classifier", "classifier_training", "data", "execution", "machine"),
+        *("quality_figures", "quality_study", "terminal"),
     },
     "__init__": {"config", "configurations", "record"},
 }
 ALLOWED["arguments"] = {"config", "configurations"}
-ALLOWED["terminal"] = {"batch"}
 ALLOWED["cli"] = ALLOWED.keys() - {"__init__"}  # anything above
 ALLOWED["__main__"] = {"cli"}
 
 # Packages that a bare GPU machine may lack, or that take seconds to import, and who may import them with itself.
 HEAVY: dict[str, set[str]] = {
     "pandas": {"tables", "verdict"},
-    "matplotlib": {"charts", "figures", "critic_figures", "quality_curves", "quality_figures"},
+    "matplotlib": {"charts", "choices_figures", "figures", "critic_figures", "quality_curves", "quality_figures"},
     "papermill": {"execution", "notebook_process"},
     "nbconvert": {"batch", "report"},
     "jinja2": {"batch", "report"},

@@ -91,7 +91,7 @@ def test_finished_paper_length_runs_are_kept_without_weights(
 
 @pytest.mark.parametrize("what", ["", "weights"])
 def test_an_unknown_word_is_refused(what: str) -> None:
-    with pytest.raises(SystemExit, match="choose records, comparison, precision, classifier, quality or readme, got"):
+    with pytest.raises(SystemExit, match="choose records, comparison, precision, classifier, quality, choices or readme, got"):
         publish.main(what)
 
 

@@ -1,0 +1,30 @@
+"""choices_figures.py: small multiples of loss curves, one panel for each combination."""
+
+from pathlib import Path
+
+from conftest import WriteRun
+
+from gan_lib.choices_figures import small_multiples
+from gan_lib.record import find_records
+
+
+def test_each_combination_has_its_panel_and_one_that_was_not_run_says_so(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu", g=[1.2] * 12)
+    write_run("gan-cpu", g=[1.7] * 12, adam_beta1=0.5, generator_noise="reused", generator_dropout="off")
+    write_run("cgan-cpu")
+    chart = small_multiples(find_records(tmp_path / "runs")[0], "gan")
+    assert len(chart.axes) == 16
+    drawn = [number for number, panel in enumerate(chart.axes) if panel.lines]
+    assert drawn == [0, 15]
+    assert [panel.get_title(loc="left") for panel in chart.axes[:4]] == [
+        *("(0.9, 0.999), fresh", "(0.9, 0.999), reused", "(0.5, 0.999), fresh", "(0.5, 0.999), reused")
+    ]
+    assert [text.get_text() for text in chart.axes[15].texts] == ["D 0.55", "G 1.70"]
+    assert [text.get_text() for text in chart.axes[1].texts] == ["not run"]
+    assert chart.axes[12].get_ylabel() == "pytorch, dropout off"
+    assert "betas (0.9, 0.999), pytorch, fresh noise, dropout active: D 0.550, G 1.20." in chart.alt
+    assert chart.png().startswith(b"\x89PNG")
+
+
+def test_nothing_run_is_said(tmp_path: Path) -> None:
+    assert small_multiples([], "cgan").alt == "CGAN, losses by epoch; the last ten epochs' means. Not run."
