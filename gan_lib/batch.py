@@ -142,13 +142,19 @@ def compare(results: Path, experiments: list[str]) -> Path:
     for name in experiments:
         if name not in known:
             raise RecordError(f"experiment {shorten(name)} does not exist in {results / 'runs'}{nearest(name, known)}")
+    return write_comparison(results / "runs", experiments, results / "comparison.html")
+
+
+def write_comparison(runs: Path, experiments: list[str], page: Path) -> Path:
+    """Execute 02_compare.ipynb on some experiments below a folder of runs, which may be the reference runs' own."""
+    bench = page.parent / "bench"
     parameters = {
-        "results_dir": relative(results / "runs", NOTEBOOKS),
+        "results_dir": relative(runs, NOTEBOOKS),
         "reference_dir": relative(REFERENCE, NOTEBOOKS),
         "experiments": experiments,
-        "bench_dir": relative(bench if (bench := results / "bench").is_dir() else ROOT / "results" / "bench", NOTEBOOKS),
+        "bench_dir": relative(bench if bench.is_dir() else ROOT / "results" / "bench", NOTEBOOKS),
     }
-    return report("02_compare.ipynb", parameters, results / "comparison.html", "The GAN configurations compared")
+    return report("02_compare.ipynb", parameters, page, "The GAN configurations compared")
 
 
 def report(notebook: str, parameters: dict[str, Any], page: Path, title: str) -> Path:

@@ -6,16 +6,28 @@ from pathlib import Path
 
 import torch
 
-from gan_lib import batch, choices_study, paper, precision_study, quality_figures, quality_study, speed
+from gan_lib import (
+    batch,
+    choices_study,
+    figures,
+    paper,
+    precision_study,
+    quality,
+    quality_curves,
+    quality_figures,
+    quality_study,
+    quality_tables,
+    speed,
+)
 from gan_lib.classifier import WEIGHTS, classifier_facts, load_classifier, save_classifier
 from gan_lib.classifier_training import EPOCHS, cross_validate, labelled_images, train_classifier
 from gan_lib.config import RunConfig
-from gan_lib.configurations import CONFIGURATIONS
+from gan_lib.configurations import ALL_CONFIGURATIONS
 from gan_lib.data import load_images
 from gan_lib.execution import NOTEBOOKS, relative
 from gan_lib.machine import Neighbours, fingerprint
 from gan_lib.record import RunFolder, copy_records, find_records
-from gan_lib.selection import Comparison, Row, compare
+from gan_lib.selection import Comparison, Row, compare, papers_own
 from gan_lib.speed import Bench
 from gan_lib.tables import TITLES, Table
 from gan_lib.terminal import ProgressLine
@@ -38,6 +50,15 @@ def speed_table(benches: Sequence[Bench]) -> str:
     return _markdown(speed.speed_table(benches))
 
 
+def quality_table(rows: Comparison) -> str:
+    """README's table of image quality in Markdown: each configuration that was measured, and the floor."""
+    measured = {name: row for name, row in rows.items() if quality.values(row, "noise_level")}
+    if not measured:
+        return "Not measured yet."
+    found = quality_tables.quality_by_configuration(measured)
+    return _markdown(Table(found.frame.drop(columns="where from"), found.caption))
+
+
 def update(text: str, name: str, table: str) -> str:
     """README's text with the part between two marks of a name replaced. Raises ValueError when a mark is missing."""
     begin, end = marks(name)
@@ -51,6 +72,16 @@ def update(text: str, name: str, table: str) -> str:
 def marks(name: str) -> tuple[str, str]:
     """What stands before and after a part of README that is written by command."""
     return f"<!-- {name}: make readme -->", f"<!-- /{name} -->"
+
+
+def publish_comparison(reference: Path) -> Path:
+    """Write the comparison of the reference runs, and two of its figures as README shows them: images.png, quality.png."""
+    experiments = sorted(path.name for path in reference.iterdir() if path.is_dir())
+    page = batch.write_comparison(reference, experiments, reference / "comparison.html")
+    rows = compare(reference, reference, experiments)
+    (reference / "images.png").write_bytes(figures.sample_sheet(rows).png())
+    (reference / "quality.png").write_bytes(quality_curves.frechet_curves(rows).png())
+    return page
 
 
 def publish_precision(folder: Path) -> str:
@@ -146,7 +177,7 @@ def main(what: str) -> None:
         for name in copy_records(results / "runs", results / "reference"):
             print(f"kept {name}")
     elif what == "comparison":
-        print(f"wrote {batch.compare(results / 'reference', []).relative_to(batch.ROOT)}")
+        print(f"wrote {publish_comparison(results / 'reference').relative_to(batch.ROOT)}")
     elif what == "precision":
         print(publish_precision(results / "precision"))
     elif what == "classifier":
@@ -159,8 +190,9 @@ def main(what: str) -> None:
         print(f"wrote {publish_choices(results / 'choices').relative_to(batch.ROOT)}")
     elif what == "readme":
         reference = results / "reference"
-        rows = compare(reference, reference, list(CONFIGURATIONS))
-        text = update(README.read_text(encoding="utf-8"), "results", results_table(rows))
+        rows = compare(reference, reference, list(ALL_CONFIGURATIONS))
+        text = update(README.read_text(encoding="utf-8"), "results", results_table(papers_own(rows)))
+        text = update(text, "quality", quality_table(rows))
         text = update(text, "speed", speed_table(speed.read_benches(results / "bench")))
         README.write_text(text, encoding="utf-8")
         print(f"wrote the tables of {README.name}")

@@ -62,9 +62,9 @@ def best_images(rows: Comparison) -> str | None:
         f"Best images: {_name(rows[best])}, at a Fréchet distance of {show(mean(measured[best]))}"
         f"{f' where real digits are at {show(ground)}' if ground is not None else ''} (n = {len(measured[best])})"
     )
-    others = [name for name in order[1:] if rows[name].model != rows[best].model]  # the machine does not change the images
+    others = [name for name in order[1:] if _kind(name) != _kind(best)]  # the machine does not change the images
     if not others:
-        return f"{said}; the other model was not measured."
+        return f"{said}; no other model was measured."
     next_best = others[0]
     found = difference(measured[next_best], measured[best])
     numbers = f"{TITLES[next_best]} is at {show(mean(measured[next_best]))} (n = {len(measured[next_best])})"
@@ -99,5 +99,10 @@ def _absent(*rows: Row, name: str = "noise_level") -> str:
     )
 
 
+def _kind(configuration: str) -> str:
+    """ "GAN", "CGAN", "WGAN" or "CWGAN": network and loss."""
+    return TITLES[configuration].partition(",")[0]
+
+
 def _name(row: Row) -> str:
-    return f"{row.model.upper()} on {row.machine}"
+    return f"{_kind(row.configuration)} on {row.machine}"

@@ -89,15 +89,17 @@ def compare(runs: Path, reference: Path, experiments: Sequence[str] = ()) -> Com
 
     experiments: folders below runs, at most one for each configuration, such as "gan-cpu--quick"; all their seeds count.
     None: those of the variant that the newest run belongs to. Reference runs are always of the paper's schedule.
-    Raises ConfigurationError when two experiments are of one configuration.
+    Where both folders are the same, all rows are reference runs. Raises ConfigurationError when two experiments are of one
+    configuration.
     """
     own = find_records(runs)[0]
     wanted = set(experiments) or _like_the_newest(own)
     chosen = [run for run in own if run.path.parent.name in wanted]
     references = [run for run in find_records(reference)[0] if run.status == "ok" and run.epochs_done and not run.variant]
     here = {run.config.configuration for run in own}
+    origin = REFERENCE if runs.resolve() == reference.resolve() else OWN
     return {
-        name: _row(name, chosen, references, "not in this comparison" if name in here else "not run")
+        name: _row(name, chosen, references, "not in this comparison" if name in here else "not run", origin)
         for name in ALL_CONFIGURATIONS
         if name in CONFIGURATIONS or any(run.config.configuration == name for run in chosen)
     }
@@ -139,13 +141,13 @@ def _lengths(preset: str, rows: Comparison) -> str:
     return ", ".join(f"{network.upper()} {epochs:,} epochs" for network, epochs in lengths.items())
 
 
-def _row(configuration: str, own: list[Record], references: list[Record], elsewhere: str) -> Row:
+def _row(configuration: str, own: list[Record], references: list[Record], elsewhere: str, origin: str) -> Row:
     mine = [run for run in own if run.config.configuration == configuration]
     folders = sorted({run.path.parent.name for run in mine})
     if len(folders) > 1:
         raise ConfigurationError(f"a comparison takes one experiment for each configuration, got {' and '.join(folders)}")
     if done := [run for run in mine if run.status == "ok" and run.epochs_done]:
-        return Row(configuration, done, OWN, len(mine), "")
+        return Row(configuration, done, origin, len(mine), "")
     missing = "; ".join(sorted({_why_missing(run) for run in mine})) or elsewhere
     stand_in = [run for run in references if run.config.configuration == configuration]
     return Row(configuration, stand_in, REFERENCE if stand_in else "", len(stand_in), missing)

@@ -6,7 +6,7 @@ import pytest
 from conftest import WriteRun
 
 from gan_lib import batch, publish
-from gan_lib.publish import marks, results_table, update
+from gan_lib.publish import marks, quality_table, results_table, update
 from gan_lib.selection import compare
 
 NOWHERE = Path("/nonexistent")
@@ -45,6 +45,20 @@ def test_a_run_that_never_reached_balance_says_so(write_run: WriteRun, tmp_path:
     assert "| never in 1,200 |" in table(tmp_path)[2]
 
 
+def test_the_table_of_quality_has_what_was_measured_and_the_floor(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu", below="reference", quality={12: 40.0})
+    write_run("wgan-cpu", below="reference", quality={12: 20.0})
+    write_run("cgan-cpu", below="reference")
+    reference = tmp_path / "reference"
+    lines = quality_table(compare(reference, reference, ["gan-cpu", "cgan-cpu", "wgan-cpu"])).splitlines()
+    assert lines[0].startswith("| configuration | Fréchet distance | precision, % |")
+    assert [line.split(" | ")[:2] for line in lines[2:]] == [
+        ["| GAN, CPU", "40.0"],
+        ["| WGAN, CPU", "20.0"],
+        ["| real images: the floor", "0.200"],
+    ]
+
+
 def test_an_update_replaces_what_is_between_the_marks_and_nothing_else() -> None:
     text = f"before\n{BEGIN}\nold\nolder\n{END}\nafter\n"
     once = update(text, "results", "| new |")
@@ -62,7 +76,8 @@ def test_a_readme_without_both_marks_is_refused(text: str) -> None:
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository's root of our own, which publish then works on."""
-    (tmp_path / "README.md").write_text(f"# Title\n{BEGIN}\n{END}\n" + "\n".join(marks("speed")), encoding="utf-8")
+    parts = [line for name in ("results", "quality", "speed") for line in marks(name)]
+    (tmp_path / "README.md").write_text("\n".join(["# Title", *parts]), encoding="utf-8")
     monkeypatch.setattr(batch, "ROOT", tmp_path)
     monkeypatch.setattr(publish, "README", tmp_path / "README.md")
     return tmp_path

@@ -84,4 +84,4 @@ def test_without_measurements_nothing_is_said_of_images(write_run: WriteRun, tmp
     assert better_model(rows) == (None, "which images are better cannot be told (GAN, CPU: not measured; CGAN, CPU: not run)")
     assert noise(rows).because == "GAN, CPU: not measured; CGAN, CPU: not run"
     write_run("gan-cpu", quality={12: 40.0})
-    assert str(best_images(compare(tmp_path / "runs", tmp_path / "reference"))).endswith("; the other model was not measured.")
+    assert str(best_images(compare(tmp_path / "runs", tmp_path / "reference"))).endswith("; no other model was measured.")

@@ -8,7 +8,7 @@ from conftest import WriteRun
 from gan_lib.configurations import CONFIGURATIONS
 from gan_lib.errors import ConfigurationError
 from gan_lib.record import RunFolder
-from gan_lib.selection import Comparison, compare, describe, papers_own
+from gan_lib.selection import REFERENCE, Comparison, compare, describe, papers_own
 
 
 @pytest.fixture
@@ -124,3 +124,12 @@ def test_a_further_configuration_is_a_row_only_when_you_ran_it(write_run: WriteR
 def test_without_runs_of_yours_none_is_described(write_run: WriteRun, root: Path) -> None:
     write_run("gan-cpu", below="reference")
     assert describe(rows(root)) == "There are no finished runs of yours."
+
+
+def test_a_folder_of_reference_runs_compared_with_itself_has_reference_runs_alone(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu", below="reference")
+    write_run("wgan-cpu", below="reference")
+    reference = tmp_path / "reference"
+    rows = compare(reference, reference, ["gan-cpu", "wgan-cpu"])
+    assert [name for name, row in rows.items() if row.records] == ["gan-cpu", "wgan-cpu"]
+    assert {row.origin for row in rows.values() if row.records} == {REFERENCE}
