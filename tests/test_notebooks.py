@@ -6,9 +6,10 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
+from conftest import WriteRun
 
-from gan_lib import RunConfig, configure
-from gan_lib.batch import NOTEBOOKS
+from gan_lib import RunConfig, choices_study, configure
+from gan_lib.batch import NOTEBOOKS, report
 from gan_lib.experiment import Experiment
 from gan_lib.record import read_record
 
@@ -25,8 +26,8 @@ def text_outputs(notebook: nbformat.NotebookNode) -> str:
     return "\n".join(str(output) for cell in notebook.cells for output in cell.get("outputs", []))
 
 
-def test_there_are_three() -> None:
-    assert [path.name for path in ALL] == ["01_train.ipynb", "02_compare.ipynb", "03_explore.ipynb"]
+def test_there_are_four() -> None:
+    assert [path.stem for path in ALL] == ["01_train", "02_compare", "03_explore", "04_unsaid_choices"]
 
 
 @pytest.mark.parametrize("notebook", ALL, ids=lambda path: path.stem)
@@ -103,3 +104,17 @@ def test_exploring_draws_and_judges(finished_runs: dict[str, Experiment], tmp_pa
     moving = str(executed.metadata.get("widgets"))  # what follows a slider lives in the widgets' state
     assert "64 images from the latents of seed 0" in moving
     assert "latent value 0 going from -1 to 1" in moving
+
+
+def test_the_notebook_of_open_choices_shows_what_was_run_and_names_the_nearest(write_run: WriteRun, tmp_path: Path) -> None:
+    for model, epochs in choices_study.EPOCHS.items():
+        for initialisation, level in (("pytorch", 1.5), ("glorot", 1.15)):
+            losses = {"d": [0.55] * epochs, "g": [level] * epochs}
+            write_run(f"{model}-cpu", **losses, epochs=epochs, threads=1, initialisation=initialisation)
+    for seed in range(2):
+        write_run("gan-cpu", below="reference", d=[0.5] * 1200, g=[1.2 + seed] * 1200, seed=seed)
+    parameters = {"choices_dir": str(tmp_path / "runs"), "reference_dir": str(tmp_path / "reference")}
+    html = report("04_unsaid_choices.ipynb", parameters, tmp_path / "choices.html", "What the paper leaves open").read_text()
+    assert "in both models: betas (0.9, 0.999), glorot, fresh noise, dropout active, outside by 0.05" in html
+    assert 'alt="GAN, losses by epoch' in html and 'alt="CGAN, losses by epoch' in html
+    assert "2 seeds are outside by 0.100 to 1.10" in html
