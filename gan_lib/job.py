@@ -80,8 +80,12 @@ def say_if_unavailable(job: Job, fresh: bool) -> None:
 
 
 def is_done(job: Job) -> bool:
-    """Whether a run is finished and has its report: one that was trained and not yet rendered only runs its notebook again."""
-    return is_finished(job.folder) and (job.folder / "report.html").exists()
+    """Whether a run is finished and has its report: one that was trained and not yet rendered only runs its notebook again.
+
+    One that is kept as a record alone, without weights, has nothing left to render.
+    """
+    rendered, weights = (job.folder / name for name in ("report.html", "generator.safetensors"))
+    return is_finished(job.folder) and (rendered.exists() or not weights.exists())
 
 
 def _run_notebook(job: Job, timeout: float | None, see: Callable[[int], None]) -> None:

@@ -123,6 +123,10 @@ def test_a_trained_run_without_its_report_only_runs_its_notebook_again(tiny: Mak
     make(job, False, None, 0, lambda epoch: None)
     assert is_done(job)
     assert {name: (job.folder / name).read_bytes() for name in before} == before
+    (job.folder / "report.html").unlink()
+    for weights in job.folder.glob("*.safetensors"):
+        weights.unlink()
+    assert is_done(job), "a record without weights has nothing left to render"
 
 
 def test_a_run_that_somebody_else_writes_is_left_alone(tiny: MakeConfig, tmp_path: Path) -> None:
