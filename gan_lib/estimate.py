@@ -5,28 +5,33 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gan_lib.config import RunConfig
+from gan_lib.configurations import ALL_CONFIGURATIONS
 from gan_lib.flops import flops_per_epoch
 
 _OUTSIDE_SECONDS = 10.0  # a run's time outside training, until one has been seen
 _FIRST_GUESS = 100e9  # FLOP/s: a laptop's order of magnitude, until the first epochs are in
+_BUSY = {
+    "gan": 0.45,
+    "cgan": 0.84,
+}  # how near each came to the machine's matrix rate in results/bench: convolutions keep it busier
 
 
 class Estimate:
-    """Time left: from this run's own pace where it has one, else from counted arithmetic at the rate seen last."""
+    """Time left: from a run's own pace where one like it was seen, else from counted arithmetic at the rate of another."""
 
     def __init__(self, configs: Iterable[RunConfig], clock: Callable[[], float] = time.monotonic) -> None:
         """configs: the runs to make, none twice. clock: seconds that only go forward."""
         self._clock = clock
         self._to_do = set(configs)
-        # FLOP/s by configuration: convolutions keep a machine busier than small matrices, a penalty's float32 less so than bf16
+        # FLOP/s by configuration: a penalty's float32 keeps a machine less busy than bf16
         self._rates: dict[str, float] = {}
         self._outside = _OUTSIDE_SECONDS
         self._begun: tuple[RunConfig | None, float, int] = (None, 0.0, 0)  # run, time and epoch that its pace counts from
 
     @property
     def measured(self) -> bool:
-        """Whether it rests on epochs that were seen, and not on a guess."""
-        return bool(self._rates)
+        """Whether it rests on epochs that were seen of everything that is still to do, and on no guess."""
+        return bool(self._rates) and all(config.configuration in self._rates for config in self._to_do)
 
     def see(self, config: RunConfig, epoch: int) -> None:
         """Learn the pace of the run that is going on; its first epoch warms up and does not count."""
@@ -52,5 +57,8 @@ class Estimate:
 
     def _seconds_per_epoch(self, config: RunConfig) -> float:
         alike = (config.configuration, config.model_copy(update={"loss": "bce"}).configuration)  # else the network's own
-        known = [self._rates[name] for name in alike if name in self._rates] or list(self._rates.values())
-        return flops_per_epoch(config) / (known[0] if known else _FIRST_GUESS)
+        rates = {name: rate for name, rate in self._rates.items() if name in alike} or self._rates
+        if not rates:
+            return flops_per_epoch(config) / _FIRST_GUESS
+        name = next((name for name in alike if name in rates), next(iter(rates)))
+        return flops_per_epoch(config) / (rates[name] * _BUSY[config.model] / _BUSY[ALL_CONFIGURATIONS[name]["model"]])

@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "data": {"config"},
     "models": {"config", "layers"},
     "flops": {"config"},
-    "estimate": {"config", "flops"},
+    "estimate": {"config", "configurations", "flops"},
     "learner": {"config"},
     "sampling": {"config", "learner"},
     "wasserstein": {"config", "learner", "losses"},
