@@ -4,14 +4,15 @@
 # make soak       the tests of faults, the long version: hundreds of kills, stops and damaged files
 # make lab        JupyterLab on this machine only
 # make check      linters and types
-# make reference  keep the finished runs of the paper's length in results/reference (without weights)
+# make reference  keep the finished runs of the paper's length in results/reference (without weights), and compare them there
 # make precision  the same runs in float32 and in bf16, three seeds of GAN and five of CGAN: over an hour with -j2
-# make choices    both models under each combination of what the paper leaves open: an hour with -j2
+# make choices    both models under sixteen combinations of what the paper leaves open: an hour with -j2
 # make classifier train the classifier that judges quality again, with its cross-validation: ten minutes of one core
 # make quality    what each measure of quality makes of known damage: results/quality
 # make readme     write README's tables from results/reference and results/bench
 # make audit      look up requirements.lock in the database of known weaknesses
 # make lock       resolve requirements.lock again from pyproject.toml
+# make clean      remove the virtual environment and caches
 
 PYTHON ?= python3
 BIN := .venv/bin

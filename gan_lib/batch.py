@@ -1,6 +1,7 @@
 """Many runs, one report: papermill runs the notebooks, one process each, and nbconvert renders them."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,7 +55,7 @@ def _check_writable(folder: Path) -> None:
     """Raise RecordError unless a folder, or the nearest one above it that exists, takes a file."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    probe = folder / ".writable"
+    probe = folder / f".writable-{os.getpid()}"  # two batches may look at once
     try:
         probe.write_text("")
         probe.unlink()
@@ -142,15 +143,15 @@ def compare(results: Path, experiments: list[str]) -> Path:
     for name in experiments:
         if name not in known:
             raise RecordError(f"experiment {shorten(name)} does not exist in {results / 'runs'}{nearest(name, known)}")
-    return write_comparison(results / "runs", experiments, results / "comparison.html")
+    return write_comparison(results / "runs", REFERENCE, experiments, results / "comparison.html")
 
 
-def write_comparison(runs: Path, experiments: list[str], page: Path) -> Path:
+def write_comparison(runs: Path, reference: Path, experiments: list[str], page: Path) -> Path:
     """Execute 02_compare.ipynb on some experiments below a folder of runs, which may be the reference runs' own."""
     bench = page.parent / "bench"
     parameters = {
         "results_dir": relative(runs, NOTEBOOKS),
-        "reference_dir": relative(REFERENCE, NOTEBOOKS),
+        "reference_dir": relative(reference, NOTEBOOKS),
         "experiments": experiments,
         "bench_dir": relative(bench if bench.is_dir() else ROOT / "results" / "bench", NOTEBOOKS),
     }

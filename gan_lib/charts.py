@@ -84,8 +84,7 @@ def set_title(panel: Axes, text: str) -> None:
 
 def say_missing(panel: Axes, reason: str) -> None:
     """An empty panel that says why it is empty."""
-    panel.set_xticks([])
-    panel.tick_params(left=False, labelleft=False)
+    panel.tick_params(bottom=False, labelbottom=False, left=False, labelleft=False)  # not of panels that share its axes
     panel.spines[:].set_color("#cccccc")
     panel.text(
         0.5,

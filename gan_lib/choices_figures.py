@@ -1,4 +1,4 @@
-"""The course of the losses under each combination of what the paper leaves open, in small multiples."""
+"""The course of the losses under combinations of what the paper leaves open, in small multiples."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from gan_lib.balance import WINDOW, trailing_mean
 from gan_lib.charts import COLOURS, INK, LABEL, Chart, balance_bands, epoch_numbers, robust_top, say_missing, set_title, tidy
-from gan_lib.choices_study import CHOICES, Choice, by_choice, fit
+from gan_lib.choices_study import Choice, by_choice, fit, why_missing
 from gan_lib.record import Record
 from gan_lib.words import show
 
@@ -15,22 +15,26 @@ _ROWS = [("pytorch", "active"), ("glorot", "active"), ("dcgan", "active"), ("pyt
 
 
 def small_multiples(records: Sequence[Record], model: str) -> Chart:
-    """Both losses of a model by epoch, a panel for each combination, on common axes with the paper's bands shaded."""
-    found = {choice: models[model] for choice, models in by_choice(records).items() if model in models and choice in CHOICES}
+    """Both losses of a model by epoch, a panel for each combination, on common axes with the paper's bands shaded.
+
+    Of several seeds the first is drawn; the text gives the mean over all.
+    """
+    found = {choice: models.get(model, []) for choice, models in by_choice(records).items()}
     chart = Chart(figsize=(9.6, 8.4), layout="constrained")
     panels = chart.subplots(len(_ROWS), len(_COLUMNS), sharex=True, sharey=True)
-    top = max((robust_top(_both(record)) for record in found.values()), default=3.0)
+    top = max((robust_top(_both(run)) for runs in found.values() for run in runs if run.status == "ok"), default=3.0)
     said = []
     for line, (initialisation, dropout) in zip(panels, _ROWS, strict=True):
         for panel, (beta, noise) in zip(line, _COLUMNS, strict=True):
             choice = Choice(beta, initialisation, noise, dropout)
-            record = found.get(choice)
+            runs = found.get(choice, [])
             set_title(panel, f"({beta:g}, 0.999), {noise}")
-            if record is None:
-                say_missing(panel, "not run")
+            numbers = fit(runs)
+            if numbers is None:
+                say_missing(panel, why_missing(runs))
+                said += [f"{choice}: {why_missing(runs)}."] if runs else []
                 continue
-            _draw(panel, record)
-            numbers = fit(record)
+            _draw(panel, next(run for run in runs if run.status == "ok"))
             said.append(f"{choice}: D {show(numbers.discriminator_loss)}, G {show(numbers.generator_loss)}.")
         line[0].set_ylabel(initialisation if dropout == "active" else f"{initialisation}, dropout off", **LABEL)
     panels[0, 0].set_ylim(0, 1.05 * top)

@@ -174,7 +174,7 @@ def _check_together(config: RunConfig) -> None:
 
 
 def _check_loss(config: RunConfig) -> None:
-    """What depends on the loss: a field that it does not use keeps its default, so that no run is named after it."""
+    """What depends on the loss and on dropout: a field without a use keeps its default, so that no run is named after it."""
     if not config.wasserstein and config.critic_steps != 1:
         raise ConfigurationError(
             f"critic_steps must be 1 for loss bce (both networks take turns, once a batch), got {config.critic_steps}"
@@ -185,6 +185,10 @@ def _check_loss(config: RunConfig) -> None:
             raise ConfigurationError(
                 f"{name} must stay {usual} for loss {config.loss} (only {loss} has a use for it), got {value}"
             )
+    if not config.dropout and config.generator_dropout != "active":
+        raise ConfigurationError(
+            f"generator_dropout must stay active for dropout 0 (there is none to turn off), got {config.generator_dropout!r}"
+        )
     batches = -(-config.training_images // config.batch_size)
     if config.critic_steps > batches:
         raise ConfigurationError(

@@ -25,11 +25,10 @@ WASSERSTEIN_CONFIGURATIONS: dict[str, dict[str, str]] = {
 }
 ALL_CONFIGURATIONS = {**CONFIGURATIONS, **WASSERSTEIN_CONFIGURATIONS}
 
-# What their articles train with. wgan-gp: Gulrajani et al. 2017, algorithm 1, with three times its learning rate, because a
-# run has a hundredth of its updates: 0.0001 was further from the digits at each of 50, 100 and 150 epochs of wgan. wgan:
-# Arjovsky et al. 2017, algorithm 1, whose RMSProp is Adam without the mean of gradients, but for a correction in the first
-# steps. No dropout, in either: the critic's two mean scores, and the slope that the penalty or the clip holds, are to be those
-# of one function, not of another each pass.
+# After their articles. wgan-gp: Gulrajani et al. 2017, algorithm 1, with three times its learning rate, because a run here has
+# a small part of the updates there. wgan: Arjovsky et al. 2017, algorithm 1, whose RMSProp is Adam without the mean of
+# gradients, but for a correction in the first steps. No dropout, in either: the critic's two mean scores, and the slope that
+# the penalty or the clip holds, are to be those of one function, not of another each pass.
 WASSERSTEIN_LOSS = "wgan-gp"  # what the names above stand for
 WASSERSTEIN_TRAINING: dict[str, dict[str, float]] = {
     "wgan-gp": {"learning_rate": 0.0003, "adam_beta1": 0.0, "adam_beta2": 0.9, "dropout": 0.0},
@@ -37,8 +36,8 @@ WASSERSTEIN_TRAINING: dict[str, dict[str, float]] = {
 }
 
 # PyTorch draws a transposed convolution's weights as though each pixel were the sum of 16 values, and here 256 go into it. With
-# pixels that large a critic's first wishes drove every fourth one of every fourth row to white within three epochs, where tanh
-# is flat, and they stayed there. Glorot's start is a third as large, and is that of the paper's own library.
+# pixels that large a critic's first wishes drive every fourth one of every fourth row to white, where tanh is flat, and there
+# they stay. Glorot's start is a third as large, and is that of the paper's own library.
 WASSERSTEIN_NETWORKS: dict[str, dict[str, str]] = {"gan": {}, "cgan": {"initialisation": "glorot"}}
 
 # paper: the paper's schedule. Its Adam betas are not stated; (0.9, 0.999), the default of the authors' library, gives the

@@ -57,8 +57,8 @@ class Estimate:
 
     def _seconds_per_epoch(self, config: RunConfig) -> float:
         alike = (config.configuration, config.model_copy(update={"loss": "bce"}).configuration)  # else the network's own
-        rates = {name: rate for name, rate in self._rates.items() if name in alike} or self._rates
-        if not rates:
+        name = next((name for name in (*alike, *self._rates) if name in self._rates), None)
+        if name is None:
             return flops_per_epoch(config) / _FIRST_GUESS
-        name = next((name for name in alike if name in rates), next(iter(rates)))
-        return flops_per_epoch(config) / (rates[name] * _BUSY[config.model] / _BUSY[ALL_CONFIGURATIONS[name]["model"]])
+        busier = _BUSY[config.model] / _BUSY[ALL_CONFIGURATIONS[name]["model"]]
+        return flops_per_epoch(config) / (self._rates[name] * busier)

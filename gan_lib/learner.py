@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lib.config import RunConfig
+from gan_lib.layers import Dropout
 
 
 class Learner:
@@ -67,11 +68,18 @@ class Learner:
 
         That saves 7 % of an epoch. dropout: whether it is active inside, as it is outside.
         """
-        self.working.requires_grad_(False).train(dropout)
+        self.working.requires_grad_(False)
+        self._set_dropout(dropout)
         try:
             yield self.working
         finally:
-            self.working.requires_grad_(True).train()
+            self.working.requires_grad_(True)
+            self._set_dropout(True)
+
+    def _set_dropout(self, active: bool) -> None:
+        for layer in self.working.modules():
+            if isinstance(layer, Dropout):
+                layer.train(active)
 
     def state(self) -> list[Tensor]:
         """The tensors that training changes, apart from the optimiser's: weights and running statistics."""

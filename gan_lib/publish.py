@@ -1,4 +1,4 @@
-"""For those who maintain this repository: keep runs as reference results, and write README's results table from them."""
+"""For those who maintain this repository: keep runs as reference results, and write README's tables and figures from them."""
 
 import sys
 from collections.abc import Sequence
@@ -77,7 +77,7 @@ def marks(name: str) -> tuple[str, str]:
 def publish_comparison(reference: Path) -> Path:
     """Write the comparison of the reference runs, and two of its figures as README shows them: images.png, quality.png."""
     experiments = sorted(path.name for path in reference.iterdir() if path.is_dir())
-    page = batch.write_comparison(reference, experiments, reference / "comparison.html")
+    page = batch.write_comparison(reference, reference, experiments, reference / "comparison.html")
     rows = compare(reference, reference, experiments)
     (reference / "images.png").write_bytes(figures.sample_sheet(rows).png())
     (reference / "quality.png").write_bytes(quality_curves.frechet_curves(rows).png())
@@ -127,12 +127,19 @@ def publish_quality(folder: Path) -> str:
 
 
 def make_choices(model: str, folder: Path) -> None:
-    """Make the runs of one model for the study of what the paper leaves open, where they are not there yet."""
+    """Make the runs of one model for the study of what the paper leaves open, where they are not there yet.
+
+    A run that fails is part of the answer: it is named here and in the report, and stops nothing.
+    """
     line = ProgressLine()
-    jobs = batch.plan(choices_study.configs(model), folder)
-    records = batch.run_batch(jobs, show=line.show)
-    line.end()
-    print(f"{sum(record.status == 'ok' for record in records)} of {len(records)} runs of {model.upper()}")
+    try:
+        records = batch.run_batch(batch.plan(choices_study.configs(model), folder), show=line.show)
+    finally:
+        line.end()
+    for record in records:
+        if record.status != "ok":
+            print(f"{record.name}: {record.status}: {record.reason}")
+    print(f"{sum(record.status == 'ok' for record in records)} of {len(records)} runs of {model.upper()} are ok")
 
 
 def publish_choices(folder: Path) -> Path:

@@ -252,7 +252,7 @@ def copy_records(source: Path, target: Path) -> list[str]:
                 record.path,
                 target / record.name,
                 dirs_exist_ok=True,
-                ignore=shutil.ignore_patterns("*.safetensors", "run.l*", ".*"),
+                ignore=shutil.ignore_patterns("*.safetensors", "*.lock", "run.log", ".*"),
             )
             copied.append(record.name)
     return copied

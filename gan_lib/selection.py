@@ -121,6 +121,8 @@ def describe(rows: Comparison) -> str:
             said.append(f"the quick preset ({_lengths('quick', rows)}): {QUICK_NOTE}")
         else:
             said.append(f"a schedule of your own ({variant})")
+    if not said and any(row.records for row in rows.values()):
+        return f"All of these are reference runs, of the paper's schedule ({_lengths('paper', rows)})."
     return "Your runs follow " + " and ".join(said) + "." if said else "There are no finished runs of yours."
 
 

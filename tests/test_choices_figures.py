@@ -11,6 +11,7 @@ from gan_lib.record import find_records
 def test_each_combination_has_its_panel_and_one_that_was_not_run_says_so(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("gan-cpu", g=[1.2] * 12)
     write_run("gan-cpu", g=[1.7] * 12, adam_beta1=0.5, generator_noise="reused", generator_dropout="off")
+    write_run("gan-cpu", adam_beta1=0.5, status="failed", reason="diverged")
     write_run("cgan-cpu")
     chart = small_multiples(find_records(tmp_path / "runs")[0], "gan")
     assert len(chart.axes) == 16
@@ -21,6 +22,8 @@ def test_each_combination_has_its_panel_and_one_that_was_not_run_says_so(write_r
     ]
     assert [text.get_text() for text in chart.axes[15].texts] == ["D 0.55", "G 1.70"]
     assert [text.get_text() for text in chart.axes[1].texts] == ["not run"]
+    assert "diverged" in chart.axes[2].texts[0].get_text()
+    assert len(chart.axes[12].get_xticks()) > 1, "empty panels take no ticks away from the others"
     assert chart.axes[12].get_ylabel() == "pytorch, dropout off"
     assert "betas (0.9, 0.999), pytorch, fresh noise, dropout active: D 0.550, G 1.20." in chart.alt
     assert chart.png().startswith(b"\x89PNG")

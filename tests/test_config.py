@@ -132,6 +132,10 @@ def test_several_critic_steps_are_the_default_of_a_wasserstein_loss_alone() -> N
             {"critic_steps": 5},
             "critic_steps must be 1 for loss bce (both networks take turns, once a batch), got 5",
         ),
+        (
+            {"dropout": 0, "generator_dropout": "off"},
+            "generator_dropout must stay active for dropout 0 (there is none to turn off), got 'off'",
+        ),
         ({"clip": 0.1}, "clip must stay 0.01 for loss bce (only wgan has a use for it), got 0.1"),
         ({"loss": "wgan-gp", "clip": 0.1}, "clip must stay 0.01 for loss wgan-gp (only wgan has a use for it), got 0.1"),
         (

@@ -67,7 +67,7 @@ def test_a_configuration_cannot_be_turned_into_another_by_a_parameter() -> None:
         configure("wgan-gpu", loss="bce", critic_steps=1)
 
 
-def test_the_wasserstein_configurations_train_as_their_articles_do() -> None:
+def test_the_wasserstein_configurations_train_after_their_articles_but_for_step_and_start() -> None:
     assert list(WASSERSTEIN_CONFIGURATIONS) == ["wgan-cpu", "cwgan-cpu", "wgan-gpu", "cwgan-gpu"]
     for name in WASSERSTEIN_CONFIGURATIONS:
         for preset in PRESETS:

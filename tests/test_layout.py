@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "models": {"config", "layers"},
     "flops": {"config"},
     "estimate": {"config", "configurations", "flops"},
-    "learner": {"config"},
+    "learner": {"config", "layers"},
     "sampling": {"config", "learner"},
     "wasserstein": {"config", "learner", "losses"},
     "training": {"config", "data", "models", "losses", "layers", "learner", "graphs", "sampling", "wasserstein"},

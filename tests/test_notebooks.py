@@ -8,8 +8,8 @@ import papermill
 import pytest
 from conftest import WriteRun
 
-from gan_lib import RunConfig, choices_study, configure
-from gan_lib.batch import NOTEBOOKS, report
+from gan_lib import RunConfig, batch, choices_study, configure, publish
+from gan_lib.batch import NOTEBOOKS
 from gan_lib.experiment import Experiment
 from gan_lib.record import read_record
 
@@ -106,15 +106,20 @@ def test_exploring_draws_and_judges(finished_runs: dict[str, Experiment], tmp_pa
     assert "latent value 0 going from -1 to 1" in moving
 
 
-def test_the_notebook_of_open_choices_shows_what_was_run_and_names_the_nearest(write_run: WriteRun, tmp_path: Path) -> None:
+def test_the_notebook_of_open_choices_shows_what_was_run_and_names_the_nearest(
+    write_run: WriteRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for model, epochs in choices_study.EPOCHS.items():
         for initialisation, level in (("pytorch", 1.5), ("glorot", 1.15)):
             losses = {"d": [0.55] * epochs, "g": [level] * epochs}
             write_run(f"{model}-cpu", **losses, epochs=epochs, threads=1, initialisation=initialisation)
     for seed in range(2):
         write_run("gan-cpu", below="reference", d=[0.5] * 1200, g=[1.2 + seed] * 1200, seed=seed)
-    parameters = {"choices_dir": str(tmp_path / "runs"), "reference_dir": str(tmp_path / "reference")}
-    html = report("04_unsaid_choices.ipynb", parameters, tmp_path / "choices.html", "What the paper leaves open").read_text()
-    assert "in both models: betas (0.9, 0.999), glorot, fresh noise, dropout active, outside by 0.05" in html
+    monkeypatch.setattr(batch, "REFERENCE", tmp_path / "reference")
+    html = publish.publish_choices(tmp_path).read_text()
+    assert (
+        "in both models: betas (0.9, 0.999), glorot, fresh noise, dropout active, outside by 0.0500 (n = 1 of each model)"
+        in html
+    )
     assert 'alt="GAN, losses by epoch' in html and 'alt="CGAN, losses by epoch' in html
     assert "2 seeds are outside by 0.100 to 1.10" in html

@@ -6,7 +6,10 @@ import pytest
 from conftest import WriteRun
 
 from gan_lib import batch, publish
+from gan_lib.choices_study import configs
+from gan_lib.job import Job
 from gan_lib.publish import marks, quality_table, results_table, update
+from gan_lib.record import Record, read_record
 from gan_lib.selection import compare
 
 NOWHERE = Path("/nonexistent")
@@ -94,6 +97,7 @@ def test_finished_paper_length_runs_are_kept_without_weights(
         folder = write_run(configuration, below="results/runs", status=status, preset=preset)
         (folder / "generator.safetensors").write_bytes(b"weights")
         (folder / "samples.png").write_bytes(b"picture")
+        (folder / "batch.lock").write_text("123 here")
     publish.main("records")
     kept = tmp_path / "results" / "reference"
     assert [path.name for path in kept.iterdir()] == ["gan-cpu"]
@@ -101,7 +105,37 @@ def test_finished_paper_length_runs_are_kept_without_weights(
     assert names == {"config.json", "machine.json", "history.csv", "summary.json", "samples.png"}
     assert capsys.readouterr().out == "kept gan-cpu/seed-0\n"
     publish.main("readme")
-    assert "| GAN, CPU | 37 (ml.c5.2xlarge) | **0.500** |" in (repository / "README.md").read_text(encoding="utf-8")
+    results, _, quality = (repository / "README.md").read_text(encoding="utf-8").partition(marks("results")[1])
+    assert "| GAN, CPU | 37 (ml.c5.2xlarge) | **0.500** |" in results
+    begin, end = marks("quality")
+    assert quality.partition(begin)[2].partition(end)[0].strip() == "Not measured yet."
+
+
+def test_the_comparison_of_reference_runs_has_a_page_and_two_pictures(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu", below="reference", quality={12: 40.0})
+    write_run("wgan-cpu", below="reference", quality={12: 20.0})
+    reference = tmp_path / "reference"
+    html = publish.publish_comparison(reference).read_text()
+    assert "All of these are reference runs" in html and "WGAN, CPU" in html
+    assert "WGAN, CPU: reference run, Test CPU" in html
+    for name in ("images", "quality"):
+        assert (reference / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_of_the_study_of_choices_that_fails_is_named(
+    write_run: WriteRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run_batch(jobs: list[Job], **_: object) -> list[Record]:
+        assert [job.config for job in jobs] == configs("gan")
+        folders = [write_run("gan-cpu"), write_run("gan-cpu", adam_beta1=0.5, status="failed", reason="diverged")]
+        return [read_record(folder) for folder in folders]
+
+    monkeypatch.setattr(batch, "run_batch", run_batch)
+    publish.make_choices("gan", tmp_path)
+    assert capsys.readouterr().out.splitlines() == [
+        "gan-cpu--adam-beta1-0.5/seed-0: failed: diverged",
+        "1 of 2 runs of GAN are ok",
+    ]
 
 
 @pytest.mark.parametrize("what", ["", "weights"])

@@ -122,8 +122,10 @@ def test_a_further_configuration_is_a_row_only_when_you_ran_it(write_run: WriteR
 
 
 def test_without_runs_of_yours_none_is_described(write_run: WriteRun, root: Path) -> None:
-    write_run("gan-cpu", below="reference")
     assert describe(rows(root)) == "There are no finished runs of yours."
+    write_run("gan-cpu", below="reference")
+    said = "All of these are reference runs, of the paper's schedule (GAN 1,200 epochs, CGAN 300 epochs)."
+    assert describe(rows(root)) == said
 
 
 def test_a_folder_of_reference_runs_compared_with_itself_has_reference_runs_alone(write_run: WriteRun, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from botocore.validate import ParamValidator
 from lifecycle.sandbox import LIFECYCLE
 
 from gan_lib.cloud import jobs
-from gan_lib.record import count_epochs, read_record
+from gan_lib.record import count_epochs, lock_holder, read_record
 
 from .conftest import Cloud, client
 from .fake_aws import FakeAws
@@ -137,11 +137,14 @@ def test_a_job_that_is_started_again_elsewhere_goes_on_from_the_checkpoints_in_t
     job = start(tmp_path / "one")
     deadline = time.monotonic() + 300
     while not ((folder := run_folder(tmp_path / "one")) and count_epochs(folder) > 30 and any(folder.glob("checkpoint*"))):
-        assert job.poll() is None and time.monotonic() < deadline, job.communicate()
+        assert job.poll() is None and time.monotonic() < deadline, job.communicate(timeout=60)
         time.sleep(0.05)
     job.send_signal(sign)  # SageMaker's SIGTERM, two minutes before a spot instance goes; or no warning at all
     said, _ = job.communicate(timeout=120)
     assert job.returncode == {signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}[sign], said
+    while lock_holder(folder) is not None:  # its notebook saves a last checkpoint once the job is gone
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     (tmp_path / "two/opt/ml").mkdir(parents=True)
     shutil.copytree(tmp_path / "one/opt/ml/checkpoints", tmp_path / "two/opt/ml/checkpoints")  # what the bucket brings back
     again = start(tmp_path / "two")
