@@ -13,8 +13,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from gan_lib import paper
 from gan_lib.balance import WINDOW, trailing_mean
 
-# One colour for each model, one line style for each machine. Blue and orange of Okabe and Ito are told apart by everybody.
-COLOURS = {"gan": "#0072B2", "cgan": "#D55E00"}
+# One colour for each network, one line style for each machine. Those of Okabe and Ito are told apart by everybody.
+COLOURS = {"gan": "#0072B2", "cgan": "#D55E00", "wgan": "#56B4E9", "cwgan": "#E69F00"}
 STYLES = {"cpu": "-", "gpu": "--"}
 INK, FAINT, BAND = "#222222", "#8a8a8a", "#e9e4d4"
 LABEL: dict[str, Any] = {"fontsize": 9, "color": INK}

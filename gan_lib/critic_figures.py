@@ -52,7 +52,7 @@ def critic_curves(rows: Comparison) -> Chart | None:
     for panel in panels[len(shown) :]:
         panel.set_axis_off()
     for panel, row in zip(panels, shown, strict=False):
-        colour, style = COLOURS[row.model], STYLES[row.named_machine]
+        colour, style = COLOURS[row.network], STYLES[row.named_machine]
         for record in row.records if len(row.records) > 1 else ():
             values = estimates(record.history)
             panel.plot(range(1, len(values) + 1), values, color=colour, linewidth=0.4, alpha=0.35)

@@ -114,8 +114,8 @@ def epoch_seconds(rows: Comparison) -> Chart:
             said.append(words + row.missing)
             continue
         if published is not None:
-            panel.plot([published, here], [height] * 2, STYLES[row.named_machine], color=COLOURS[row.model], linewidth=1.5)
-        panel.plot(here, height, "o", color=COLOURS[row.model], markersize=8, zorder=4)
+            panel.plot([published, here], [height] * 2, STYLES[row.named_machine], color=COLOURS[row.network], linewidth=1.5)
+        panel.plot(here, height, "o", color=COLOURS[row.network], markersize=8, zorder=4)
         panel.annotate(
             f"{show(here)} s, {row.machine}",
             (here, height),
@@ -171,7 +171,7 @@ def picture(image: Image.Image, alt: str, inches: float = 3.0) -> Chart:
 
 def _draw_losses(panel: Axes, row: Row, top: float) -> str:
     """One configuration's panel; every seed thin, their mean bold. Returns what it shows, in words."""
-    colour, style = COLOURS[row.model], STYLES[row.named_machine]
+    colour, style = COLOURS[row.network], STYLES[row.named_machine]
     balance_bands(panel)
     if len(row.records) > 1:
         for record in row.records:

@@ -85,9 +85,9 @@ def cost_against_quality(rows: Comparison) -> Chart:
         for record in row.records:
             if (point := _point(record)) is not None:
                 highest = max(highest, point[1])
-                panel.plot(*point, ".", color=COLOURS[row.model], alpha=0.5, markersize=5)
-        face = COLOURS[row.model] if row.named_machine == "cpu" else "white"
-        panel.plot(usd, distance, "o", color=COLOURS[row.model], markerfacecolor=face, markersize=9, zorder=3)
+                panel.plot(*point, ".", color=COLOURS[row.network], alpha=0.5, markersize=5)
+        face = COLOURS[row.network] if row.named_machine == "cpu" else "white"
+        panel.plot(usd, distance, "o", color=COLOURS[row.network], markerfacecolor=face, markersize=9, zorder=3)
         words = f"{TITLES[name]}: {show(usd)} USD, {show(distance)}"
         panel.annotate(words, (usd, distance), (9, 4), textcoords="offset points", fontsize=8, annotation_clip=False)
     log_numbers(panel)
@@ -144,7 +144,7 @@ def _draw_row(by_epoch: Axes, by_second: Axes, row: Row) -> str | None:
     curves = [found for record in row.records if (found := quality.curve(record)).values]
     if not curves:
         return None
-    colour, style = COLOURS[row.model], STYLES[row.named_machine]
+    colour, style = COLOURS[row.network], STYLES[row.named_machine]
     if len(curves) > 1:
         for found in curves:
             by_epoch.plot(found.epochs, found.values, style, color=colour, linewidth=0.6, alpha=0.4)

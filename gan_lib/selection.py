@@ -35,6 +35,11 @@ class Row:
         return ALL_CONFIGURATIONS[self.configuration]["model"]
 
     @property
+    def network(self) -> str:
+        """ "gan", "cgan", "wgan" or "cwgan": the model, and whether its loss is a Wasserstein loss."""
+        return self.configuration.partition("-")[0]
+
+    @property
     def named_machine(self) -> str:
         """ "cpu" or "gpu": which of the paper's two machines the configuration's name stands for."""
         return ALL_CONFIGURATIONS[self.configuration]["machine"]

@@ -161,5 +161,5 @@ def test_a_run_whose_history_is_gone_is_shown_as_empty(write_run: WriteRun, tmp_
 
 def test_models_and_machines_can_be_told_apart_without_colour_vision() -> None:
     # Blue and vermilion of Okabe and Ito; a dashed line for the GPU.
-    assert figures.COLOURS == {"gan": "#0072B2", "cgan": "#D55E00"}
+    assert figures.COLOURS == {"gan": "#0072B2", "cgan": "#D55E00", "wgan": "#56B4E9", "cwgan": "#E69F00"}
     assert figures.STYLES["cpu"] != figures.STYLES["gpu"]
