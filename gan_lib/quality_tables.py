@@ -147,6 +147,9 @@ def balance_answer(rows: Comparison) -> str:
         f"one evaluation of that epoch {hits} time{'' if hits == 1 else 's'}, earlier or later {len(both) - hits}, "
         f"never {without}"
     )
+    if not settled:
+        balanced = sum(balance is not None for balance, _ in runs)
+        numbers = f"quality was still improving at the end of all {told}, of which {balanced or 'none'} ever came into balance"
     if settled < FEWEST:
         return f"{question} cannot be told, for that takes {FEWEST} runs in which quality stopped improving: {numbers}."
     if hits == settled:

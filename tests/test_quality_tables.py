@@ -138,6 +138,15 @@ def test_does_the_balance_find_the_moment_to_stop(
     assert balance_answer(compared(tmp_path)).startswith(begins)
 
 
+def test_runs_that_still_improved_at_their_end_say_so(write_run: WriteRun, tmp_path: Path) -> None:
+    for seed, losses in enumerate((NEVER, NEVER, NEVER)):
+        write_run("gan-cpu", **losses, quality=STILL_BETTER, seed=seed)
+    said = balance_answer(compared(tmp_path))
+    assert said.endswith("quality was still improving at the end of all 3, of which none ever came into balance.")
+    write_run("gan-cpu", **BALANCED, quality=STILL_BETTER, seed=3)
+    assert balance_answer(compared(tmp_path)).endswith("of all 4, of which 1 ever came into balance.")
+
+
 def test_runs_that_disagree_are_counted(write_run: WriteRun, tmp_path: Path) -> None:
     for seed, losses in enumerate((BALANCED, BALANCED, NEVER)):
         write_run("gan-cpu", **losses, quality=SETTLED_AT_20, seed=seed)

@@ -20,11 +20,11 @@ def count() -> Count:
 
 
 @pytest.fixture
-def chance() -> random.Random:
-    """Random numbers whose seed is printed, and taken from GAN_LIB_FAULT_SEED where that is set."""
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Random numbers of each test's own, whose seed is printed, and taken from GAN_LIB_FAULT_SEED where that is set."""
     seed = int(os.environ.get("GAN_LIB_FAULT_SEED", random.SystemRandom().randrange(10**6) if SOAK else 0))
     print(f"GAN_LIB_FAULT_SEED={seed}")
-    return random.Random(seed)  # noqa: S311
+    return random.Random(f"{seed} {request.node.name}")  # noqa: S311
 
 
 @pytest.fixture(scope="session")
