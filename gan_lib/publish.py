@@ -18,6 +18,7 @@ from gan_lib import (
     quality_study,
     quality_tables,
     speed,
+    verdict,
 )
 from gan_lib.classifier import WEIGHTS, classifier_facts, load_classifier, save_classifier
 from gan_lib.classifier_training import EPOCHS, cross_validate, labelled_images, train_classifier
@@ -57,6 +58,11 @@ def quality_table(rows: Comparison) -> str:
         return "Not measured yet."
     found = quality_tables.quality_by_configuration(measured)
     return _markdown(Table(found.frame.drop(columns="where from"), found.caption))
+
+
+def claims_table(rows: Comparison) -> str:
+    """README's table of the paper's claims in Markdown, judged on the reference runs alone."""
+    return _markdown(verdict.claims_table(verdict.claims(rows, rows)))
 
 
 def update(text: str, name: str, table: str) -> str:
@@ -200,6 +206,7 @@ def main(what: str) -> None:
         rows = compare(reference, reference, list(ALL_CONFIGURATIONS))
         text = update(README.read_text(encoding="utf-8"), "results", results_table(papers_own(rows)))
         text = update(text, "quality", quality_table(rows))
+        text = update(text, "claims", claims_table(rows))
         text = update(text, "speed", speed_table(speed.read_benches(results / "bench")))
         README.write_text(text, encoding="utf-8")
         print(f"wrote the tables of {README.name}")

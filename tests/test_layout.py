@@ -84,7 +84,7 @@ ALLOWED: dict[str, set[str]] = {
     "publish": {
         *("batch", "config", "configurations", "paper", "precision_study", "record", "selection", "speed", "tables"),
         *("choices_study", "classifier", "classifier_training", "data", "execution", "machine"),
-        *("figures", "quality", "quality_curves", "quality_figures", "quality_study", "quality_tables", "terminal"),
+        *("figures", "quality", "quality_curves", "quality_figures", "quality_study", "quality_tables", "terminal", "verdict"),
     },
     "__init__": {"config", "configurations", "record"},
 }

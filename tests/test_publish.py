@@ -79,7 +79,7 @@ def test_a_readme_without_both_marks_is_refused(text: str) -> None:
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository's root of our own, which publish then works on."""
-    parts = [line for name in ("results", "quality", "speed") for line in marks(name)]
+    parts = [line for name in ("results", "quality", "claims", "speed") for line in marks(name)]
     (tmp_path / "README.md").write_text("\n".join(["# Title", *parts]), encoding="utf-8")
     monkeypatch.setattr(batch, "ROOT", tmp_path)
     monkeypatch.setattr(publish, "README", tmp_path / "README.md")
@@ -109,6 +109,8 @@ def test_finished_paper_length_runs_are_kept_without_weights(
     assert "| GAN, CPU | 37 (ml.c5.2xlarge) | **0.500** |" in results
     begin, end = marks("quality")
     assert quality.partition(begin)[2].partition(end)[0].strip() == "Not measured yet."
+    begin, end = marks("claims")
+    assert "| the paper's claim | answer | because |" in quality.partition(begin)[2].partition(end)[0]
 
 
 def test_the_comparison_of_reference_runs_has_a_page_and_two_pictures(write_run: WriteRun, tmp_path: Path) -> None:
