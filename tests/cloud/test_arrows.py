@@ -24,7 +24,7 @@ ORDER = [
     "commands",
 ]
 # What the package may use of its siblings.
-SIBLINGS = {"arguments", "errors", "words", "paper", "config", "flops", "record", "batch", "report", "cloud"}
+SIBLINGS = {"arguments", "errors", "words", "paper", "config", "configurations", "flops", "record", "batch", "report", "cloud"}
 
 
 def tree(module: str) -> ast.Module:
