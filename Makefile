@@ -12,7 +12,7 @@
 # make readme     write README's tables from results/reference and results/bench
 # make audit      look up requirements.lock in the database of known weaknesses
 # make lock       resolve requirements.lock again from pyproject.toml
-# make clean      remove the virtual environment and caches
+# make clean      remove the virtual environment
 
 PYTHON ?= python3
 BIN := .venv/bin

@@ -10,10 +10,8 @@ from gan_lib.flops import flops_per_epoch
 
 _OUTSIDE_SECONDS = 10.0  # a run's time outside training, until one has been seen
 _FIRST_GUESS = 100e9  # FLOP/s: a laptop's order of magnitude, until the first epochs are in
-_BUSY = {
-    "gan": 0.45,
-    "cgan": 0.84,
-}  # how near each came to the machine's matrix rate in results/bench: convolutions keep it busier
+# How near each came to the machine's matrix rate in results/bench: convolutions keep it busier.
+_BUSY = {"gan": 0.45, "cgan": 0.84}
 
 
 class Estimate:
