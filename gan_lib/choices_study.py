@@ -63,7 +63,7 @@ Runs = dict[Choice, dict[str, list[Record]]]  # by combination and model
 
 
 def configs(model: str, choices: Sequence[Choice] = CHOICES) -> list[RunConfig]:
-    """The runs of a model, short ones on one CPU thread each, so that two models can learn side by side."""
+    """The runs of a model, short ones on one CPU thread each, so that two runs can be made side by side."""
     length = EPOCHS[model]
     settings = {"epochs": length, "sample_every": length, "evaluate_every": length, "threads": 1}
     return [configure(f"{model}-cpu", "paper", **settings, **choice._asdict()) for choice in choices]

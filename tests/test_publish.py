@@ -124,19 +124,21 @@ def test_the_comparison_of_reference_runs_has_a_page_and_two_pictures(write_run:
         assert (reference / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.usefixtures("repository")
 def test_a_run_of_the_study_of_choices_that_fails_is_named(
-    write_run: WriteRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    write_run: WriteRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run_batch(jobs: list[Job], **_: object) -> list[Record]:
-        assert [job.config for job in jobs] == configs("gan")
+        half = [config for model in ("gan", "cgan") for config in configs(model) if config.adam_beta1 == 0.5]
+        assert [job.config for job in jobs] == half and len(half) == 16
         folders = [write_run("gan-cpu"), write_run("gan-cpu", adam_beta1=0.5, status="failed", reason="diverged")]
         return [read_record(folder) for folder in folders]
 
     monkeypatch.setattr(batch, "run_batch", run_batch)
-    publish.make_choices("gan", tmp_path)
+    publish.main("choices-0.5")
     assert capsys.readouterr().out.splitlines() == [
         "gan-cpu--adam-beta1-0.5/seed-0: failed: diverged",
-        "1 of 2 runs of GAN are ok",
+        "1 of 2 runs with betas (0.5, 0.999) are ok",
     ]
 
 
