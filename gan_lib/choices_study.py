@@ -17,7 +17,7 @@ from gan_lib.record import Record
 from gan_lib.tables import Table, table
 from gan_lib.words import show
 
-EPOCHS = {"gan": 150, "cgan": 40}  # where combinations go apart; the paper's own length is for the best ones
+EPOCHS = {"gan": 200, "cgan": 25}  # where combinations go apart; the paper's own length is for the best ones
 NAMES = {
     "adam_beta1": "Adam's betas",
     "initialisation": "initialisation",

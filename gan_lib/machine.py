@@ -86,7 +86,7 @@ def fingerprint(device: torch.device) -> dict[str, Any]:
     """Hardware, driver and versions of this machine, as plain JSON values. No host or user name: records are shared."""
     facts: dict[str, Any] = {
         "device": device.type,
-        "cpu": _cpu_model(),
+        "cpu": processor(_read("/proc/cpuinfo")),
         "physical_cores": physical_cores(),
         "logical_cores": os.cpu_count(),
         "memory_gb": _memory_gb(),
@@ -143,10 +143,17 @@ def label(facts: dict[str, Any]) -> str:
     return f"{facts.get('cpu', 'CPU')}, {cores} core{'' if cores == 1 else 's'}"
 
 
-def _cpu_model() -> str:
-    match = re.search(r"^model name\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
-    name = match[1] if match else platform.processor() or platform.machine() or "CPU"
-    return re.sub(r"\((R|TM)\)| CPU| Processor|@.*|\s+$", "", name).strip()
+def processor(cpuinfo: str) -> str:
+    """The processor's name, from Linux's /proc/cpuinfo where there is one.
+
+    A name without a number ("AMD EPYC", as virtual machines have it) is that of many: it gets what tells them apart.
+    """
+    facts = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.+)$", cpuinfo, re.MULTILINE))
+    name = facts.get("model name") or platform.processor() or platform.machine() or "CPU"
+    name = re.sub(r"\((R|TM)\)| CPU| Processor|@.*|\s+$", "", name).strip()
+    if re.search(r"\d", name) or not {"cpu family", "model"} <= facts.keys():
+        return name
+    return f"{name} (family {facts['cpu family']}, model {facts['model']})"
 
 
 def _memory_gb() -> float | None:

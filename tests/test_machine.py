@@ -15,7 +15,16 @@ import pytest
 import torch
 
 from gan_lib.errors import MachineUnavailable
-from gan_lib.machine import Neighbours, fingerprint, label, physical_cores, pick_device, set_threads, unavailable_reason
+from gan_lib.machine import (
+    Neighbours,
+    fingerprint,
+    label,
+    physical_cores,
+    pick_device,
+    processor,
+    set_threads,
+    unavailable_reason,
+)
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA GPU")
 
@@ -86,6 +95,21 @@ def test_the_fingerprint_tells_nothing_about_the_person() -> None:
 )
 def test_a_machine_is_labelled_by_what_did_the_work(facts: dict[str, object], words: str) -> None:
     assert label(facts) == words
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "name"),
+    [
+        ("cpu family\t: 25\nmodel\t\t: 1\nmodel name\t: AMD EPYC\nstepping\t: 1\n" * 2, "AMD EPYC (family 25, model 1)"),
+        (
+            "cpu family : 6\nmodel : 85\nmodel name : Intel(R) Xeon(R) Platinum 8124M CPU @ 3.00GHz\n",
+            "Intel Xeon Platinum 8124M",
+        ),
+        ("model name : Cortex\n", "Cortex"),
+    ],
+)
+def test_processors_that_share_a_name_are_told_apart(cpuinfo: str, name: str) -> None:
+    assert processor(cpuinfo) == name
 
 
 def test_neighbours_share_of_the_cpu_is_what_others_take() -> None:
