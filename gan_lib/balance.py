@@ -1,5 +1,6 @@
 """The epoch at which both losses have reached the paper's balance, as a written rule."""
 
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -49,6 +50,13 @@ def find_balance(
     inside = np.flatnonzero(distance == 0)
     nearest = int(distance.argmin())
     return Balance(int(inside[0]) + window if len(inside) else None, nearest + window, float(distance[nearest]))
+
+
+def median_epoch(balances: Sequence[Balance]) -> int | None:
+    """The median epoch of balance over several runs (seeds); None when more than half of them never reached it."""
+    epochs = sorted(balance.epoch or sys.maxsize for balance in balances)
+    middle = epochs[(len(epochs) - 1) // 2] if epochs else sys.maxsize
+    return None if middle == sys.maxsize else middle
 
 
 def trailing_mean(values: Sequence[float], window: int) -> np.ndarray:

@@ -69,12 +69,16 @@ def tidy(panel: Axes) -> None:
     panel.margins(x=0.01)
 
 
-def log_numbers(panel: Axes) -> None:
-    """A logarithmic axis of seconds or prices, with numbers that people read: 0.2, 0.5, 1."""
-    panel.set_xscale("log")
-    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
-    panel.xaxis.set_minor_formatter(NullFormatter())
+def log_numbers(panel: Axes, upright: bool = False) -> None:
+    """A logarithmic axis of seconds, prices or, upright, losses, with numbers that people read: 0.2, 0.5, 1."""
+    if upright:
+        panel.set_yscale("log")
+    else:
+        panel.set_xscale("log")
+    axis = panel.yaxis if upright else panel.xaxis
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def set_title(panel: Axes, text: str) -> None:
@@ -84,7 +88,9 @@ def set_title(panel: Axes, text: str) -> None:
 
 def say_missing(panel: Axes, reason: str) -> None:
     """An empty panel that says why it is empty."""
-    panel.tick_params(bottom=False, labelbottom=False, left=False, labelleft=False)  # not of panels that share its axes
+    panel.tick_params(
+        which="both", bottom=False, labelbottom=False, left=False, labelleft=False
+    )  # not of panels that share its axes
     panel.spines[:].set_color("#cccccc")
     panel.text(
         0.5,

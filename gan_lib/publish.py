@@ -8,6 +8,8 @@ import torch
 
 from gan_lib import (
     batch,
+    choices_answers,
+    choices_figures,
     choices_study,
     figures,
     paper,
@@ -20,6 +22,7 @@ from gan_lib import (
     speed,
     verdict,
 )
+from gan_lib.choices_study import Study, read_study
 from gan_lib.classifier import WEIGHTS, classifier_facts, load_classifier, save_classifier
 from gan_lib.classifier_training import EPOCHS, cross_validate, labelled_images, train_classifier
 from gan_lib.config import RunConfig
@@ -63,6 +66,13 @@ def quality_table(rows: Comparison) -> str:
 def claims_table(rows: Comparison) -> str:
     """README's table of the paper's claims in Markdown, judged on the reference runs alone."""
     return _markdown(verdict.claims_table(verdict.claims(rows, rows)))
+
+
+def choices_text(study: Study) -> str:
+    """README's answer on what the paper leaves open: which combination fits, and what each choice does, in Markdown."""
+    said = " ".join(choices_answers.answers(study.short))
+    long = " ".join(choices_answers.answers(study.long))
+    return f"{said}\n\n{_markdown(choices_answers.effects(study.short))}\n\nAt the paper's length: {long[0].lower()}{long[1:]}"
 
 
 def update(text: str, name: str, table: str) -> str:
@@ -153,7 +163,9 @@ def make_choices(adam_beta1: float, folder: Path) -> None:
 
 
 def publish_choices(folder: Path) -> Path:
-    """Write the report on what the paper leaves open from its runs: choices.html."""
+    """Write the report on what the paper leaves open from its runs: choices.html, and the figure in README, choices.png."""
+    short = read_study(folder / "runs", batch.REFERENCE).short
+    (folder / "choices.png").write_bytes(choices_figures.loss_against_quality(short).png())
     parameters = {
         "choices_dir": relative(folder / "runs", NOTEBOOKS),
         "reference_dir": relative(batch.REFERENCE, NOTEBOOKS),
@@ -211,6 +223,7 @@ def main(what: str) -> None:
         text = update(README.read_text(encoding="utf-8"), "results", results_table(papers_own(rows)))
         text = update(text, "quality", quality_table(rows))
         text = update(text, "claims", claims_table(rows))
+        text = update(text, "choices", choices_text(read_study(results / "choices" / "runs", reference)))
         text = update(text, "speed", speed_table(speed.read_benches(results / "bench")))
         README.write_text(text, encoding="utf-8")
         print(f"wrote the tables of {README.name}")

@@ -1,13 +1,12 @@
 """Run folders -> the rows of a comparison: one for each of the paper's four configurations, with where it came from."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, median
 
 from gan_lib import paper
-from gan_lib.balance import Balance, find_balance
+from gan_lib.balance import Balance, find_balance, median_epoch
 from gan_lib.configurations import ALL_CONFIGURATIONS, CONFIGURATIONS, PRESETS, WASSERSTEIN_CONFIGURATIONS
 from gan_lib.errors import ConfigurationError
 from gan_lib.record import Record, find_records
@@ -76,9 +75,7 @@ class Row:
 
     def balance_epoch(self) -> int | None:
         """The median epoch of balance over the runs (seeds); None when more than half of them never reached it."""
-        epochs = sorted(balance.epoch or sys.maxsize for balance in self.balances())
-        middle = epochs[(len(epochs) - 1) // 2] if epochs else sys.maxsize
-        return None if middle == sys.maxsize else middle
+        return median_epoch(self.balances())
 
     def losses(self, name: str) -> list[float]:
         """A column of history.csv, averaged over the runs (seeds), one value an epoch."""

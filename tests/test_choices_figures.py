@@ -4,7 +4,7 @@ from pathlib import Path
 
 from conftest import WriteRun
 
-from gan_lib.choices_figures import small_multiples
+from gan_lib.choices_figures import loss_against_quality, small_multiples
 from gan_lib.record import find_records
 
 
@@ -31,3 +31,22 @@ def test_each_combination_has_its_panel_and_one_that_was_not_run_says_so(write_r
 
 def test_nothing_run_is_said(tmp_path: Path) -> None:
     assert small_multiples([], "cgan").alt == "CGAN, losses by epoch; the last ten epochs' means. Not run."
+
+
+def test_losses_stand_against_quality_one_mark_a_combination(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu", g=[6.0] * 12, quality={12: 75.0})
+    write_run("gan-cpu", g=[1.2] * 12, adam_beta1=0.5, generator_noise="reused", quality={12: 18.0})
+    write_run("gan-cpu", g=[1.4] * 12, adam_beta1=0.5, generator_dropout="off", quality={12: 16.0})
+    write_run("cgan-cpu", g=[1.2] * 12)  # its images were not measured
+    chart = loss_against_quality(find_records(tmp_path / "runs")[0])
+    gan, cgan = chart.axes
+    marks = {(line.get_xdata()[0], line.get_ydata()[0]): line for line in gan.lines}
+    assert {tuple(map(float, place)) for place in marks} == {(6.0, 75.0), (1.2, 18.0), (1.4, 16.0)}
+    shapes = {distance: (line.get_marker(), line.get_markerfacecolor() == "white") for (_, distance), line in marks.items()}
+    assert shapes == {75.0: ("o", False), 18.0: ("o", True), 16.0: ("D", False)}
+    assert marks[6.0, 75.0].get_color() != marks[1.4, 16.0].get_color()
+    assert not cgan.lines and "not run" in cgan.texts[0].get_text()
+    assert "GAN, betas (0.9, 0.999): G's loss 6.00 to 6.00, distance 75.0 to 75.0." in chart.alt
+    assert "GAN, betas (0.5, 0.999): G's loss 1.20 to 1.40, distance 16.0 to 18.0." in chart.alt
+    assert chart.png().startswith(b"\x89PNG")
+    assert loss_against_quality([]).alt.endswith("Not run.")

@@ -118,9 +118,11 @@ def test_the_notebook_of_open_choices_shows_what_was_run_and_names_the_nearest(
         write_run("gan-cpu", below="reference", d=[0.5] * 1200, g=[1.2 + seed] * 1200, seed=seed)
     monkeypatch.setattr(batch, "REFERENCE", tmp_path / "reference")
     html = publish.publish_choices(tmp_path).read_text()
+    assert (tmp_path / "choices.png").read_bytes().startswith(b"\x89PNG")
     assert (
-        "in both models: betas (0.9, 0.999), glorot, fresh noise, dropout active, outside by 0.0500 (n = 1 of each model)"
-        in html
+        "Of the 2 combinations betas (0.9, 0.999), glorot, fresh noise, dropout active ends nearest to the paper&#x27;s bands "
+        "in both models, outside by 0.0500 (n = 1 of each model)" in html
     )
     assert 'alt="GAN, losses by epoch' in html and 'alt="CGAN, losses by epoch' in html
+    assert "alt=\"G's last loss against Fréchet distance" in html or 'alt="G&#x27;s last loss against' in html
     assert "2 seeds are outside by 0.100 to 1.10" in html

@@ -79,7 +79,7 @@ def test_a_readme_without_both_marks_is_refused(text: str) -> None:
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository's root of our own, which publish then works on."""
-    parts = [line for name in ("results", "quality", "claims", "speed") for line in marks(name)]
+    parts = [line for name in ("results", "quality", "claims", "choices", "speed") for line in marks(name)]
     (tmp_path / "README.md").write_text("\n".join(["# Title", *parts]), encoding="utf-8")
     monkeypatch.setattr(batch, "ROOT", tmp_path)
     monkeypatch.setattr(publish, "README", tmp_path / "README.md")
