@@ -53,10 +53,23 @@ def find_balance(
 
 
 def median_epoch(balances: Sequence[Balance]) -> int | None:
-    """The median epoch of balance over several runs (seeds); None when more than half of them never reached it."""
-    epochs = sorted(balance.epoch or sys.maxsize for balance in balances)
-    middle = epochs[(len(epochs) - 1) // 2] if epochs else sys.maxsize
-    return None if middle == sys.maxsize else middle
+    """The median epoch of balance over several runs (seeds); None when half of them or more never reached it.
+
+    Of an even number it is the mean of the middle two, rounded up.
+    """
+    epochs = sorted(balance.epoch or sys.maxsize for balance in balances) or [sys.maxsize]
+    low, high = epochs[(len(epochs) - 1) // 2], epochs[len(epochs) // 2]
+    return None if high == sys.maxsize else -(-(low + high) // 2)
+
+
+def roughness(losses: Sequence[float], window: int = WINDOW) -> float:
+    """How far a loss strays: the median over the epochs of its distance from its own trailing mean.
+
+    A slow rise or fall counts for little, a jump to and fro for all of it. 0 for fewer epochs than the window.
+    """
+    if len(losses) < window:
+        return 0.0
+    return float(np.median(np.abs(np.asarray(losses[window - 1 :], dtype=float) - trailing_mean(losses, window))))
 
 
 def trailing_mean(values: Sequence[float], window: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from gan_lib.classifier import CLASSES, CONFIDENT, Classifier, Judgement
 from gan_lib.data import Images
-from gan_lib.distances import frechet_distance, kernel_distance, neighbourhoods
+from gan_lib.distances import NEIGHBOURS, frechet_distance, kernel_distance, neighbourhoods
 from gan_lib.errors import DataError
 from gan_lib.memorisation import Memorisation, compared, memorisation, usual
 from gan_lib.noise import noise_level, noise_scale, stray_pixels
@@ -61,14 +61,19 @@ class Standard:
     """What generated images are held against, made once for all measurements of a run: more than a quarter of each."""
 
     def __init__(self, images: Images, classifier: Classifier | None) -> None:
-        """classifier: None leaves out what needs one. Raises DataError where evaluation_size does, and for images so large that
-        their distances would not fit into memory."""
+        """classifier: None leaves out what needs one. Raises DataError where evaluation_size does, for images so large that
+        their distances would not fit into memory, and for so few training images that they have no floor."""
         self.size = evaluation_size(images)
         pixels = images.held_out[0].numel() * max(len(images.train), self.size)
         if pixels > _MOST_PIXELS:
             raise DataError(
                 f"images to be measured must have at most {_MOST_PIXELS:,} pixels in all (their distances are held in memory), "
                 f"got {pixels:,}: choose fewer or smaller ones"
+            )
+        if len(images.train) <= NEIGHBOURS:
+            raise DataError(
+                f"training_images must be more than {NEIGHBOURS} for quality to be measured (its floor is what their nearest "
+                f"neighbours say), got {len(images.train)}"
             )
         self.images, self.classifier = images, classifier
         real = _pick(images.held_out, self.size)
@@ -80,15 +85,18 @@ class Standard:
         """Quality of generated images (N, C, S, S) in [-1, 1], by the measure of the held-out ones.
 
         As many held-out images are taken as there are generated ones, or as there are, so that both sides are of one size. The
-        names are those of DIRECTION. Distances are from features of real variance 100: a set collapsed to the mean digit is at
-        a Fréchet distance of 100. Each number means little without its floor(). Needs no more than one thread, and 3,000
+        names are those of DIRECTION. Distances are from features of real variance 100: a set collapsed to the mean feature is
+        at a Fréchet distance of 100. Each number means little without its floor(). Needs no more than one thread, and 3,000
         images take a few seconds.
         """
         generated = _pick(generated, min(len(generated), self.size))
         return self._all(generated, memorisation(generated, self.images.train, self._usual))
 
     def floor(self) -> dict[str, float]:
-        """What measure() would give for perfect images: training images take the generated ones' place, real against real.
+        """What measure() would give for training images in the place of the generated ones, real against real.
+
+        That is as good as can be, and a little better: there are as many of each digit on both sides, and the classifier that
+        ships has seen them all (weights/digits.json has what it recognises of digits that it has not seen).
 
         There are 2,000 of them by default, and both sides must be of one size, so they meet 2,000 held-out ones. Most measures
         do not depend on that size. The Fréchet distance of two samples of one distribution does, and in proportion to 1/N, so

@@ -72,7 +72,7 @@ def choices_text(study: Study) -> str:
     """README's answer on what the paper leaves open: which combination fits, and what each choice does, in Markdown."""
     said = " ".join(choices_answers.answers(study.short))
     long = " ".join(choices_answers.answers(study.long))
-    return f"{said}\n\n{_markdown(choices_answers.effects(study.short))}\n\nAt the paper's length: {long[0].lower()}{long[1:]}"
+    return f"{said}\n\n{_markdown(choices_answers.effects(study.short))}\n\n*At the paper's length.* {long}"
 
 
 def update(text: str, name: str, table: str) -> str:
@@ -185,11 +185,9 @@ def _line(row: Row) -> str:
     head = f"| {TITLES[row.configuration]} | {exact(published.seconds_per_epoch)} ({named})"
     if not row.records:
         return f"{head} | not measured yet | {published.epochs_to_balance:,} | – | – | – | – |"
-    reached = [balance.epoch for balance in row.balances() if balance.epoch is not None]
-    balance = (
-        f"epoch {reached[0]:,}" if len(reached) == 1 == len(row.records) else f"{len(reached)} of {len(row.records)} seeds"
-    )
-    balance = balance if reached else f"never in {row.epochs:,}"
+    reached, epoch = sum(balance.epoch is not None for balance in row.balances()), row.balance_epoch()
+    balance = f"epoch {epoch:,}" if epoch is not None else f"{'not' if reached else 'never'} in {row.epochs:,}"
+    balance += f" ({reached} of {len(row.records)} seeds)" if reached and len(row.records) > 1 else ""
     losses = f"{show(row.middle('discriminator_loss'))} / {show(row.middle('generator_loss'))}"
     seconds = row.middle("training_seconds") or 0.0
     return (

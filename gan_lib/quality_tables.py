@@ -7,7 +7,7 @@ from typing import Any
 
 from gan_lib import quality
 from gan_lib.answers import cannot_be_told, in_words
-from gan_lib.balance import find_balance
+from gan_lib.balance import NO_BAND, find_balance
 from gan_lib.intervals import FEWEST, difference
 from gan_lib.quality import FRECHET, MEASURES
 from gan_lib.record import Record
@@ -86,7 +86,7 @@ def all_measures(rows: Comparison) -> Table:
 
 
 def differences(pairs: Sequence[tuple[Row, Row]]) -> Table:
-    """How much one configuration's number is above another's, with a bootstrap interval over the seeds."""
+    """How much one configuration's number is above another's, with its 95 % interval over the seeds."""
 
     def line(one: Row, other: Row, name: str) -> dict[str, Any]:
         first, second = quality.values(one, name), quality.values(other, name)
@@ -122,7 +122,9 @@ def when_to_stop(rows: Comparison) -> Table:
         stopped: Any = quality.NOT_MEASURED if found is None else found.epoch or f"not yet in {record.epochs_done:,}"
         return {
             "run": record.name,
-            "balance at epoch": _balance(record) or f"never in {record.epochs_done:,}",
+            "balance at epoch": NO_BAND
+            if record.config.wasserstein
+            else _balance(record) or f"never in {record.epochs_done:,}",
             "quality no longer improved after epoch": stopped,
             "best Fréchet distance": best,
         }
@@ -132,8 +134,12 @@ def when_to_stop(rows: Comparison) -> Table:
 
 
 def balance_answer(rows: Comparison) -> str:
-    """Does the paper's balance rule find the moment to stop? One sentence, from the runs whose quality was measured."""
-    runs = [(_balance(record), found) for row in rows.values() for record in row.records if (found := _stop(record))]
+    """Does the paper's balance rule find the moment to stop? One sentence, from the runs whose quality was measured.
+
+    Runs with a Wasserstein loss have no balance, and are left out.
+    """
+    records = [record for row in rows.values() for record in row.records if not record.config.wasserstein]
+    runs = [(_balance(record), found) for record in records if (found := _stop(record))]
     told = len(runs)
     question = "Whether the paper's balance rule finds the moment to stop"
     if not told:
@@ -164,12 +170,13 @@ def _balance(record: Record) -> int | None:
 
 
 def _stop(record: Record) -> tuple[int | None, int] | None:
-    """The epoch after which quality no longer improved, and how many epochs apart it was measured; None without any."""
+    """The epoch after which quality no longer improved, and how many epochs from there the measurements beside it are, the
+    farther of both; None without any."""
     found = quality.plateau(record)
-    if found is None:
-        return None
+    if found is None or found.epoch is None:
+        return found and (None, 0)
     epochs = [0, *quality.curve(record).epochs]
-    return found.epoch, max(later - earlier for earlier, later in itertools.pairwise(epochs))
+    return found.epoch, max(later - earlier for earlier, later in itertools.pairwise(epochs) if found.epoch in (earlier, later))
 
 
 def _mean(row: Row, name: str) -> float | None:

@@ -10,12 +10,15 @@ from gan_lib.balance import Balance, find_balance, median_epoch
 from gan_lib.configurations import ALL_CONFIGURATIONS, CONFIGURATIONS, PRESETS, WASSERSTEIN_CONFIGURATIONS
 from gan_lib.errors import ConfigurationError
 from gan_lib.record import Record, find_records
+from gan_lib.words import shorten
 
 QUICK_NOTE = (
     "shorter than the paper's runs, and with Adam betas (0.5, 0.999) so that digits appear early; "
     "its losses take another course than the paper's"
 )
 OWN, REFERENCE = "your run", "reference run"  # where the numbers of a row come from
+# What runs must share, or neither their seconds nor their images' distances say which configuration is better.
+_SHARED = ("data", "training_images", "image_size", "channels", "batch_size")
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Row:
         return [find_balance(run.history["discriminator_loss"], run.history["generator_loss"]) for run in self.records]
 
     def balance_epoch(self) -> int | None:
-        """The median epoch of balance over the runs (seeds); None when more than half of them never reached it."""
+        """The median epoch of balance over the runs (seeds), by balance.median_epoch."""
         return median_epoch(self.balances())
 
     def losses(self, name: str) -> list[float]:
@@ -90,13 +93,14 @@ def compare(runs: Path, reference: Path, experiments: Sequence[str] = ()) -> Com
     further configuration that you have run.
 
     experiments: folders below runs, at most one for each configuration, such as "gan-cpu--quick"; all their seeds count.
-    None: those of the variant that the newest run belongs to. Reference runs are always of the paper's schedule.
-    Where both folders are the same, all rows are reference runs. Raises ConfigurationError when two experiments are of one
-    configuration.
+    None: those of the variant that the newest run belongs to. Reference runs are always of the paper's schedule, and stand in
+    only for runs on the same images in batches of the same size. Where both folders are the same, all rows are reference runs.
+    Raises ConfigurationError when two experiments are of one configuration, or trained on different images or batches.
     """
     own = find_records(runs)[0]
     wanted = set(experiments) or _like_the_newest(own)
     chosen = [run for run in own if run.path.parent.name in wanted]
+    _check_shared(chosen)
     references = [run for run in find_records(reference)[0] if run.status == "ok" and run.epochs_done and not run.variant]
     here = {run.config.configuration for run in own}
     origin = REFERENCE if runs.resolve() == reference.resolve() else OWN
@@ -128,6 +132,22 @@ def describe(rows: Comparison) -> str:
     return "Your runs follow " + " and ".join(said) + "." if said else "There are no finished runs of yours."
 
 
+def _check_shared(runs: list[Record]) -> None:
+    for name in _SHARED:
+        values = {getattr(run.config, name): run.path.parent.name for run in runs}
+        if len(values) > 1:
+            (one, first), (other, second), *_ = values.items()
+            raise ConfigurationError(
+                f"a comparison takes runs of one {name} (else neither seconds nor distances compare), "
+                f"got {shorten(one)} in {first} and {shorten(other)} in {second}"
+            )
+
+
+def _alike(run: Record, others: list[Record]) -> bool:
+    """Whether a run may stand beside others, which share what _SHARED names."""
+    return all(getattr(run.config, name) == getattr(other.config, name) for other in others[:1] for name in _SHARED)
+
+
 def _like_the_newest(own: list[Record]) -> set[str]:
     newest = max(own, key=lambda run: str(run.summary.get("finished", "")), default=None)
     return {run.path.parent.name for run in own if newest and run.variant == newest.variant}
@@ -153,5 +173,8 @@ def _row(configuration: str, own: list[Record], references: list[Record], elsewh
     if done := [run for run in mine if run.status == "ok" and run.epochs_done]:
         return Row(configuration, done, origin, len(mine), "")
     missing = "; ".join(sorted({_why_missing(run) for run in mine})) or elsewhere
-    stand_in = [run for run in references if run.config.configuration == configuration]
+    of_it = [run for run in references if run.config.configuration == configuration]
+    stand_in = [run for run in of_it if _alike(run, own)]
+    if of_it and not stand_in:
+        missing += "; the reference run is of other images or batches"
     return Row(configuration, stand_in, REFERENCE if stand_in else "", len(stand_in), missing)

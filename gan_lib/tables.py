@@ -204,7 +204,7 @@ def epochs_to_balance(rows: Comparison) -> Table:
         answer: Any = row.missing or NO_BAND
         if found:
             epoch = row.balance_epoch()
-            answer = f"never in {row.epochs:,}" if epoch is None else epoch
+            answer = f"{'not' if reached else 'never'} in {row.epochs:,}" if epoch is None else epoch
         return {
             **_head(row),
             "paper, epochs": published or NOT_PUBLISHED,

@@ -6,9 +6,8 @@ import pandas as pd
 
 from gan_lib import paper, quality_claims
 from gan_lib.answers import FAILS, HOLDS, UNKNOWN, Claim, answer, cannot_be_told, in_words, is_above
-from gan_lib.balance import WINDOW, trailing_mean
+from gan_lib.balance import WINDOW, roughness
 from gan_lib.intervals import difference
-from gan_lib.record import Record
 from gan_lib.selection import REFERENCE, Comparison, Row, papers_own
 from gan_lib.tables import TITLES, Table
 from gan_lib.words import show
@@ -21,14 +20,15 @@ def sentences(rows: Comparison) -> list[str]:
     if not measured:
         return ["Nothing can be said yet: no run is finished. Run `gan-lib run` first."]
     fastest = min(measured, key=lambda row: row.middle("seconds_per_epoch") or float("inf"))
-    cheapest = min(measured, key=lambda row: _usd(row))
+    cheapest = min(measured, key=_usd)
+    instance = paper.INSTANCES[cheapest.named_machine].name
     published = "it has no such model"
     if fastest.published:
         published = f"{show(fastest.published.seconds_per_epoch)} s on {paper.INSTANCES[fastest.named_machine].name}"
     said = [
         f"Fastest is {_name(fastest)} with {show(fastest.middle('seconds_per_epoch'))} s per epoch (the paper: {published}).",
-        f"Cheapest is {_name(cheapest)}: its {cheapest.epochs:,} epochs cost {show(_usd(cheapest))} USD "
-        f"at the price of {paper.INSTANCES[cheapest.named_machine].name}.",
+        f"Cheapest, were the instances that the configurations are named after as fast as the machines used here, would be "
+        f"{_name(cheapest)}: its {cheapest.epochs:,} epochs would cost {show(_usd(cheapest))} USD on {instance}.",
     ]
     best = quality_claims.best_images(rows)
     unsaid = [] if best else ["how good the images are is left to your eye (Table 6): quality was not measured"]
@@ -41,8 +41,8 @@ def sentences(rows: Comparison) -> list[str]:
 
 
 def claims(rows: Comparison, at_paper_length: Comparison) -> list[Claim]:
-    """The paper's claims. Those about balance, the course of the losses and images are judged on runs of the paper's schedule
-    only."""
+    """The paper's claims. Those about balance, the course of the losses, images and the best configuration are judged on runs
+    of the paper's schedule only."""
     rows, at_paper_length = papers_own(rows), papers_own(at_paper_length)
     return [
         _gpu_speed(rows["gan-cpu"], rows["gan-gpu"]),
@@ -53,7 +53,7 @@ def claims(rows: Comparison, at_paper_length: Comparison) -> list[Claim]:
         _in_band_by_200(at_paper_length),
         quality_claims.noise(at_paper_length),
         quality_claims.recognisable(at_paper_length),
-        _best(rows),
+        _best(at_paper_length),
     ]
 
 
@@ -109,7 +109,7 @@ def _scatter(rows: Comparison) -> Claim:
     gan, cgan = _most_runs(rows, "gan"), _most_runs(rows, "cgan")
     if not gan.records or not cgan.records:
         return Claim(claim, UNKNOWN, _needs(gan, cgan) + ", at the paper's length")
-    narrow, wide = ([_roughness(record) for record in row.records] for row in (gan, cgan))
+    narrow, wide = ([roughness(record.history["generator_loss"]) for record in row.records] for row in (gan, cgan))
     found = difference(wide, narrow)
     given = answer([is_above(found)])
     words = (
@@ -126,8 +126,9 @@ def _in_band_by_200(rows: Comparison) -> Claim:
     if not cgan.records:
         return Claim(claim, UNKNOWN, _needs(cgan) + ", at the paper's length")
     epoch = cgan.balance_epoch()
-    nearest = min(cgan.balances(), key=lambda balance: balance.nearest_distance or 0.0)
-    missed = epoch is None and nearest.nearest_epoch is not None
+    balances = cgan.balances()
+    nearest = min(balances, key=lambda balance: balance.nearest_distance or 0.0)
+    missed = all(balance.epoch is None for balance in balances) and nearest.nearest_epoch is not None
     detail = f"; nearest at epoch {nearest.nearest_epoch}, {show(nearest.nearest_distance)} outside" if missed else ""
     return Claim(claim, HOLDS if epoch is not None and epoch <= 200 else FAILS, f"CGAN {_when(cgan, epoch)}{detail}")
 
@@ -173,13 +174,8 @@ def _most_runs(rows: Comparison, model: str) -> Row:
 
 
 def _when(row: Row, epoch: int | None) -> str:
-    return f"reached it at epoch {epoch:,}" if epoch is not None else f"never in {row.epochs:,} epochs"
-
-
-def _roughness(record: Record) -> float:
-    """Median distance of the generator's loss from its own trailing mean; 0 for runs shorter than that."""
-    losses = record.history["generator_loss"]
-    if len(losses) < WINDOW:
-        return 0.0
-    means = trailing_mean(losses, WINDOW)
-    return statistics.median(abs(loss - mean) for loss, mean in zip(losses[WINDOW - 1 :], means, strict=True))
+    reached = sum(balance.epoch is not None for balance in row.balances())
+    runs = "" if len(row.records) == 1 else f" ({reached} of {len(row.records)} runs)"
+    if epoch is not None:
+        return f"reached it at epoch {epoch:,}{runs}"
+    return f"{'not' if reached else 'never'} in {row.epochs:,} epochs{runs}"

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from gan_lib.balance import WINDOW, Balance, find_balance, trailing_mean
+from gan_lib.balance import WINDOW, Balance, find_balance, median_epoch, roughness, trailing_mean
 from gan_lib.paper import Band
 
 
@@ -84,3 +84,18 @@ def test_a_window_below_1_or_series_of_different_lengths_are_refused() -> None:
         find_balance([0.5], [1.0], window=0)
     with pytest.raises(ValueError, match="one value an epoch, got 2 and 3"):
         find_balance([0.5] * 2, [1.0] * 3)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "median"),
+    [([], None), ([None], None), ([30], 30), ([100, 300], 200), ([100, 101], 101), ([100, None], None), ([10, 40, None], 40)],
+)
+def test_the_median_epoch_is_none_where_half_of_the_runs_never_came_there(epochs: list[int | None], median: int | None) -> None:
+    assert median_epoch([Balance(epoch, None, None) for epoch in epochs]) == median
+
+
+def test_a_loss_that_falls_steadily_is_smooth_and_one_that_jumps_is_not() -> None:
+    steady = [10 - 0.01 * epoch for epoch in range(100)]
+    assert roughness(steady) == pytest.approx(0.045, abs=1e-9)  # half of what it falls in nine epochs
+    assert roughness([2.5, 1.5] * 50) == pytest.approx(0.5, abs=1e-9)
+    assert roughness([2.5, 1.5]) == 0

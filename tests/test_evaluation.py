@@ -74,6 +74,13 @@ def test_the_record_holds_each_measurement_and_the_last_with_its_floor(tiny: Mak
     assert summary["metrics_sha256"] == checksum((tmp_path / "metrics.csv").read_bytes())
 
 
+def test_a_run_with_too_few_training_images_for_a_floor_goes_on_and_says_why(tiny: MakeConfig, tmp_path: Path) -> None:
+    trained(tiny(training_images=4, batch_size=4, evaluate_every=1), tmp_path)
+    record = read_record(tmp_path)
+    assert (record.status, record.summary["quality"]) == ("ok", None)
+    assert record.summary["quality_about"].startswith("not measured: training_images must be more than 5 for quality")
+
+
 @pytest.mark.parametrize("seconds", [0.0, 30.0])  # a checkpoint after every batch, or only at the stop
 def test_a_run_that_was_stopped_has_the_same_measurements(tiny: MakeConfig, tmp_path: Path, seconds: float) -> None:
     config = tiny(epochs=4, evaluate_every=1, checkpoint_seconds=seconds)

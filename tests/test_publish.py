@@ -39,7 +39,7 @@ def test_several_seeds_are_one_line_with_how_many_reached_balance(write_run: Wri
         write_run("cgan-cpu", below="reference", g=[g_loss] * 12, seconds=1.0 + seed, seed=seed)
     line = table(tmp_path)[3]
     assert "| **2.00** |" in line  # the median of 1, 2 and 3 s
-    assert "| 2 of 3 seeds |" in line
+    assert "| epoch 10 (2 of 3 seeds) |" in line
     assert "0.550 / 1.05" in line
 
 

@@ -1,10 +1,12 @@
 """quality_claims.py: the paper's claims about images, by runs made so that each answer comes up."""
 
+import json
 from pathlib import Path
 
 import pytest
 from conftest import WriteRun
 
+from gan_lib import batch
 from gan_lib.answers import FAILS, HOLDS, UNKNOWN
 from gan_lib.quality_claims import best_images, better_model, noise, recognisable
 from gan_lib.selection import Comparison, compare
@@ -54,26 +56,35 @@ def test_gan_is_noisier_where_both_measures_say_so(write_run: WriteRun, tmp_path
 @pytest.mark.parametrize(
     ("gan", "cgan", "answer"),
     [
-        ([0.6, 0.7, 0.8], [0.9, 0.9, 0.9], HOLDS),
+        ([0.6, 0.65, 0.7], [0.9, 0.9, 0.9], HOLDS),
         ([0.4, 0.7, 0.8], [0.9, 0.9, 0.9], UNKNOWN),
-        ([0.1, 0.2, 0.3], [0.9, 0.9, 0.9], FAILS),
+        ([0.1, 0.2, 0.3], [0.9, 0.9, 0.9], UNKNOWN),  # the classifier's failing as well as the images'
         ([0.9], [0.9], UNKNOWN),
     ],
 )
 def test_can_most_be_recognised(measured, gan: list[float], cgan: list[float], answer: str) -> None:  # type: ignore[no-untyped-def]
     claim = recognisable(measured("recognisable", gan, cgan))
     assert claim.answer == answer
-    assert "GAN: " in claim.because and "% of images" in claim.because
+    assert claim.because.startswith("% of images that a classifier gives 90% or more for one digit: GAN: ")
+    assert ("it gives no more to real digits that are blurred" in claim.because) is (answer == UNKNOWN and len(gan) == 3)
+    assert ("cannot be told with 1 run" in claim.because) is (len(gan) == 1)
+
+
+def test_real_digits_that_are_blurred_are_known_no_better_than_half_of_the_time() -> None:
+    """What the answer on recognisable digits says of the classifier, held against the record of known damage."""
+    blurred = json.loads((batch.ROOT / "results" / "quality" / "sanity.json").read_text())["damage"]["blur"]
+    assert min(blurred["recognisable"]) < 0.5
 
 
 def test_the_best_images_are_named_with_their_floor_and_how_sure_that_is(measured) -> None:  # type: ignore[no-untyped-def]
     said = best_images(measured("frechet_distance", [60.0, 62.0], [40.0, 38.0]))
     assert said == (
-        "Best images: CGAN on Test CPU, 2 cores, at a Fréchet distance of 39.0 where real digits are at 0.200 (n = 2); "
-        "GAN, CPU is at 61.0 (n = 2), and whether that is a difference cannot be told with 2 runs: 3 of each are the least."
+        "Best images: CGAN on Test CPU, 2 cores, at a Fréchet distance of 39.0 where real digits are at 0.200 (300 epochs, n = "
+        "2); GAN, CPU is at 61.0 (1,200 epochs, n = 2), and whether that is a difference cannot be told with 2 runs: 3 of each are "
+        "the least."
     )
     rows = measured("frechet_distance", [60.0, 62.0, 61.0], [40.0, 38.0, 39.0])
-    assert "GAN, CPU is at 61.0 (n = 3), worse by 22.0 (95% interval " in str(best_images(rows))
+    assert "GAN, CPU is at 61.0 (1,200 epochs, n = 3), worse by 22.0 (95% interval " in str(best_images(rows))
     assert better_model(rows)[0] is True
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from conftest import WriteRun
 
+from gan_lib.balance import NO_BAND
 from gan_lib.quality_tables import (
     all_measures,
     balance_answer,
@@ -118,7 +119,8 @@ def test_the_balance_stands_beside_the_plateau(write_run: WriteRun, tmp_path: Pa
     [
         (BALANCED, SETTLED_AT_20, "The paper's balance rule finds the moment to stop: "),
         (BALANCED, SETTLED_AT_10, "The paper's balance rule finds the moment to stop: "),  # one evaluation apart
-        (BALANCED, {5: 50.0, 10: 50.0, 40: 48.0}, "The paper's balance rule finds"),  # the coarsest interval counts
+        (BALANCED, {8: 50.0, 30: 49.0, 40: 48.0}, "The paper's balance rule finds"),  # the coarser of both sides counts
+        (BALANCED, {5: 50.0, 10: 50.0, 40: 48.0}, "The paper's balance rule does not find"),  # and not one far away
         (BALANCED, dict.fromkeys(range(4, 41, 4), 50.0), "The paper's balance rule does not find the moment to stop: "),
         (NEVER, SETTLED_AT_20, "The paper's balance rule does not find the moment to stop: "),
         (
@@ -136,6 +138,13 @@ def test_does_the_balance_find_the_moment_to_stop(
     assert "cannot be told, for that takes 3 runs" in balance_answer(compared(tmp_path))
     write_run("gan-cpu", **losses, quality=quality, seed=2)
     assert balance_answer(compared(tmp_path)).startswith(begins)
+
+
+def test_runs_without_a_balance_have_no_say_in_it(write_run: WriteRun, tmp_path: Path) -> None:
+    for seed in range(3):
+        write_run("wgan-cpu", **NEVER, quality=SETTLED_AT_20, seed=seed)
+    assert line(when_to_stop(compared(tmp_path)), "wgan-cpu/seed-0")["balance at epoch"] == NO_BAND
+    assert balance_answer(compared(tmp_path)).endswith("quality was not measured in any of these runs.")
 
 
 def test_runs_that_still_improved_at_their_end_say_so(write_run: WriteRun, tmp_path: Path) -> None:

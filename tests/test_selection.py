@@ -108,6 +108,29 @@ def test_a_schedule_is_described_in_words(
     assert words in describe(rows(root))
 
 
+@pytest.mark.parametrize(
+    "changes", [{"data": "fashion-mnist"}, {"training_images": 1000}, {"image_size": 32}, {"channels": 3}, {"batch_size": 64}]
+)
+def test_a_reference_run_stands_in_for_no_run_on_other_images_or_batches(
+    write_run: WriteRun, root: Path, changes: dict[str, object]
+) -> None:
+    write_run("cgan-cpu", below="reference")
+    write_run("gan-cpu", **changes)
+    row = rows(root)["cgan-cpu"]
+    assert (row.records, row.missing) == ([], "not run; the reference run is of other images or batches")
+    write_run("gan-cpu", learning_rate=0.001)
+    assert rows(root, "gan-cpu--learning-rate-0.001")["cgan-cpu"].origin == REFERENCE
+
+
+def test_experiments_on_different_images_are_not_compared(write_run: WriteRun, root: Path) -> None:
+    write_run("gan-cpu", data="fashion-mnist")
+    write_run("cgan-cpu")
+    with pytest.raises(
+        ConfigurationError, match=r"runs of one data .*'digits' in cgan-cpu and 'fashion-mnist' in gan-cpu--data-f"
+    ):
+        rows(root, "gan-cpu--data-fashion-mnist", "cgan-cpu")
+
+
 def test_a_further_configuration_is_a_row_only_when_you_ran_it(write_run: WriteRun, root: Path) -> None:
     write_run("cwgan-cpu", below="reference")
     assert list(rows(root)) == list(CONFIGURATIONS)

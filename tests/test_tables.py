@@ -80,10 +80,17 @@ def test_table_2_says_how_far_the_seeds_lie_apart(write_run: WriteRun, tmp_path:
 def test_table_3_says_when_balance_was_reached_and_by_how_many(rows: Comparison) -> None:
     table = tables.epochs_to_balance(rows)
     assert column(table, "paper, epochs") == [1200, 300, 1200, 300]
-    assert column(table, "measured, epochs") == [10, "never in 300", f"unavailable: {REFUSED}", "not run"]
-    assert column(table, "paper / measured") == [120.0, None, None, None]
+    assert column(table, "measured, epochs") == ["not in 1,200", "never in 300", f"unavailable: {REFUSED}", "not run"]
+    assert column(table, "paper / measured") == [None] * 4
     assert column(table, "runs that reached it") == ["1 of 2", "0 of 1", None, None]
     assert column(table, "last G loss")[0] == 1.05
+
+
+def test_table_3_has_the_ratio_where_most_runs_reached_balance(write_run: WriteRun, tmp_path: Path) -> None:
+    for seed, g_loss in enumerate((1.05, 1.05, 3.0)):
+        write_run("gan-cpu", g=[g_loss] * 12, seed=seed)
+    table = tables.epochs_to_balance(compare(tmp_path / "runs", tmp_path))
+    assert (column(table, "measured, epochs")[0], column(table, "paper / measured")[0]) == (10, 120.0)
 
 
 def test_table_4_has_the_cost_at_the_price_of_the_named_machine(rows: Comparison) -> None:

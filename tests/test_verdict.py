@@ -99,7 +99,8 @@ def test_the_losses_scatter_is_compared(write_run: WriteRun, tmp_path: Path, gan
             runs = "1 run" if seed == 1 else "2 runs"
             assert claim.because == f"{words}; cannot be told with {runs}: 3 of each are the least"
         for name, size in (("gan-cpu", float(gan)), ("cgan-cpu", float(cgan))):
-            write_run(name, d=[0.5] * 40, g=[2 + size, 2 - size] * 20, seed=seed)  # it strays `size` from its mean
+            losses = [2 + size, 2 - size] * 20  # it strays `size` from its mean
+            write_run(name, d=[0.5] * 40, g=[loss * (1 + seed / 1e4) for loss in losses], seed=seed)
     claim = judged(tmp_path)[SCATTER]
     assert claim.answer == answer
     assert claim.because.startswith(f"{words}; a difference of ")
@@ -176,7 +177,10 @@ def test_the_verdict_names_the_fastest_and_the_cheapest_with_numbers_and_what_is
     assert len(said) == 3
     assert said[2].startswith("How good the images are is left to your eye (Table 6): quality was not measured, and nothing")
     assert said[0] == "Fastest is GAN on Test CPU, 2 cores with 0.500 s per epoch (the paper: 37 s on ml.c5.2xlarge)."
-    assert said[1].endswith("its 1,200 epochs cost 0.00204 USD at the price of ml.c5.2xlarge.")
+    assert said[1] == (
+        "Cheapest, were the instances that the configurations are named after as fast as the machines used here, would be GAN "
+        "on Test CPU, 2 cores: its 1,200 epochs would cost 0.00204 USD on ml.c5.2xlarge."
+    )
     assert "othing can be said of GAN, GPU and CGAN, GPU" in said[2]
     assert "unavailable: needs a CUDA GPU" in said[2]
 
@@ -200,6 +204,26 @@ def test_a_wasserstein_run_may_be_the_fastest_and_decides_no_claim(write_run: Wr
     assert "future work" in prose.opening(rows)
 
 
+def test_the_best_configuration_is_judged_on_paper_length_runs_only(write_run: WriteRun, tmp_path: Path) -> None:
+    for name in ("gan-cpu", "cgan-cpu", "gan-gpu", "cgan-gpu"):
+        write_run(name, preset="quick")
+    (tmp_path / "reference").mkdir()
+    own = compare(tmp_path / "runs", tmp_path / "reference")
+    papers = compare(tmp_path / "runs", tmp_path / "reference", list(own))
+    assert all(row.records for row in own.values())
+    assert claims(own, papers)[BEST].because.startswith("no run of GAN, CPU or CGAN, CPU or GAN, GPU or CGAN, GPU")
+
+
+def test_where_a_minority_of_the_runs_reached_balance_that_is_said(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu", **NEVER)
+    for seed, losses in enumerate((balanced_at(30), NEVER, NEVER)):
+        write_run("cgan-cpu", **losses, seed=seed)
+    assert judged(tmp_path)[BY_200].because == "CGAN not in 300 epochs (1 of 3 runs)"
+    write_run("cgan-cpu", **balanced_at(50), seed=3)
+    write_run("cgan-cpu", **balanced_at(40), seed=4)
+    assert judged(tmp_path)[BY_200].because == "CGAN reached it at epoch 50 (3 of 5 runs)"
+
+
 def test_the_claims_make_a_table(write_run: WriteRun, tmp_path: Path) -> None:
     html = claims_table(judged(tmp_path))._repr_html_()
     assert html.count('<th scope="row">') == 9
@@ -212,6 +236,6 @@ def test_the_verdict_names_the_best_images(write_run: WriteRun, tmp_path: Path) 
     write_run("cgan-cpu", quality={12: 30.0})
     said = sentences(compared(tmp_path))
     assert said[2].startswith(
-        "Best images: CGAN on Test CPU, 2 cores, at a Fréchet distance of 30.0 where real digits are at 0.200"
+        "Best images: CGAN on Test CPU, 2 cores, at a Fréchet distance of 30.0 where real digits are at 0.200 (300 epochs, n ="
     )
     assert said[3].startswith("Nothing can be said of GAN, GPU and CGAN, GPU (not run)")
