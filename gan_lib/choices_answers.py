@@ -1,8 +1,7 @@
-"""What the runs under combinations of the paper's unsaid choices say: which one is the paper's, and what each choice does."""
+"""What runs under combinations of the paper's unsaid choices say: which ends where the paper does, what each choice does."""
 
 from collections.abc import Iterable, Sequence
 from statistics import mean
-from typing import NamedTuple
 
 from gan_lib.balance import WINDOW
 from gan_lib.choices_study import EPOCHS, Choice, Fit, by_choice, fit, papers_epochs, why_missing
@@ -26,15 +25,6 @@ _CHANGES = [  # one choice at a time, from RunConfig's default to something else
 _EFFECTS = {"D": "discriminator_loss", "G": "generator_loss", "Fréchet distance": "frechet"}
 
 
-class Standing(NamedTuple):
-    """A combination that both models were run with."""
-
-    choice: Choice
-    early: list[str]  # the models that it balances too early to be the paper's
-    outside: float  # the larger of both models' distances from the paper's bands at the end
-    runs: int  # seeds, the fewer of both models'
-
-
 def choices_table(records: Sequence[Record], model: str) -> Table:
     """Every combination that a model was run with: the last losses, how far outside the paper's bands, balance, quality."""
     lines: list[dict[str, object]] = []
@@ -47,7 +37,7 @@ def choices_table(records: Sequence[Record], model: str) -> Table:
         line["last G loss"] = found and found.generator_loss
         line["outside by"] = found and found.outside
         line["scatter of G"] = found and found.scatter
-        line["in balance at epoch"] = found and (found.balance_epoch or "never")
+        line["first in balance"] = found and (found.balance_epoch or "never")
         line["Fréchet distance"] = found and found.frechet
         line["runs"] = found and found.runs
         lines.append(line)
@@ -60,8 +50,8 @@ def choices_table(records: Sequence[Record], model: str) -> Table:
 def effects(records: Sequence[Record]) -> Table:
     """What each choice does by itself: the change between two combinations that differ in it alone.
 
-    The mean over all such pairs, and the lowest and highest of them: a choice whose changes all have one sign does something,
-    whatever the others are.
+    The mean over all such pairs, and the lowest and highest of them. Each number is of one seed, so small changes are chance:
+    of four pairs all have one sign in one case of eight, of eight in one of 128.
     """
     found = {choice: {m: fit(runs) for m, runs in models.items()} for choice, models in by_choice(records).items()}
     lines: list[dict[str, object]] = []
@@ -84,41 +74,48 @@ def effects(records: Sequence[Record]) -> Table:
     )
 
 
-def ranked(records: Sequence[Record]) -> list[Standing]:
-    """The combinations that both models were run with: those not in balance too early first, nearest to the bands first."""
-    found = []
-    for choice, models in by_choice(records).items():
-        fits = {model: each for model in EPOCHS if (each := fit(models.get(model, [])))}
-        if len(fits) == len(EPOCHS):
-            early = [model for model, each in fits.items() if each.early]
-            outside, runs = max(each.outside for each in fits.values()), min(each.runs for each in fits.values())
-            found.append(Standing(choice, early, outside, runs))
-    return sorted(found, key=lambda each: (bool(each.early), each.outside))
+def ranked(records: Sequence[Record], models: Iterable[str] = EPOCHS, if_sum: bool = False) -> list[tuple[Choice, float]]:
+    """The combinations that all of these models were run with, those first that end nearest to the paper's bands.
+
+    With each the largest of the models' distances from the bands, by the mean over their seeds. if_sum: were the paper's D loss
+    the sum of its two halves.
+    """
+    models, found = list(models), []
+    for choice, runs in by_choice(records).items():
+        fits = [each for model in models if (each := fit(runs.get(model, [])))]
+        if len(fits) == len(models):
+            found.append((choice, max(each.outside_if_sum if if_sum else each.outside for each in fits)))
+    return sorted(found, key=lambda each: each[1])
 
 
 def answers(records: Sequence[Record]) -> list[str]:
-    """In sentences: which combinations cannot be the paper's, and which of the others ends nearest to what it reports."""
-    order = ranked(records)
+    """In sentences: which combination ends nearest to the paper's bands, in each model and in both, and when it was there."""
+    said = [sentence for model in EPOCHS if (sentence := _nearest(records, model))]
+    both = ranked(records)
+    if len(both) > 1:
+        (best, distance), (second, more) = both[:2]
+        as_sum, as_sum_distance = ranked(records, if_sum=True)[0]
+        said += [
+            f"In both models at once {best} ends nearest, outside by {show(distance)}; next comes {second}, with {show(more)}.",
+            f"Were the paper's D loss the sum of its two halves and not their mean, it would be {as_sum}, with "
+            f"{show(as_sum_distance)}.",
+        ]
+    return said or ["Nothing can be said yet: no model was run with two combinations of this length."]
+
+
+def _nearest(records: Sequence[Record], model: str) -> str:
+    """The best and the worst of a model's combinations; "" where there are not two."""
+    order = ranked(records, [model])
     if len(order) < 2:
-        return [f"Nothing can be said yet: {len(order)} of at least two combinations were run with both models."]
-    said = [sentence for model in EPOCHS if (sentence := _early(order, model, records))]
-    late = [each for each in order if not each.early]
-    if not late:
-        return [*said, f"None of the {len(order)} combinations takes as long as the paper's."]
-    said.append(
-        f"Of the {len(late)} {'other ' if said else ''}combinations {late[0].choice} ends nearest to the paper's bands in both "
-        f"models, outside by {show(late[0].outside)} (n = {late[0].runs} of each model)."
+        return ""
+    (best, distance), (worst, most) = order[0], order[-1]
+    found = fit(by_choice(records)[best][model])
+    when = f"first in balance at epoch {found.balance_epoch:,}" if found and found.balance_epoch else "never in balance"
+    return (
+        f"Of {len(order)} combinations {model.upper()} ends nearest to the paper's bands with {best}: outside by "
+        f"{show(distance)} (n = {found and found.runs}), {when} (the paper: {papers_epochs(model):,}). It ends farthest with "
+        f"{worst}, by {show(most)}."
     )
-    if len(late) > 1:
-        said.append(f"Next comes {late[1].choice}, with {show(late[1].outside)}.")
-    fits = {each.choice: [fit(runs) for runs in by_choice(records)[each.choice].values()] for each in order}
-    as_sum = {choice: max(each.outside_if_sum for each in both if each) for choice, both in fits.items()}
-    best = min(as_sum, key=lambda choice: as_sum[choice])
-    said.append(
-        f"Were the paper's D loss the sum of its two halves and not their mean, {best} would end nearest, outside by "
-        f"{show(as_sum[best])}."
-    )
-    return said
 
 
 def spread(records: Sequence[Record]) -> list[str]:
@@ -133,32 +130,6 @@ def spread(records: Sequence[Record]) -> list[str]:
                     f"{show(max(distances))}; of combinations nearer to each other than that none is better."
                 )
     return said or ["How far seeds of one combination go apart is not known: none was run with two."]
-
-
-def _early(order: Sequence[Standing], model: str, records: Sequence[Record]) -> str:
-    """What the combinations that balance a model too early have in common; "" where there are none."""
-    early = [each.choice for each in order if model in each.early]
-    if not early:
-        return ""
-    runs = by_choice(records)
-    epochs = [found.balance_epoch for choice in early if (found := fit(runs[choice][model])) and found.balance_epoch]
-    when = f"at epoch {min(epochs)}" + (f" to {max(epochs)}" if max(epochs) > min(epochs) else "")
-    shared = _shared(early, [each.choice for each in order if model not in each.early])
-    return (
-        f"{model.upper()} is in balance {when} with {len(early)} of {len(order)} combinations"
-        f"{f', all those with {shared} and no others' if shared else ''}. The paper needs {papers_epochs(model):,} epochs: "
-        f"less than a third of that is not what its Table 3 reports."
-    )
-
-
-def _shared(some: Iterable[Choice], others: Iterable[Choice]) -> str:
-    """The one choice that some combinations have in common and others do not have, in words; "" where there is none."""
-    some, others = list(some), list(others)
-    for name in Choice._fields:
-        values = {getattr(choice, name) for choice in some}
-        if len(values) == 1 and others and not values & {getattr(choice, name) for choice in others}:
-            return f"{_NAMES[name]} {_shown(name, values.pop())}".replace("Adam's ", "")
-    return ""
 
 
 def _change(pairs: Sequence[tuple[Fit, Fit]], name: str) -> str | None:

@@ -7,17 +7,16 @@ discriminator's dropout is active in that step. Sixteen of the 24 combinations: 
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from statistics import mean, pstdev
+from statistics import mean
 from typing import NamedTuple
 
 from gan_lib import paper, quality
-from gan_lib.balance import WINDOW, find_balance, median_epoch
+from gan_lib.balance import WINDOW, find_balance, median_epoch, roughness
 from gan_lib.config import RunConfig
 from gan_lib.configurations import configure
 from gan_lib.record import Record, find_records
 
 EPOCHS = {"gan": 200, "cgan": 25}  # where combinations go apart; the paper's own length is for the best ones
-EARLY = 1 / 3  # of the paper's epochs: balance before that is not the paper's, whose CGAN, of 300, is first inside after 100
 
 
 class Choice(NamedTuple):
@@ -47,9 +46,10 @@ class Fit(NamedTuple):
     generator_loss: float
     outside: float  # the larger of both losses' distances from the paper's band; 0 inside
     outside_if_sum: float  # the same, were the paper's D loss the sum of its two halves and not their mean
-    balance_epoch: int | None  # by balance.find_balance, the median over the runs; None when more than half never came there
-    early: bool  # whether that is too early to be the paper's
-    scatter: float  # standard deviation of G's loss over the second half of a run
+    balance_epoch: (
+        int | None
+    )  # first, by balance.find_balance, the median over the runs; None when half or more never came there
+    scatter: float  # of G's loss, by balance.roughness
     frechet: float | None
     runs: int
 
@@ -96,8 +96,7 @@ def fit(records: Sequence[Record]) -> Fit | None:
         mean(outside(d, g) for d, g in ends),
         mean(outside(2 * d, g) for d, g in ends),
         balance_epoch,
-        balance_epoch is not None and balance_epoch < EARLY * papers_epochs(done[0].config.model),
-        mean(pstdev(g[len(g) // 2 :]) for g in g_losses),
+        mean(roughness(g) for g in g_losses),
         mean(distances) if distances else None,
         len(done),
     )

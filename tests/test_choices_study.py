@@ -6,6 +6,7 @@ import pytest
 from conftest import WriteRun
 
 from gan_lib import choices_study
+from gan_lib.balance import roughness
 from gan_lib.choices_study import CHOICES, Choice, Fit, at_length, by_choice, configs, fit, read_study
 from gan_lib.record import find_records, read_record
 
@@ -38,8 +39,8 @@ def test_a_fit_takes_the_last_ten_epochs_and_both_bands(write_run: WriteRun) -> 
     assert (found.discriminator_loss, found.generator_loss) == (pytest.approx(0.65), pytest.approx(1.3))
     assert found.outside == pytest.approx(0.2)  # G's 1.3 above 1.1; D's 0.65 is 0.05 above 0.6
     assert found.outside_if_sum == pytest.approx(0.7)  # 2 x 0.65 above 0.6
-    assert (found.balance_epoch, found.early, found.runs) == (None, False, 1)
-    assert found.scatter == pytest.approx(0.1)
+    assert (found.balance_epoch, found.runs) == (None, 1)
+    assert found.scatter == roughness(losses["g"]) > 0
     assert found.frechet == 30.0
 
 
@@ -53,20 +54,8 @@ def test_seeds_are_one_fit_in_the_mean_and_a_failed_one_does_not_count(write_run
     seeds = [write_run("gan-cpu", g=[level] * 12, seed=seed) for seed, level in enumerate((1.05, 1.25))]
     found = fit_of(*seeds, write_run("gan-cpu", g=[9.0] * 12, seed=2, status="failed"))
     assert (found.generator_loss, found.outside) == (pytest.approx(1.15), pytest.approx(0.075))
-    assert (found.balance_epoch, found.runs) == (10, 2)  # the first seed's; the second never is
+    assert (found.balance_epoch, found.runs) == (None, 2)  # one of two is no majority
     assert fit([]) is None
-
-
-@pytest.mark.parametrize(
-    ("configuration", "epoch", "early"),
-    [("gan-cpu", 399, True), ("gan-cpu", 400, False), ("cgan-cpu", 99, True), ("cgan-cpu", 100, False)],
-)
-def test_balance_within_a_third_of_the_papers_epochs_is_early(
-    write_run: WriteRun, configuration: str, epoch: int, early: bool
-) -> None:
-    outside, inside = epoch - 10, 10  # ten epochs inside, and no mean of ten before that is
-    found = fit_of(write_run(configuration, d=[0.55] * epoch, g=[99.0] * outside + [1.05] * inside))
-    assert (found.balance_epoch, found.early) == (epoch, early)
 
 
 def test_lengths_are_told_apart_and_a_seed_counts_once(write_run: WriteRun, tmp_path: Path) -> None:

@@ -120,8 +120,7 @@ def test_the_notebook_of_open_choices_shows_what_was_run_and_names_the_nearest(
     html = publish.publish_choices(tmp_path).read_text()
     assert (tmp_path / "choices.png").read_bytes().startswith(b"\x89PNG")
     assert (
-        "Of the 2 combinations betas (0.9, 0.999), glorot, fresh noise, dropout active ends nearest to the paper&#x27;s bands "
-        "in both models, outside by 0.0500 (n = 1 of each model)" in html
+        "In both models at once betas (0.9, 0.999), glorot, fresh noise, dropout active ends nearest, outside by 0.0500" in html
     )
     assert 'alt="GAN, losses by epoch' in html and 'alt="CGAN, losses by epoch' in html
     assert "alt=\"G's last loss against Fréchet distance" in html or 'alt="G&#x27;s last loss against' in html

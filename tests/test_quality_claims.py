@@ -80,8 +80,8 @@ def test_the_best_images_are_named_with_their_floor_and_how_sure_that_is(measure
     said = best_images(measured("frechet_distance", [60.0, 62.0], [40.0, 38.0]))
     assert said == (
         "Best images: CGAN on Test CPU, 2 cores, at a Fréchet distance of 39.0 where real digits are at 0.200 (300 epochs, n = "
-        "2); GAN, CPU is at 61.0 (1,200 epochs, n = 2), and whether that is a difference cannot be told with 2 runs: 3 of each are "
-        "the least."
+        "2); GAN, CPU is at 61.0 (1,200 epochs, n = 2), and whether that is a difference cannot be told with 2 runs: 3 of each "
+        "are the least."
     )
     rows = measured("frechet_distance", [60.0, 62.0, 61.0], [40.0, 38.0, 39.0])
     assert "GAN, CPU is at 61.0 (1,200 epochs, n = 3), worse by 22.0 (95% interval " in str(best_images(rows))
