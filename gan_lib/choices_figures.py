@@ -25,7 +25,8 @@ from gan_lib.choices_study import EPOCHS, Choice, by_choice, fit, why_missing
 from gan_lib.record import Record
 from gan_lib.words import show
 
-_BETAS = (0.9, 0.5)
+_BETAS = {0.9: "#009E73", 0.5: INK}  # Adam's first beta, and its colour where betas are compared
+_LOWEST = 0.02  # where the losses' axis ends: D of 0.002 is as sure of itself as D of 0.02
 _SHAPES = {"pytorch": "o", "glorot": "s", "dcgan": "^", "dropout off": "D"}
 _COLUMNS = [(0.9, "fresh"), (0.9, "reused"), (0.5, "fresh"), (0.5, "reused")]
 _ROWS = [("pytorch", "active"), ("glorot", "active"), ("dcgan", "active"), ("pytorch", "off")]
@@ -55,7 +56,7 @@ def small_multiples(records: Sequence[Record], model: str) -> Chart:
             said.append(f"{choice}: D {show(numbers.discriminator_loss)}, G {show(numbers.generator_loss)}.")
         line[0].set_ylabel(initialisation if dropout == "active" else f"{initialisation}, dropout off", **LABEL)
     log_numbers(panels[0, 0], upright=True)
-    panels[0, 0].set_ylim(0.8 * min(smooth, default=0.1), 1.4 * max(smooth, default=2.0))
+    panels[0, 0].set_ylim(max(_LOWEST, 0.7 * min(smooth, default=0.1)), 1.4 * max(smooth, default=2.0))
     for panel in panels[-1]:
         panel.set_xlabel("epoch", **LABEL)
     chart.alt = f"{model.upper()}, losses by epoch; the last ten epochs' means. " + (" ".join(said) or "Not run.")
@@ -81,7 +82,7 @@ def loss_against_quality(records: Sequence[Record]) -> Chart:
         panel.annotate("the paper's balance", (paper.GENERATOR_BAND.high, 0.97), (2, 0), xycoords=("data", "axes fraction"),
                        textcoords="offset points", va="top", fontsize=7, color=FAINT)  # fmt: skip
         for choice, point in points.items():
-            colour = COLOURS[model] if choice.adam_beta1 == _BETAS[0] else INK
+            colour = _BETAS[choice.adam_beta1]
             face = colour if choice.generator_noise == "fresh" else "white"
             shape = _SHAPES[choice.initialisation if choice.generator_dropout == "active" else "dropout off"]
             panel.plot(*point, shape, color=colour, markerfacecolor=face, markersize=6.5, markeredgewidth=1.2)
@@ -95,16 +96,16 @@ def loss_against_quality(records: Sequence[Record]) -> Chart:
             said += [f"{model.upper()}, betas ({beta:g}, 0.999): G's loss {ends[0]}, distance {ends[1]}."] if mine else []
     panels = chart.axes
     panels[0].set_ylabel("Fréchet distance", **LABEL)
-    _keys(panels[-1], COLOURS[list(EPOCHS)[-1]])
+    _keys(panels[-1])
     chart.alt = "G's last loss against Fréchet distance, by combination. " + (" ".join(said) or "Not run.")
     return chart
 
 
-def _keys(panel: Axes, colour: str) -> None:
+def _keys(panel: Axes) -> None:
     """What colour, shape and filling stand for."""
     marks = [
         *(Line2D([], [], color=tint, marker="s", linestyle="", markersize=7, label=f"betas ({beta:g}, 0.999)")
-          for beta, tint in zip(_BETAS, (colour, INK), strict=True)),
+          for beta, tint in _BETAS.items()),
         *(Line2D([], [], color=FAINT, marker=shape, linestyle="", label=name) for name, shape in _SHAPES.items()),
         Line2D([], [], color=FAINT, marker="o", markerfacecolor="white", linestyle="", label="hollow: reused images"),
     ]  # fmt: skip
@@ -113,16 +114,16 @@ def _keys(panel: Axes, colour: str) -> None:
 
 def _draw(panel: Axes, record: Record) -> None:
     balance_bands(panel, named=False)
-    for name, column, colour in (
-        ("D", "discriminator_loss", INK),
-        ("G", "generator_loss", COLOURS[record.config.model]),
+    for name, column, colour, above in (
+        ("D", "discriminator_loss", INK, -10),
+        ("G", "generator_loss", COLOURS[record.config.model], 6),
     ):
         values = record.history[column]
         panel.plot(epoch_numbers(values), values, color=colour, linewidth=0.4, alpha=0.5)
         smooth = trailing_mean(values, min(WINDOW, len(values)))
         panel.plot(epoch_numbers(values)[len(values) - len(smooth) :], smooth, color=colour, linewidth=1.3)
         panel.annotate(
-            f"{name} {smooth[-1]:.2f}", (0.97, smooth[-1]), (0, 6), xycoords=("axes fraction", "data"),
+            f"{name} {smooth[-1]:.2f}", (0.97, max(smooth[-1], _LOWEST)), (0, above), xycoords=("axes fraction", "data"),
             textcoords="offset points", ha="right", fontsize=7, color=colour, annotation_clip=True,
         )  # fmt: skip
     tidy(panel)
