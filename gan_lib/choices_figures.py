@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from gan_lib import paper
-from gan_lib.balance import WINDOW, trailing_mean
+from gan_lib import paper, quality
+from gan_lib.balance import WINDOW, find_balance, trailing_mean
 from gan_lib.charts import (
     BAND,
     COLOURS,
@@ -98,6 +98,38 @@ def loss_against_quality(records: Sequence[Record]) -> Chart:
     panels[0].set_ylabel("Fréchet distance", **LABEL)
     _keys(panels[-1])
     chart.alt = "G's last loss against Fréchet distance, by combination. " + (" ".join(said) or "Not run.")
+    return chart
+
+
+def quality_and_balance(records: Sequence[Record]) -> Chart:
+    """Fréchet distance by epoch, a line for each run that was measured, and where its losses first came into balance."""
+    chart = Chart(figsize=(9.6, 3.7), layout="constrained")
+    said = []
+    for panel, model in zip(chart.subplots(1, len(EPOCHS)), EPOCHS, strict=True):
+        set_title(panel, model.upper())
+        for choice, models in by_choice(records).items():
+            runs = [run for run in models.get(model, []) if run.status == "ok" and quality.curve(run).values]
+            for run in runs:
+                found = quality.curve(run)
+                panel.plot(found.epochs, found.values, color=_BETAS[choice.adam_beta1], linewidth=1.1, alpha=0.7)
+                balance = find_balance(run.history["discriminator_loss"], run.history["generator_loss"]).epoch
+                if balance is not None:
+                    panel.axvline(balance, color=_BETAS[choice.adam_beta1], linewidth=0.9, linestyle=":")
+                when = "never in balance" if balance is None else f"in balance at epoch {balance:,}"
+                said.append(f"{run.name}: {when}, distance {show(found.values[-1])} at epoch {found.epochs[-1]:,}.")
+            if runs:
+                words = f"({choice.adam_beta1:g}, 0.999), {choice.initialisation}"
+                panel.annotate(words, (found.epochs[-1], found.values[-1]), (5, 0), textcoords="offset points", va="center",
+                               fontsize=7, color=_BETAS[choice.adam_beta1], annotation_clip=False)  # fmt: skip
+        if not panel.lines:
+            say_missing(panel, "Fréchet distance: " + quality.NOT_MEASURED)
+            continue
+        panel.set_xlim(left=0)
+        panel.set_ylim(bottom=0)
+        panel.set_xlabel("epoch; dotted: first in balance", **LABEL)
+        tidy(panel)
+    chart.axes[0].set_ylabel("Fréchet distance", **LABEL)
+    chart.alt = "Fréchet distance by epoch, and balance. " + (" ".join(said) or "Not measured.")
     return chart
 
 

@@ -72,7 +72,9 @@ def choices_text(study: Study) -> str:
     """README's answer on what the paper leaves open: which combination fits, and what each choice does, in Markdown."""
     said = " ".join(choices_answers.answers(study.short))
     long = " ".join(choices_answers.answers(study.long))
-    return f"{said}\n\n{_markdown(choices_answers.effects(study.short))}\n\n*At the paper's length.* {long}"
+    stop = quality_tables.balance_answer(study.long)
+    table = _markdown(choices_answers.effects(study.short))
+    return f"{said}\n\n{table}\n\n*At the paper's length.* {long}\n\n*When to stop.* {stop}"
 
 
 def update(text: str, name: str, table: str) -> str:

@@ -113,7 +113,7 @@ def differences(pairs: Sequence[tuple[Row, Row]]) -> Table:
     )
 
 
-def when_to_stop(rows: Comparison) -> Table:
+def when_to_stop(records: Sequence[Record]) -> Table:
     """For each run with quality: the epoch of the paper's balance beside the one after which quality no longer improved."""
 
     def line(record: Record) -> dict[str, Any]:
@@ -129,17 +129,17 @@ def when_to_stop(rows: Comparison) -> Table:
             "best Fréchet distance": best,
         }
 
-    listed = [line(record) for row in rows.values() for record in row.records]
+    listed = [line(record) for record in records]
     return table(listed or [{"run": "none yet"}], "When to stop: the paper's balance, and quality")
 
 
-def balance_answer(rows: Comparison) -> str:
+def balance_answer(records: Sequence[Record]) -> str:
     """Does the paper's balance rule find the moment to stop? One sentence, from the runs whose quality was measured.
 
     Runs with a Wasserstein loss have no balance, and are left out.
     """
-    records = [record for row in rows.values() for record in row.records if not record.config.wasserstein]
-    runs = [(_balance(record), found) for record in records if (found := _stop(record))]
+    judged = [record for record in records if not record.config.wasserstein]
+    runs = [(_balance(record), found) for record in judged if (found := _stop(record))]
     told = len(runs)
     question = "Whether the paper's balance rule finds the moment to stop"
     if not told:

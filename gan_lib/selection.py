@@ -111,6 +111,11 @@ def compare(runs: Path, reference: Path, experiments: Sequence[str] = ()) -> Com
     }
 
 
+def all_records(rows: Comparison) -> list[Record]:
+    """The runs of all rows."""
+    return [record for row in rows.values() for record in row.records]
+
+
 def papers_own(rows: Comparison) -> Comparison:
     """The rows of the paper's four configurations alone: what its figures show and its claims are about."""
     return {name: row for name, row in rows.items() if name in CONFIGURATIONS}

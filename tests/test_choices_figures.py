@@ -4,7 +4,7 @@ from pathlib import Path
 
 from conftest import WriteRun
 
-from gan_lib.choices_figures import loss_against_quality, small_multiples
+from gan_lib.choices_figures import loss_against_quality, quality_and_balance, small_multiples
 from gan_lib.record import find_records
 
 
@@ -50,3 +50,20 @@ def test_losses_stand_against_quality_one_mark_a_combination(write_run: WriteRun
     assert "GAN, betas (0.5, 0.999): G's loss 1.20 to 1.40, distance 16.0 to 18.0." in chart.alt
     assert chart.png().startswith(b"\x89PNG")
     assert loss_against_quality([]).alt.endswith("Not run.")
+
+
+def test_quality_stands_beside_the_epoch_of_balance(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu", d=[0.55] * 40, g=[9.0] * 10 + [1.05] * 30, adam_beta1=0.5, quality={20: 50.0, 40: 30.0})
+    write_run("gan-cpu", d=[0.1] * 40, quality={20: 80.0, 40: 60.0})
+    write_run("cgan-cpu")
+    chart = quality_and_balance(find_records(tmp_path / "runs")[0])
+    gan, cgan = chart.axes
+    assert sorted(list(line.get_ydata()) for line in gan.lines if len(set(line.get_xdata())) > 1) == [
+        [50.0, 30.0],
+        [80.0, 60.0],
+    ]
+    assert [line.get_xdata()[0] for line in gan.lines if line.get_linestyle() == ":"] == [20]
+    assert "not measured" in cgan.texts[0].get_text()
+    assert "gan-cpu--adam-beta1-0.5/seed-0: in balance at epoch 20, distance 30.0 at epoch 40." in chart.alt
+    assert "gan-cpu/seed-0: never in balance, distance 60.0 at epoch 40." in chart.alt
+    assert chart.png().startswith(b"\x89PNG")

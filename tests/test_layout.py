@@ -68,7 +68,7 @@ ALLOWED: dict[str, set[str]] = {
     "precision_study": {"charts", "record", "tables"},
     "choices_study": {"balance", "config", "configurations", "paper", "quality", "record"},
     "choices_answers": {"balance", "choices_study", "record", "tables"},
-    "choices_figures": {"balance", "charts", "choices_study", "paper", "record"},
+    "choices_figures": {"balance", "charts", "choices_study", "paper", "quality", "record"},
     "quality_study": {"classifier", "classifier_training", "config", "damage", "data", "distances", "metrics"},
     "quality_figures": {"charts", "memorisation"},
     "quality_curves": {"charts", "quality", "record", "selection", "tables"},

@@ -16,7 +16,7 @@ from gan_lib.quality_tables import (
     when_to_stop,
 )
 from gan_lib.record import read_record
-from gan_lib.selection import Comparison, compare
+from gan_lib.selection import Comparison, all_records, compare
 from gan_lib.tables import Table
 
 BALANCED = {"d": [0.55] * 40, "g": [9.0] * 10 + [1.05] * 30}  # balance at epoch 20
@@ -82,9 +82,9 @@ def test_without_any_quality_the_tables_say_so(write_run: WriteRun, tmp_path: Pa
     rows = compared(tmp_path)
     assert all_measures(rows).frame["measure"].tolist() == ["not measured"]
     assert len(quality_by_configuration(rows).frame) == 4
-    assert line(when_to_stop(rows), "gan-cpu/seed-0")["quality no longer improved after epoch"] == "not measured"
-    assert "quality was not measured" in balance_answer(rows)
-    assert when_to_stop({}).frame["run"].tolist() == ["none yet"]
+    assert line(when_to_stop(all_records(rows)), "gan-cpu/seed-0")["quality no longer improved after epoch"] == "not measured"
+    assert "quality was not measured" in balance_answer(all_records(rows))
+    assert when_to_stop([]).frame["run"].tolist() == ["none yet"]
 
 
 def test_differences_have_an_interval_from_three_runs_on(write_run: WriteRun, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_differences_have_an_interval_from_three_runs_on(write_run: WriteRun, tm
 def test_the_balance_stands_beside_the_plateau(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("gan-cpu", **BALANCED, quality=SETTLED_AT_20)
     write_run("cgan-cpu", **NEVER, quality=STILL_BETTER)
-    table = when_to_stop(compared(tmp_path))
+    table = when_to_stop(all_records(compared(tmp_path)))
     assert list(line(table, "gan-cpu/seed-0").values())[1:] == [20, 20, "48.0 at epoch 40"]
     assert list(line(table, "cgan-cpu/seed-0").values())[1:] == ["never in 40", "not yet in 40", "100 at epoch 40"]
 
@@ -135,31 +135,31 @@ def test_does_the_balance_find_the_moment_to_stop(
 ) -> None:
     for seed in range(2):
         write_run("gan-cpu", **losses, quality=quality, seed=seed)
-    assert "cannot be told, for that takes 3 runs" in balance_answer(compared(tmp_path))
+    assert "cannot be told, for that takes 3 runs" in balance_answer(all_records(compared(tmp_path)))
     write_run("gan-cpu", **losses, quality=quality, seed=2)
-    assert balance_answer(compared(tmp_path)).startswith(begins)
+    assert balance_answer(all_records(compared(tmp_path))).startswith(begins)
 
 
 def test_runs_without_a_balance_have_no_say_in_it(write_run: WriteRun, tmp_path: Path) -> None:
     for seed in range(3):
         write_run("wgan-cpu", **NEVER, quality=SETTLED_AT_20, seed=seed)
-    assert line(when_to_stop(compared(tmp_path)), "wgan-cpu/seed-0")["balance at epoch"] == NO_BAND
-    assert balance_answer(compared(tmp_path)).endswith("quality was not measured in any of these runs.")
+    assert line(when_to_stop(all_records(compared(tmp_path))), "wgan-cpu/seed-0")["balance at epoch"] == NO_BAND
+    assert balance_answer(all_records(compared(tmp_path))).endswith("quality was not measured in any of these runs.")
 
 
 def test_runs_that_still_improved_at_their_end_say_so(write_run: WriteRun, tmp_path: Path) -> None:
     for seed, losses in enumerate((NEVER, NEVER, NEVER)):
         write_run("gan-cpu", **losses, quality=STILL_BETTER, seed=seed)
-    said = balance_answer(compared(tmp_path))
+    said = balance_answer(all_records(compared(tmp_path)))
     assert said.endswith("quality was still improving at the end of all 3, of which none ever came into balance.")
     write_run("gan-cpu", **BALANCED, quality=STILL_BETTER, seed=3)
-    assert balance_answer(compared(tmp_path)).endswith("of all 4, of which 1 ever came into balance.")
+    assert balance_answer(all_records(compared(tmp_path))).endswith("of all 4, of which 1 ever came into balance.")
 
 
 def test_runs_that_disagree_are_counted(write_run: WriteRun, tmp_path: Path) -> None:
     for seed, losses in enumerate((BALANCED, BALANCED, NEVER)):
         write_run("gan-cpu", **losses, quality=SETTLED_AT_20, seed=seed)
-    said = balance_answer(compared(tmp_path))
+    said = balance_answer(all_records(compared(tmp_path)))
     assert said.startswith("The paper's balance rule finds the moment to stop at times: ")
     assert said.endswith("in 3 of 3 runs, and there the balance came within one evaluation of that epoch 2 times, earlier or "
                          "later 0, never 1.")  # fmt: skip
