@@ -6,7 +6,8 @@
 # make check      linters and types
 # make reference  keep the finished runs of the paper's length in results/reference (without weights), and compare them there
 # make precision  the same runs in float32 and in bf16, three seeds of GAN and five of CGAN: over an hour with -j2
-# make choices    both models under sixteen combinations of what the paper leaves open: an hour with -j2
+# make choices    both models under sixteen combinations of what the paper leaves open: two hours with -j2, one with bf16 units
+# make choices-long  two of the combinations at the paper's length: three hours with -j2
 # make classifier train the classifier that judges quality again, with its cross-validation: ten minutes of one core
 # make quality    what each measure of quality makes of known damage: results/quality
 # make readme     write README's tables from results/reference and results/bench
@@ -18,7 +19,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run reproduce test soak lab check reference precision choices classifier quality readme lock audit clean
+.PHONY: run reproduce test soak lab check reference precision choices choices-long classifier quality readme lock audit clean
 
 run: $(STAMP)
 	$(BIN)/gan-lib run --preset quick
@@ -61,8 +62,21 @@ precision-cgan-%: $(STAMP)
 choices: choices-0.9 choices-0.5
 	$(BIN)/python -m gan_lib.publish choices
 
-choices-%: $(STAMP)
+choices-0.%: $(STAMP)
 	$(BIN)/python -m gan_lib.publish $@
+
+# At the paper's length: the DCGAN article's choices, and those of the library that the paper's authors used.
+LONG = $(BIN)/gan-lib run --preset paper --set threads=1 --results-dir results/choices
+choices-long: choices-long-gan choices-long-cgan
+	$(BIN)/python -m gan_lib.publish choices
+
+choices-long-gan: $(STAMP)
+	$(LONG) gan-cpu --set evaluate_every=50 --set adam_beta1=0.5 --set initialisation=dcgan
+	$(LONG) gan-cpu --set evaluate_every=50 --set initialisation=glorot
+
+choices-long-cgan: $(STAMP)
+	$(LONG) cgan-cpu --set initialisation=glorot
+	$(LONG) cgan-cpu --set adam_beta1=0.5 --set initialisation=dcgan
 
 classifier: $(STAMP)
 	$(BIN)/python -m gan_lib.publish classifier

@@ -22,7 +22,7 @@ _CHANGES = [  # one choice at a time, from RunConfig's default to something else
     ("generator_noise", "fresh", "reused"),
     ("generator_dropout", "active", "off"),
 ]
-_EFFECTS = {"D": "discriminator_loss", "G": "generator_loss", "Fréchet distance": "frechet"}
+_EFFECTS = {"D's loss": "discriminator_loss", "G's loss": "generator_loss", "Fréchet distance": "frechet"}
 
 
 def choices_table(records: Sequence[Record], model: str) -> Table:

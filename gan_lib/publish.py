@@ -70,11 +70,10 @@ def claims_table(rows: Comparison) -> str:
 
 def choices_text(study: Study) -> str:
     """README's answer on what the paper leaves open: which combination fits, and what each choice does, in Markdown."""
-    said = " ".join(choices_answers.answers(study.short))
-    long = " ".join(choices_answers.answers(study.long))
+    said, long = ("\n".join(f"- {line}" for line in choices_answers.answers(runs)) for runs in (study.short, study.long))
     stop = quality_tables.balance_answer(study.long)
     table = _markdown(choices_answers.effects(study.short))
-    return f"{said}\n\n{table}\n\n*At the paper's length.* {long}\n\n*When to stop.* {stop}"
+    return f"{said}\n\n{table}\n\nAt the paper's length:\n\n{long}\n- {stop}"
 
 
 def update(text: str, name: str, table: str) -> str:

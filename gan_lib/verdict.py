@@ -175,7 +175,7 @@ def _most_runs(rows: Comparison, model: str) -> Row:
 
 def _when(row: Row, epoch: int | None) -> str:
     reached = sum(balance.epoch is not None for balance in row.balances())
-    runs = "" if len(row.records) == 1 else f" ({reached} of {len(row.records)} runs)"
+    runs = "" if len(row.records) == 1 else f" ({f'{reached} of ' if reached else ''}{len(row.records)} runs)"
     if epoch is not None:
         return f"reached it at epoch {epoch:,}{runs}"
     return f"{'not' if reached else 'never'} in {row.epochs:,} epochs{runs}"

@@ -80,9 +80,9 @@ def test_a_choice_is_judged_by_pairs_that_differ_in_it_alone(write_run: WriteRun
         (line["choice"], line["to"]): line for line in effects(find_records(tmp_path / "runs")[0]).frame.to_dict("records")
     }
     betas = lines["Adam's betas", "(0.5, 0.999)"]
-    assert (betas["GAN, G"], betas["GAN, Fréchet distance"]) == ("-3.00 (-3.50 to -2.50)", "-60.0 (-60.0 to -60.0)")
-    assert (betas["GAN, pairs"], betas["CGAN, pairs"], betas["CGAN, G"]) == (2, 0, None)
-    assert lines["initialisation", "glorot"]["GAN, G"] == "-0.500 (-1.00 to 0)"
+    assert (betas["GAN, G's loss"], betas["GAN, Fréchet distance"]) == ("-3.00 (-3.50 to -2.50)", "-60.0 (-60.0 to -60.0)")
+    assert (betas["GAN, pairs"], betas["CGAN, pairs"], betas["CGAN, G's loss"]) == (2, 0, None)
+    assert lines["initialisation", "glorot"]["GAN, G's loss"] == "-0.500 (-1.00 to 0)"
     assert lines["initialisation", "dcgan"]["GAN, pairs"] == lines["G's step judges", "reused"]["GAN, pairs"] == 0
 
 

@@ -124,4 +124,5 @@ def test_the_notebook_of_open_choices_shows_what_was_run_and_names_the_nearest(
     )
     assert 'alt="GAN, losses by epoch' in html and 'alt="CGAN, losses by epoch' in html
     assert "alt=\"G's last loss against Fréchet distance" in html or 'alt="G&#x27;s last loss against' in html
+    assert html.count("<h1>") == 1
     assert "2 seeds are outside by 0.100 to 1.10" in html
