@@ -6,8 +6,8 @@
 # make check      linters and types
 # make reference  keep the finished runs of the paper's length in results/reference (without weights), and compare them there
 # make precision  the same runs in float32 and in bf16, three seeds of GAN and five of CGAN: over an hour with -j2
-# make choices    both models under sixteen combinations of what the paper leaves open: two hours with -j2, one with bf16 units
-# make choices-long  two of the combinations at the paper's length: three hours with -j2
+# make choices    both models under sixteen combinations of what the paper leaves open: up to two hours with -j2
+# make choices-long  two of the combinations at the paper's length: some hours, -j2 too
 # make classifier train the classifier that judges quality again, with its cross-validation: ten minutes of one core
 # make quality    what each measure of quality makes of known damage: results/quality
 # make readme     write README's tables from results/reference and results/bench
