@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from gan_lib.errors import RecordError, ReportError
 from gan_lib.estimate import Estimate
 from gan_lib.execution import NOTEBOOKS, ROOT, execute, last_line, relative, stop
 from gan_lib.job import Job, hold, is_done, make, record_of, say_if_unavailable, unavailable
-from gan_lib.locks import holder
+from gan_lib.locks import Lock, holder
 from gan_lib.record import Record, check_same
 from gan_lib.words import nearest, shorten
 
+_PATIENCE = 600  # seconds for another batch's report, which takes half a minute
 REFERENCE = ROOT / "results" / "reference"
 
 
@@ -163,12 +165,34 @@ def report(notebook: str, parameters: dict[str, Any], page: Path, title: str) ->
     from gan_lib.report import render
 
     output, log = page.with_suffix(".ipynb"), page.with_suffix(".log")
-    process = execute(NOTEBOOKS / notebook, output, parameters, log)
+    with _alone_with(page):
+        process = execute(NOTEBOOKS / notebook, output, parameters, log)
+        try:
+            code = process.wait()
+        finally:
+            stop(process)
+        if code:
+            raise ReportError(f"{notebook} failed: {last_line(log)} (all of it in {log})")
+        log.unlink()
+        return render(output, page, title)
+
+
+@contextlib.contextmanager
+def _alone_with(page: Path) -> Iterator[None]:
+    """Wait until no other process writes a page: two batches in one results folder may be through at the same time.
+
+    Raises RecordError when the other one takes longer than any report does.
+    """
+    page.parent.mkdir(parents=True, exist_ok=True)
+    lock, deadline = Lock(page.with_suffix(".lock")), time.monotonic() + _PATIENCE
+    while True:
+        try:
+            lock.acquire()  # which itself waits for a moment
+            break
+        except RecordError:
+            if time.monotonic() > deadline:
+                raise
     try:
-        code = process.wait()
+        yield
     finally:
-        stop(process)
-    if code:
-        raise ReportError(f"{notebook} failed: {last_line(log)} (all of it in {log})")
-    log.unlink()
-    return render(output, page, title)
+        lock.release()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import WriteRun
 
 from gan_lib import batch
 from gan_lib.config import RunConfig
@@ -223,3 +224,14 @@ def test_a_finished_gpu_run_survives_a_fresh_batch_on_a_machine_without_one(tmp_
     folder.finish("ok", epochs=2)
     (record,) = batch.run_batch(batch.plan([config], tmp_path, fresh=True), fresh=True)
     assert record.status == "ok"
+
+
+def test_two_reports_of_one_folder_at_a_time_wait_for_each_other(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu")
+    command = [sys.executable, "-m", "gan_lib", "compare", "gan-cpu", "--results-dir", str(tmp_path)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
+    said = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"comparison.html", "comparison.ipynb"} <= names
+    assert not {name for name in names if name.endswith((".log", ".lock"))}
