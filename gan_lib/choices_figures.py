@@ -107,6 +107,7 @@ def quality_and_balance(records: Sequence[Record]) -> Chart:
     said = []
     for panel, model in zip(chart.subplots(1, len(EPOCHS)), EPOCHS, strict=True):
         set_title(panel, model.upper())
+        ends: list[tuple[float, str, float]] = []
         for choice, models in by_choice(records).items():
             runs = [run for run in models.get(model, []) if run.status == "ok" and quality.curve(run).values]
             for run in runs:
@@ -118,14 +119,18 @@ def quality_and_balance(records: Sequence[Record]) -> Chart:
                 when = "never in balance" if balance is None else f"in balance at epoch {balance:,}"
                 said.append(f"{run.name}: {when}, distance {show(found.values[-1])} at epoch {found.epochs[-1]:,}.")
             if runs:
-                words = f"({choice.adam_beta1:g}, 0.999), {choice.initialisation}"
-                panel.annotate(words, (found.epochs[-1], found.values[-1]), (5, 0), textcoords="offset points", va="center",
-                               fontsize=7, color=_BETAS[choice.adam_beta1], annotation_clip=False)  # fmt: skip
+                ends.append((found.values[-1], f"({choice.adam_beta1:g}, 0.999), {choice.initialisation}", choice.adam_beta1))
         if not panel.lines:
             say_missing(panel, "Fréchet distance: " + quality.NOT_MEASURED)
             continue
         panel.set_xlim(left=0)
         panel.set_ylim(bottom=0)
+        lowest = -1.0
+        for value, words, beta in sorted(ends):  # from below, each where no other one is
+            place = max(value, lowest)
+            lowest = place + 0.05 * panel.get_ylim()[1]
+            panel.annotate(words, (1.0, place), (5, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+                           va="center", fontsize=7, color=_BETAS[beta], annotation_clip=False)  # fmt: skip
         panel.set_xlabel("epoch; dotted: first in balance", **LABEL)
         tidy(panel)
     chart.axes[0].set_ylabel("Fréchet distance", **LABEL)

@@ -164,9 +164,11 @@ def make_choices(adam_beta1: float, folder: Path) -> None:
 
 
 def publish_choices(folder: Path) -> Path:
-    """Write the report on what the paper leaves open from its runs: choices.html, and the figure in README, choices.png."""
-    short = read_study(folder / "runs", batch.REFERENCE).short
-    (folder / "choices.png").write_bytes(choices_figures.loss_against_quality(short).png())
+    """Write the report on what the paper leaves open from its runs, choices.html, and its figures in README: choices.png,
+    stop.png."""
+    study = read_study(folder / "runs", batch.REFERENCE)
+    (folder / "choices.png").write_bytes(choices_figures.loss_against_quality(study.short).png())
+    (folder / "stop.png").write_bytes(choices_figures.quality_and_balance(study.long).png())
     parameters = {
         "choices_dir": relative(folder / "runs", NOTEBOOKS),
         "reference_dir": relative(batch.REFERENCE, NOTEBOOKS),

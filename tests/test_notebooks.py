@@ -118,7 +118,8 @@ def test_the_notebook_of_open_choices_shows_what_was_run_and_names_the_nearest(
         write_run("gan-cpu", below="reference", d=[0.5] * 1200, g=[1.2 + seed] * 1200, seed=seed)
     monkeypatch.setattr(batch, "REFERENCE", tmp_path / "reference")
     html = publish.publish_choices(tmp_path).read_text()
-    assert (tmp_path / "choices.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("choices", "stop"):
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert (
         "In both models at once betas (0.9, 0.999), glorot, fresh noise, dropout active ends nearest, outside by 0.0500" in html
     )
