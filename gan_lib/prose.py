@@ -9,7 +9,7 @@ from gan_lib import paper
 from gan_lib.config import RunConfig, differences
 from gan_lib.configurations import CONFIGURATIONS, PRESETS, configure, variant
 from gan_lib.record import Record
-from gan_lib.selection import OWN, QUICK_NOTE, REFERENCE, Comparison, describe
+from gan_lib.selection import FEWER_PASSES, OWN, QUICK_NOTE, REFERENCE, Comparison, describe
 from gan_lib.tables import TITLES
 from gan_lib.verdict import sentences
 
@@ -35,7 +35,7 @@ def heading(config: RunConfig, machine: dict[str, Any], started: str, notes: Ite
 
 
 def _quick_note(config: RunConfig) -> str:
-    return "fewer passes over the images" if config.wasserstein else QUICK_NOTE
+    return FEWER_PASSES if config.wasserstein else QUICK_NOTE
 
 
 def opening(rows: Comparison) -> str:

@@ -144,6 +144,13 @@ def test_a_further_configuration_is_a_row_only_when_you_ran_it(write_run: WriteR
     assert "GAN 150 epochs, CGAN 60 epochs, WGAN" in describe(found)
 
 
+def test_a_quick_critic_is_told_from_its_like_by_its_length_alone(write_run: WriteRun, root: Path) -> None:
+    write_run("wgan-cpu", preset="quick")
+    assert describe(rows(root)).endswith("WGAN 300 epochs): fewer passes over the images.")
+    write_run("gan-cpu", preset="quick")
+    assert "Adam betas (0.5, 0.999)" in describe(rows(root))
+
+
 def test_without_runs_of_yours_none_is_described(write_run: WriteRun, root: Path) -> None:
     assert describe(rows(root)) == "There are no finished runs of yours."
     write_run("gan-cpu", below="reference")
