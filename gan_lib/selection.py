@@ -13,8 +13,8 @@ from gan_lib.record import Record, find_records
 from gan_lib.words import shorten
 
 QUICK_NOTE = (
-    "shorter than the paper's runs, and with Adam betas (0.5, 0.999) so that digits appear early; "
-    "its losses take another course than the paper's"
+    "shorter than the paper's runs, with Adam betas (0.5, 0.999), and CGAN with Glorot's initialisation, so that digits "
+    "appear early; its losses take another course than the paper's"
 )
 FEWER_PASSES = "fewer passes over the images"
 OWN, REFERENCE = "your run", "reference run"  # where the numbers of a row come from

@@ -20,7 +20,7 @@ def test_there_are_exactly_the_papers_four_configurations() -> None:
         ("paper", "gan", 1200, (0.9, 0.999)),
         ("paper", "cgan", 300, (0.9, 0.999)),
         ("quick", "gan", 150, (0.5, 0.999)),
-        ("quick", "cgan", 60, (0.5, 0.999)),
+        ("quick", "cgan", 30, (0.5, 0.999)),
     ],
 )
 def test_presets_have_the_agreed_settings(preset: str, model: str, epochs: int, betas: tuple[float, float]) -> None:

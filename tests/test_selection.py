@@ -141,7 +141,7 @@ def test_a_further_configuration_is_a_row_only_when_you_ran_it(write_run: WriteR
     assert list(papers_own(found)) == list(CONFIGURATIONS)
     row = found["wgan-cpu"]
     assert (row.model, row.named_machine, row.published, row.balances(), row.balance_epoch()) == ("gan", "cpu", None, [], None)
-    assert "GAN 150 epochs, CGAN 60 epochs, WGAN" in describe(found)
+    assert "GAN 150 epochs, CGAN 30 epochs, WGAN" in describe(found)
 
 
 def test_a_quick_critic_is_told_from_its_like_by_its_length_alone(write_run: WriteRun, root: Path) -> None:
