@@ -28,6 +28,7 @@ from gan_lib.words import show
 _BETAS = {0.9: "#009E73", 0.5: INK}  # Adam's first beta, and its colour where betas are compared
 _LOWEST = 0.02  # where the losses' axis ends: D of 0.002 is as sure of itself as D of 0.02
 _SHAPES = {"pytorch": "o", "glorot": "s", "dcgan": "^", "dropout off": "D"}
+_GLYPHS = {"o": "●", "s": "■", "^": "▲", "D": "◆"}  # the same in a line of text
 _COLUMNS = [(0.9, "fresh"), (0.9, "reused"), (0.5, "fresh"), (0.5, "reused")]
 _ROWS = [("pytorch", "active"), ("glorot", "active"), ("dcgan", "active"), ("pytorch", "off")]
 
@@ -84,8 +85,7 @@ def loss_against_quality(records: Sequence[Record]) -> Chart:
         for choice, point in points.items():
             colour = _BETAS[choice.adam_beta1]
             face = colour if choice.generator_noise == "fresh" else "white"
-            shape = _SHAPES[choice.initialisation if choice.generator_dropout == "active" else "dropout off"]
-            panel.plot(*point, shape, color=colour, markerfacecolor=face, markersize=6.5, markeredgewidth=1.2)
+            panel.plot(*point, _shape(choice), color=colour, markerfacecolor=face, markersize=6.5, markeredgewidth=1.2)
         panel.set_ylim(0, 1.15 * max(distance for _, distance in points.values()))
         panel.set_xlim(0, 1.12 * max(loss for loss, _ in points.values()))
         panel.set_xlabel("G's loss, mean of the last ten epochs", **LABEL)
@@ -102,40 +102,49 @@ def loss_against_quality(records: Sequence[Record]) -> Chart:
 
 
 def quality_and_balance(records: Sequence[Record]) -> Chart:
-    """Fréchet distance by epoch, a line for each run that was measured, and where its losses first came into balance."""
+    """Fréchet distance by epoch, a line for each run that was measured, and where its losses first came into balance.
+
+    Colour: Adam's betas. Shape: initialisation, or dropout off.
+    """
     chart = Chart(figsize=(9.6, 3.7), layout="constrained")
     said = []
     for panel, model in zip(chart.subplots(1, len(EPOCHS)), EPOCHS, strict=True):
         set_title(panel, model.upper())
-        ends: list[tuple[float, str, float]] = []
+        ends: list[tuple[float, str, str]] = []
         for choice, models in by_choice(records).items():
             runs = [run for run in models.get(model, []) if run.status == "ok" and quality.curve(run).values]
+            shape, colour = _shape(choice), _BETAS[choice.adam_beta1]
             for run in runs:
                 found = quality.curve(run)
-                panel.plot(found.epochs, found.values, color=_BETAS[choice.adam_beta1], linewidth=1.1, alpha=0.7)
+                panel.plot(found.epochs, found.values, color=colour, linewidth=1.1, marker=shape, markersize=2.5, alpha=0.7)
                 balance = find_balance(run.history["discriminator_loss"], run.history["generator_loss"]).epoch
                 if balance is not None:
-                    panel.axvline(balance, color=_BETAS[choice.adam_beta1], linewidth=0.9, linestyle=":")
+                    panel.axvline(balance, color=colour, linewidth=0.9, linestyle=":")
                 when = "never in balance" if balance is None else f"in balance at epoch {balance:,}"
                 said.append(f"{run.name}: {when}, distance {show(found.values[-1])} at epoch {found.epochs[-1]:,}.")
             if runs:
-                ends.append((found.values[-1], f"({choice.adam_beta1:g}, 0.999), {choice.initialisation}", choice.adam_beta1))
+                words = f"{_GLYPHS[shape]} ({choice.adam_beta1:g}, 0.999), {choice.initialisation}"
+                ends.append((found.values[-1], words, colour))
         if not panel.lines:
             say_missing(panel, "Fréchet distance: " + quality.NOT_MEASURED)
             continue
         panel.set_xlim(left=0)
         panel.set_ylim(bottom=0)
         lowest = -1.0
-        for value, words, beta in sorted(ends):  # from below, each where no other one is
+        for value, words, colour in sorted(ends):  # from below, each where no other one is
             place = max(value, lowest)
             lowest = place + 0.05 * panel.get_ylim()[1]
             panel.annotate(words, (1.0, place), (5, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
-                           va="center", fontsize=7, color=_BETAS[beta], annotation_clip=False)  # fmt: skip
+                           va="center", fontsize=7, color=colour, annotation_clip=False)  # fmt: skip
         panel.set_xlabel("epoch; dotted: first in balance", **LABEL)
         tidy(panel)
     chart.axes[0].set_ylabel("Fréchet distance", **LABEL)
     chart.alt = "Fréchet distance by epoch, and balance. " + (" ".join(said) or "Not measured.")
     return chart
+
+
+def _shape(choice: Choice) -> str:
+    return _SHAPES[choice.initialisation if choice.generator_dropout == "active" else "dropout off"]
 
 
 def _keys(panel: Axes) -> None:
