@@ -56,7 +56,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "gan": {"epochs": 150, "sample_every": 5, "evaluate_every": 50, "adam_beta1": 0.5},
         "cgan": {"epochs": 30, "sample_every": 1, "evaluate_every": 10, "adam_beta1": 0.5, "initialisation": "glorot"},
         "wgan": {"epochs": 300, "sample_every": 10, "evaluate_every": 100},
-        "cwgan": {"epochs": 120, "sample_every": 4, "evaluate_every": 40},
+        "cwgan": {"epochs": 60, "sample_every": 2, "evaluate_every": 20},
     },
 }
 

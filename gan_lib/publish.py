@@ -20,6 +20,7 @@ from gan_lib import (
     quality_study,
     quality_tables,
     speed,
+    stop_rule,
     verdict,
 )
 from gan_lib.choices_study import Study, read_study
@@ -71,7 +72,7 @@ def claims_table(rows: Comparison) -> str:
 def choices_text(study: Study) -> str:
     """README's answer on what the paper leaves open: which combination fits, and what each choice does, in Markdown."""
     said, long = ("\n".join(f"- {line}" for line in choices_answers.answers(runs)) for runs in (study.short, study.long))
-    stop = quality_tables.balance_answer(study.long)
+    stop = stop_rule.balance_answer(study.long)
     table = _markdown(choices_answers.effects(study.short))
     return f"{said}\n\n{table}\n\nAt the paper's length:\n\n{long}\n- {stop}"
 

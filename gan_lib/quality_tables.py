@@ -1,13 +1,11 @@
-"""Records and rows -> tables of image quality: a run's, the configurations', and when to stop."""
+"""Records and rows -> tables of image quality: a run's, and the configurations'."""
 
-import itertools
 from collections.abc import Sequence
 from statistics import mean
 from typing import Any
 
 from gan_lib import quality
 from gan_lib.answers import cannot_be_told, in_words
-from gan_lib.balance import NO_BAND, find_balance
 from gan_lib.intervals import FEWEST, difference
 from gan_lib.quality import FRECHET, MEASURES
 from gan_lib.record import Record
@@ -111,72 +109,6 @@ def differences(pairs: Sequence[tuple[Row, Row]]) -> Table:
         listed or [{"difference": "no two configurations to compare"}],
         f"Differences in the mean, from {FEWEST} runs of each on; one that spans 0 may be chance",
     )
-
-
-def when_to_stop(records: Sequence[Record]) -> Table:
-    """For each run with quality: the epoch of the paper's balance beside the one after which quality no longer improved."""
-
-    def line(record: Record) -> dict[str, Any]:
-        found = quality.plateau(record)
-        best = None if found is None else f"{show(found.best)} at epoch {found.best_epoch:,}"
-        stopped: Any = quality.NOT_MEASURED if found is None else found.epoch or f"not yet in {record.epochs_done:,}"
-        return {
-            "run": record.name,
-            "balance at epoch": NO_BAND
-            if record.config.wasserstein
-            else _balance(record) or f"never in {record.epochs_done:,}",
-            "quality no longer improved after epoch": stopped,
-            "best Fréchet distance": best,
-        }
-
-    listed = [line(record) for record in records]
-    return table(listed or [{"run": "none yet"}], "When to stop: the paper's balance, and quality")
-
-
-def balance_answer(records: Sequence[Record]) -> str:
-    """Does the paper's balance rule find the moment to stop? One sentence, from the runs whose quality was measured.
-
-    Runs with a Wasserstein loss have no balance, and are left out.
-    """
-    judged = [record for record in records if not record.config.wasserstein]
-    runs = [(_balance(record), found) for record in judged if (found := _stop(record))]
-    told = len(runs)
-    question = "Whether the paper's balance rule finds the moment to stop"
-    if not told:
-        return f"{question} cannot be told: quality was not measured in any of these runs."
-    both = [(balance, epoch, every) for balance, (epoch, every) in runs if balance is not None and epoch is not None]
-    without = sum(balance is None and epoch is not None for balance, (epoch, _) in runs)
-    settled = sum(epoch is not None for _, (epoch, _) in runs)
-    hits = sum(abs(balance - epoch) <= every for balance, epoch, every in both)
-    numbers = (
-        f"quality stopped improving in {settled} of {told} run{'' if told == 1 else 's'}, and there the balance came within "
-        f"one evaluation of that epoch {hits} time{'' if hits == 1 else 's'}, earlier or later {len(both) - hits}, "
-        f"never {without}"
-    )
-    if not settled:
-        balanced = sum(balance is not None for balance, _ in runs)
-        numbers = f"quality was still improving at the end of all {told}, of which {balanced or 'none'} ever came into balance"
-    if settled < FEWEST:
-        return f"{question} cannot be told, for that takes {FEWEST} runs in which quality stopped improving: {numbers}."
-    if hits == settled:
-        return f"The paper's balance rule finds the moment to stop: {numbers}."
-    if hits == 0:
-        return f"The paper's balance rule does not find the moment to stop: {numbers}."
-    return f"The paper's balance rule finds the moment to stop at times: {numbers}."
-
-
-def _balance(record: Record) -> int | None:
-    return find_balance(record.history["discriminator_loss"], record.history["generator_loss"]).epoch
-
-
-def _stop(record: Record) -> tuple[int | None, int] | None:
-    """The epoch after which quality no longer improved, and how many epochs from there the measurements beside it are, the
-    farther of both; None without any."""
-    found = quality.plateau(record)
-    if found is None or found.epoch is None:
-        return found and (None, 0)
-    epochs = [0, *quality.curve(record).epochs]
-    return found.epoch, max(later - earlier for earlier, later in itertools.pairwise(epochs) if found.epoch in (earlier, later))
 
 
 def _mean(row: Row, name: str) -> float | None:
