@@ -5,6 +5,7 @@ from statistics import mean
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from gan_lib import quality
 from gan_lib.charts import COLOURS, FAINT, INK, LABEL, STYLES, Chart, log_numbers, say_missing, set_title, tidy
@@ -20,6 +21,8 @@ _PANELS = (
     ("noise level, % of black to white", ("noise_level",)),
 )
 _MARK: dict[str, Any] = {"markersize": 4, "linewidth": 1.5}
+# A name is read above any line.
+_HALO: dict[str, Any] = {"path_effects": [withStroke(linewidth=2.5, foreground="white")], "zorder": 5}
 
 
 def run_curve(record: Record) -> Chart:
@@ -48,7 +51,7 @@ def frechet_curves(rows: Comparison) -> Chart:
     by_epoch, by_second = chart.subplots(1, 2, sharey=True)
     said = [words for row in rows.values() if (words := _draw_row(by_epoch, by_second, row))]
     floors = [value for row in rows.values() if (value := quality.row_floor(row, FRECHET)) is not None]
-    for panel, title in ((by_epoch, "epochs"), (by_second, "seconds of training (logarithmic)")):
+    for panel, title in ((by_epoch, "epochs"), (by_second, "seconds of training (logarithmic)" + _machines(rows))):
         if not said:
             say_missing(panel, "Fréchet distance: " + quality.NOT_MEASURED)
             continue
@@ -89,14 +92,14 @@ def cost_against_quality(rows: Comparison) -> Chart:
         face = COLOURS[row.network] if row.named_machine == "cpu" else "white"
         panel.plot(usd, distance, "o", color=COLOURS[row.network], markerfacecolor=face, markersize=9, zorder=3)
         words = f"{TITLES[name]}: {show(usd)} USD, {show(distance)}"
-        panel.annotate(words, (usd, distance), (9, 4), textcoords="offset points", fontsize=8, annotation_clip=False)
+        panel.annotate(words, (usd, distance), (9, 4), textcoords="offset points", fontsize=8, annotation_clip=False, **_HALO)
     log_numbers(panel)
     costs = [usd for usd, _ in points.values()]
     panel.set_xlim(min(costs) / 2.5, max(costs) * 4)  # room for the names, and numbers on the axis
     panel.set_ylim(0, 1.25 * highest)
     steps = [(points[best[0]][0], panel.get_ylim()[1]), *(points[name] for name in best), (max(costs) * 4, points[best[-1]][1])]
     panel.step(*zip(*steps, strict=True), where="post", color=INK, linewidth=0.9, linestyle=":", zorder=1)
-    panel.set_xlabel("USD of a whole run, at the price of the named instance (logarithmic)", **LABEL)
+    panel.set_xlabel("USD of a whole run, at the price of the named instance (logarithmic)" + _machines(rows), **LABEL)
     panel.set_ylabel("Fréchet distance at the end", **LABEL)
     panel.spines[["top", "right"]].set_visible(False)
     panel.tick_params(labelsize=8, colors=INK)
@@ -157,11 +160,18 @@ def _draw_row(by_epoch: Axes, by_second: Axes, row: Row) -> str | None:
     for panel, places in ((by_epoch, epochs[: len(values)]), (by_second, seconds)):
         panel.plot(places, values, f"o{style}", color=colour, **_MARK)
         panel.annotate(TITLES[row.configuration], (places[-1], values[-1]), (6, 0), textcoords="offset points", va="center",
-                       fontsize=8, color=colour, annotation_clip=False)  # fmt: skip
+                       fontsize=8, color=colour, annotation_clip=False, **_HALO)  # fmt: skip
     return (
         f"{TITLES[row.configuration]}: from {show(values[0])} at epoch {epochs[0]:,} to {show(values[-1])} at epoch "
         f"{epochs[len(values) - 1]:,}, {show(seconds[-1])} s (n = {len(curves)})."
     )
+
+
+def _machines(rows: Comparison) -> str:
+    """What an axis of seconds or of what they cost must say besides, where rows that are named after one machine were measured
+    on several."""
+    used = {(row.named_machine, row.machine) for row in rows.values() if row.records}
+    return "; not all on one machine" if len(used) > len({named for named, _ in used}) else ""
 
 
 def _means(series: Iterable[Sequence[float]]) -> list[float]:

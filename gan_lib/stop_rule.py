@@ -70,8 +70,11 @@ def balance_answer(records: Sequence[Record]) -> str:
     found = Counter(timing(record) for record in measured)
     silent = found.pop(None, 0)
     told = found.total()
+    runs = f"{len(measured)} run{'' if len(measured) == 1 else 's'}"
+    if not told:
+        return f"{question} cannot be told: quality still improved at the end of {runs}, without a balance long before."
     numbers = (
-        f"of {len(measured)} run{'' if len(measured) == 1 else 's'} with quality measured {told} can tell, and their balance "
+        f"of {runs} with quality measured {told} can tell, and their balance "
         f"came before quality stopped improving in {found[EARLY]}, within one evaluation of that epoch in {found[RIGHT]}, "
         f"later in {found[LATE]} and never in {found[NEVER]}"
     )

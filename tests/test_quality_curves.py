@@ -40,6 +40,20 @@ def test_the_distance_is_drawn_by_epoch_and_by_second_of_training(write_run: Wri
     assert chart.png()
 
 
+def test_seconds_of_several_machines_are_told_from_those_of_one(write_run: WriteRun, tmp_path: Path) -> None:
+    def labels() -> set[bool]:
+        rows = compare(tmp_path / "runs", tmp_path / "reference")
+        charts = (frechet_curves(rows), cost_against_quality(rows))
+        return {chart.axes[-1].get_xlabel().endswith("; not all on one machine") for chart in charts}
+
+    priced = {"cost_usd_on_named_instance": 0.1}
+    write_run("gan-cpu", quality={12: 40.0}, facts=priced)
+    write_run("gan-gpu", quality={12: 40.0}, facts=priced, label="A GPU")  # another machine by name too
+    assert labels() == {False}
+    write_run("cgan-cpu", quality={12: 40.0}, facts=priced, label="Another CPU, 2 cores")
+    assert labels() == {True}
+
+
 def test_without_measurements_the_figures_say_so(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("gan-cpu")
     rows = compare(tmp_path / "runs", tmp_path / "reference")
