@@ -44,13 +44,13 @@ check: $(STAMP)
 	$(BIN)/shellcheck .ci/run $$(git ls-files 'lifecycle/*.sh')
 
 reference: $(STAMP)
-	$(BIN)/python -m gan_lib.publish records
-	$(BIN)/python -m gan_lib.publish comparison
+	$(BIN)/python -m gan_lib.studies.readme records
+	$(BIN)/python -m gan_lib.studies.readme comparison
 
 # One thread each, so that make -j2 keeps two cores busy without their getting in each other's way.
 STUDY = $(BIN)/gan-lib run --preset paper --set threads=1 --set evaluate_every=0
 precision: precision-cgan-fp32 precision-gan-fp32 precision-cgan-bf16 precision-gan-bf16
-	$(BIN)/python -m gan_lib.publish precision
+	$(BIN)/python -m gan_lib.studies.readme precision
 
 precision-gan-%: $(STAMP)
 	$(STUDY) gan-cpu --seeds 0-2 --set epochs=300 --set precision=$* --results-dir results/precision/gan-$*
@@ -60,15 +60,15 @@ precision-cgan-%: $(STAMP)
 
 # By Adam's first beta: each half has as much to do as the other.
 choices: choices-0.9 choices-0.5
-	$(BIN)/python -m gan_lib.publish choices
+	$(BIN)/python -m gan_lib.studies.readme choices
 
 choices-0.%: $(STAMP)
-	$(BIN)/python -m gan_lib.publish $@
+	$(BIN)/python -m gan_lib.studies.readme $@
 
 # At the paper's length: the DCGAN article's choices, and those of the library that the paper's authors used.
 LONG = $(BIN)/gan-lib run --preset paper --set threads=1 --results-dir results/choices
 choices-long: choices-long-gan choices-long-cgan
-	$(BIN)/python -m gan_lib.publish choices
+	$(BIN)/python -m gan_lib.studies.readme choices
 
 choices-long-gan: $(STAMP)
 	$(LONG) gan-cpu --set evaluate_every=50 --set adam_beta1=0.5 --set initialisation=dcgan
@@ -79,13 +79,13 @@ choices-long-cgan: $(STAMP)
 	$(LONG) cgan-cpu --set adam_beta1=0.5 --set initialisation=dcgan
 
 classifier: $(STAMP)
-	$(BIN)/python -m gan_lib.publish classifier
+	$(BIN)/python -m gan_lib.studies.readme classifier
 
 quality: $(STAMP)
-	$(BIN)/python -m gan_lib.publish quality
+	$(BIN)/python -m gan_lib.studies.readme quality
 
 readme: $(STAMP)
-	$(BIN)/python -m gan_lib.publish readme
+	$(BIN)/python -m gan_lib.studies.readme readme
 
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet uv

@@ -10,16 +10,15 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from gan_lib import batch
-from gan_lib.arguments import parse_changes, parse_counts, parse_seeds
+from gan_lib.batch import notebooks, pages, runner
+from gan_lib.batch.job import is_done, unavailable
+from gan_lib.batch.progress import ProgressLine
 from gan_lib.cloud import commands as cloud
-from gan_lib.configurations import ALL_CONFIGURATIONS, CONFIGURATIONS, configure
 from gan_lib.errors import ConfigurationError, GanLibError, RecordError
-from gan_lib.job import is_done, unavailable
-from gan_lib.record import Record, find_records, is_finished, read_record
-from gan_lib.report import write_index
-from gan_lib.terminal import ProgressLine
-from gan_lib.words import nearest
+from gan_lib.presets import ALL_CONFIGURATIONS, CONFIGURATIONS, configure, parse_changes, parse_counts, parse_seeds
+from gan_lib.reporting.html import write_index
+from gan_lib.runs.record import Record, find_records, is_finished, read_record
+from gan_lib.text import nearest
 
 app = typer.Typer(
     add_completion=False,
@@ -36,7 +35,7 @@ _UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__na
 Results = Annotated[
     Path, typer.Option("--results-dir", help="Folder of runs and reports.", metavar="DIR", show_default="results")
 ]
-RESULTS = batch.ROOT / "results"
+RESULTS = notebooks.ROOT / "results"
 
 
 @app.command()
@@ -73,14 +72,14 @@ def run(
         for seed in parse_seeds(seeds)
         for name in configurations or CONFIGURATIONS
     ]
-    jobs = batch.plan(list(dict.fromkeys(configs)), results_dir, fresh)
+    jobs = runner.plan(list(dict.fromkeys(configs)), results_dir, fresh)
     finished = [] if fresh else [job for job in jobs if is_finished(job.folder)]
-    batch.check_inputs([job.config for job in jobs if job not in finished])
+    runner.check_inputs([job.config for job in jobs if job not in finished])
     runs = f"{len(jobs)} run{'s' if len(jobs) > 1 else ''} in {_short(results_dir / 'runs')}"
     print(runs + (f", {len(finished)} finished already" if finished else ""), flush=True)
     line = ProgressLine()
     try:
-        records = batch.run_batch(jobs, fresh=fresh, timeout=timeout, retries=retries, show=line.show)
+        records = runner.run_batch(jobs, fresh=fresh, timeout=timeout, retries=retries, show=line.show)
     except KeyboardInterrupt:
         # Without --fresh, which would throw away what there is.
         command = shlex.join(["gan-lib", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
@@ -92,7 +91,7 @@ def run(
         print(_one_line(record))
         for note in record.notes:
             print(f"  note: {note}")
-    batch.compare(results_dir, batch.with_siblings({record.path.parent.name for record in records}, results_dir))
+    pages.make_comparison(results_dir, pages.with_siblings({record.path.parent.name for record in records}, results_dir))
     print(f"Report: {_short(write_index(results_dir))}")
     if not all(is_done(job) or unavailable(job.config) for job in jobs):
         raise typer.Exit(1)
@@ -131,7 +130,7 @@ def compare(
     """Write the comparison report again, from the runs there are."""
     if not results_dir.is_dir():
         raise RecordError(f"results folder {results_dir} does not exist")
-    batch.compare(results_dir, experiments or [])
+    pages.make_comparison(results_dir, experiments or [])
     print(f"Report: {_short(write_index(results_dir))}")
 
 
@@ -146,14 +145,15 @@ def sample(
     results_dir: Results = RESULTS,
 ) -> None:
     """Draw a grid of images from a run's saved generator."""
-    from gan_lib import explore, images, sampling
+    from gan_lib.runs import pictures, trained
+    from gan_lib.training import sampling
 
     record = _find(run, results_dir)
-    generator = explore.load_network(record.config, record.path, "generator")
+    generator = trained.load_network(record.config, record.path, "generator")
     drawn = sampling.sample(generator, sampling.fixed_latents(record.config, count, seed))
     target = output or Path(f"samples-seed-{seed}.png")
     try:
-        target.write_bytes(images.png(images.grid(drawn)))
+        target.write_bytes(pictures.png(pictures.grid(drawn)))
     except OSError as error:
         raise RecordError(f"output {target} cannot be written: {error.strerror}") from error
     print(f"{count} images: {target}")
@@ -166,11 +166,13 @@ def score(
     results_dir: Results = RESULTS,
 ) -> None:
     """Let a run's discriminator judge images: how likely it takes each to be a real one, and how real digits fare."""
-    from gan_lib import data, explore, sampling
+    from gan_lib import data
+    from gan_lib.runs import trained
+    from gan_lib.training import sampling
 
     record = _find(run, results_dir)
     loaded = data.load_files(images, record.config.image_shape)
-    discriminator = explore.load_network(record.config, record.path, "discriminator")
+    discriminator = trained.load_network(record.config, record.path, "discriminator")
     judge = sampling.score if record.config.wasserstein else sampling.judge
     beliefs = judge(discriminator, loaded).tolist()
     try:
@@ -198,8 +200,8 @@ def bench(
 
     Leave the machine alone meanwhile. Writes bench/MACHINE.json and a figure of it.
     """
-    from gan_lib import speed
-    from gan_lib.bench import bench as measure
+    from gan_lib.studies import speed
+    from gan_lib.studies.bench import bench as measure
 
     if machine not in ("cpu", "gpu"):
         raise ConfigurationError(f"machine must be cpu or gpu, got {machine!r}")

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from gan_lib.errors import ConfigurationError
-from gan_lib.words import nearest, shorten
+from gan_lib.text import nearest, shorten
 
 
 def _because(bound: str, reason: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gan_lib.config import RunConfig
 from gan_lib.errors import ConfigurationError, DataError
-from gan_lib.words import first_line
+from gan_lib.text import first_line
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 

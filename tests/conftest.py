@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from gan_lib.config import RunConfig
-from gan_lib.configurations import configure, run_name
-from gan_lib.experiment import Experiment
-from gan_lib.record import RunFolder
+from gan_lib.presets import configure, run_name
+from gan_lib.runs.experiment import Experiment
+from gan_lib.runs.record import RunFolder
 
 # A shell's background jobs ignore Ctrl-C, and so would all that they start: tests of it would wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gan_lib.experiment import Experiment
+from gan_lib.runs.experiment import Experiment
 
 
 def gan_lib(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

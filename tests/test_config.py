@@ -1,4 +1,4 @@
-"""config.py: what can be asked of a run, and what is said when it cannot."""
+"""What can be asked of a run, and what is said when it cannot."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""data.py: whatever the source, one tensor in [-1, 1]; and every broken file is named."""
+"""Whatever the source, one tensor in [-1, 1]; and every broken file is named."""
 
 import gzip
 import hashlib

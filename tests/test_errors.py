@@ -1,4 +1,4 @@
-"""errors.py: one line for each mistake."""
+"""One line for each mistake."""
 
 from pathlib import Path
 

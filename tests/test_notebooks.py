@@ -8,10 +8,12 @@ import papermill
 import pytest
 from conftest import WriteRun
 
-from gan_lib import RunConfig, batch, choices_study, configure, publish
-from gan_lib.batch import NOTEBOOKS
-from gan_lib.experiment import Experiment
-from gan_lib.record import read_record
+from gan_lib import RunConfig, configure
+from gan_lib.batch import pages
+from gan_lib.batch.notebooks import NOTEBOOKS
+from gan_lib.runs.experiment import Experiment
+from gan_lib.runs.record import read_record
+from gan_lib.studies import unstated_choices
 
 ALL = sorted(NOTEBOOKS.glob("*.ipynb"))
 
@@ -110,14 +112,14 @@ def test_exploring_draws_and_judges(finished_runs: dict[str, Experiment], tmp_pa
 def test_the_notebook_of_open_choices_shows_what_was_run_and_names_the_nearest(
     write_run: WriteRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for model, epochs in choices_study.EPOCHS.items():
+    for model, epochs in unstated_choices.LENGTHS.items():
         for initialisation, level in (("pytorch", 1.5), ("glorot", 1.15)):
             losses = {"d": [0.55] * epochs, "g": [level] * epochs}
             write_run(f"{model}-cpu", **losses, epochs=epochs, threads=1, initialisation=initialisation)
     for seed in range(2):
         write_run("gan-cpu", below="reference", d=[0.5] * 1200, g=[1.2 + seed] * 1200, seed=seed)
-    monkeypatch.setattr(batch, "REFERENCE", tmp_path / "reference")
-    html = publish.publish_choices(tmp_path).read_text()
+    monkeypatch.setattr(pages, "REFERENCE", tmp_path / "reference")
+    html = unstated_choices.publish_choices(tmp_path).read_text()
     for name in ("choices", "stop"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert (

@@ -1,9 +1,9 @@
-"""paper.py: the published numbers, and that they agree with each other."""
+"""The published numbers, and that they agree with each other."""
 
 import pytest
 
 from gan_lib import paper
-from gan_lib.configurations import CONFIGURATIONS
+from gan_lib.presets import CONFIGURATIONS
 
 
 def test_table_1_names_two_instances_and_their_prices() -> None:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from gan_lib.config import RunConfig
-from gan_lib.configurations import ALL_CONFIGURATIONS, CONFIGURATIONS, configure
 from gan_lib.errors import ConfigurationError
+from gan_lib.presets import ALL_CONFIGURATIONS, CONFIGURATIONS, configure
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gan_lib.arguments import parse_changes, parse_seeds
 from gan_lib.errors import ConfigurationError
+from gan_lib.presets import parse_changes, parse_seeds
 
 if TYPE_CHECKING:
     from gan_lib.cloud.batch import Batch
@@ -168,16 +168,17 @@ def fetch(
     replace: Annotated[bool, typer.Option("--replace", help="Replace runs of the same name that were made elsewhere.")] = False,
 ) -> None:
     """Download finished runs into the results folder and write the comparison."""
-    from gan_lib import batch, report
+    from gan_lib.batch import pages
     from gan_lib.cloud import fetch as fetching
     from gan_lib.cloud import stack
+    from gan_lib.reporting import html
 
     stack.check_name(name)
     with _connection() as aws:
         fetched = fetching.fetch(aws, name, results_dir, replace=replace, say=_say)
     experiments = {run.partition("/")[0] for run in fetched}
-    batch.compare(results_dir, batch.with_siblings(experiments, results_dir))
-    _say(f"Report: {report.write_index(results_dir)}")
+    pages.make_comparison(results_dir, pages.with_siblings(experiments, results_dir))
+    _say(f"Report: {html.write_index(results_dir)}")
 
 
 @app.command()

@@ -6,7 +6,7 @@ from pathlib import Path
 from gan_lib.cloud import bucket, stack
 from gan_lib.cloud.service import Aws
 from gan_lib.errors import CloudError, RecordError
-from gan_lib.record import lock_holder
+from gan_lib.runs.record import lock_holder
 
 Say = Callable[[str], None]
 

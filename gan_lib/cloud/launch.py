@@ -11,7 +11,7 @@ from gan_lib.cloud.plan import INSTANCE_TYPES
 from gan_lib.cloud.prices import rate
 from gan_lib.cloud.service import Aws, wait
 from gan_lib.errors import CloudError
-from gan_lib.record import now
+from gan_lib.runs.record import now
 
 Say = Callable[[str], None]
 _FAILED_SETUPS = ("setup failed", "waiting for the project", "project not refreshed")

@@ -7,11 +7,11 @@ from pathlib import Path
 from gan_lib import paper
 from gan_lib.cloud.prices import DATE, Price, price
 from gan_lib.config import RunConfig
-from gan_lib.configurations import configure, run_name
 from gan_lib.errors import ConfigurationError
-from gan_lib.flops import flops_per_epoch
-from gan_lib.record import Record, find_records
-from gan_lib.words import duration, show
+from gan_lib.presets import configure, run_name
+from gan_lib.runs.record import Record, find_records
+from gan_lib.text import duration, show
+from gan_lib.training.flops import flops_per_epoch
 
 INSTANCE_TYPES = {machine: instance.name for machine, instance in paper.INSTANCES.items()}
 DEFAULT_MAX_HOURS = 12  # the stack's own default

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from gan_lib.errors import ConfigurationError
-from gan_lib.words import nearest
+from gan_lib.text import nearest
 
 DATE = "2026-09-24"
 DEFAULT_REGION = "us-east-1"

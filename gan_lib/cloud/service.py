@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from gan_lib.errors import CloudError, ServiceError
-from gan_lib.words import first_line
+from gan_lib.text import first_line
 
 _RETRIES = 6  # attempts at a call that was throttled or met a broken connection, with growing pauses
 PATIENCE = 1.0  # of what a wait may take; the tests have less

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from gan_lib.cloud import bucket, instances, jobs, launch, stack
 from gan_lib.cloud.prices import price, rate
 from gan_lib.cloud.service import Aws
-from gan_lib.words import duration
+from gan_lib.text import duration
 
 
 def describe(aws: Aws, name: str) -> list[str]:

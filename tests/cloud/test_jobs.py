@@ -15,7 +15,7 @@ from botocore.validate import ParamValidator
 from lifecycle.sandbox import LIFECYCLE
 
 from gan_lib.cloud import jobs
-from gan_lib.record import count_epochs, lock_holder, read_record
+from gan_lib.runs.record import count_epochs, lock_holder, read_record
 
 from .conftest import Cloud, client
 from .fake_aws import FakeAws

@@ -7,7 +7,7 @@ import pytest
 from gan_lib import paper
 from gan_lib.cloud import plan as planning
 from gan_lib.cloud.prices import PRICES, price
-from gan_lib.configurations import configure
+from gan_lib.presets import configure
 
 from .conftest import in_process
 

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from gan_lib.cli import parse_changes
-from gan_lib.configurations import configure, run_name
-from gan_lib.experiment import Experiment
+from gan_lib.presets import configure, run_name
+from gan_lib.runs.experiment import Experiment
 
 
 def main(command: str, name: str, *options: str) -> None:

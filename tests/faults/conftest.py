@@ -31,5 +31,5 @@ def chance(request: pytest.FixtureRequest) -> random.Random:
 def processes() -> Iterator[ForkServerContext]:
     """Starts processes that have gan_lib and torch imported already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gan_lib.experiment", "mlxtend.data"])
+    context.set_forkserver_preload(["gan_lib.runs.experiment", "mlxtend.data"])
     yield context

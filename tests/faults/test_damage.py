@@ -10,9 +10,9 @@ from faults.conftest import Count
 from faults.training import results, short_run
 from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
-from gan_lib.experiment import Experiment
-from gan_lib.models import build_pair
-from gan_lib.record import load_weights, read_record
+from gan_lib.runs.experiment import Experiment
+from gan_lib.runs.record import load_weights, read_record
+from gan_lib.training.models import build_pair
 
 CONFIG = short_run(epochs=6, sample_every=2, checkpoint_seconds=0.0)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from faults.training import results, short_run, train
-from gan_lib.record import count_epochs, read_record
+from gan_lib.runs.record import count_epochs, read_record
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_folder_without_permission_is_refused_before_anything_starts(tmp_path:
         pass
     else:
         pytest.skip("this user may write everywhere")
-    from gan_lib.batch import plan
+    from gan_lib.batch.runner import plan
     from gan_lib.errors import RecordError
 
     with pytest.raises(RecordError, match="cannot be written: Permission denied"):

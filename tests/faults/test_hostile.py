@@ -15,16 +15,17 @@ import pytest
 import torch
 from conftest import WriteRun, tiny_config
 
-from gan_lib import checkpoint, figures, prose, tables
-from gan_lib.batch import compare
+from gan_lib.batch.pages import compare
 from gan_lib.config import RunConfig
 from gan_lib.data import load_files
 from gan_lib.errors import ConfigurationError, DataError, GanLibError, RecordError
-from gan_lib.experiment import Experiment
-from gan_lib.record import find_records, load_weights, read_record
-from gan_lib.report import render, write_index
-from gan_lib.selection import compare as rows_of
-from gan_lib.storage import read_json, write_json
+from gan_lib.reporting import figures, html, tables
+from gan_lib.reporting.comparison import compare as rows_of
+from gan_lib.reporting.html import render, write_index
+from gan_lib.runs import checkpoint
+from gan_lib.runs.experiment import Experiment
+from gan_lib.runs.record import find_records, load_weights, read_record
+from gan_lib.runs.storage import read_json, write_json
 
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 
@@ -89,8 +90,8 @@ def test_a_pickle_under_our_name_is_never_loaded(write_run: WriteRun, tmp_path: 
 # --- text that is markup -------------------------------------------------------------------------------------------------
 
 
-def inert(html: str) -> bool:
-    return "<script" not in html and "<img src=x" not in html
+def inert(page: str) -> bool:
+    return "<script" not in page and "<img src=x" not in page
 
 
 def test_markup_in_reasons_notes_labels_and_folder_names_is_text_in_the_index_and_the_comparison(
@@ -101,17 +102,17 @@ def test_markup_in_reasons_notes_labels_and_folder_names_is_text_in_the_index_an
     stranger = tmp_path / "runs" / "<script>alert(2)<" / "seed-0"
     stranger.mkdir(parents=True)
     (stranger / "config.json").write_text("{")
-    html = write_index(tmp_path).read_text()
-    assert inert(html)
-    assert "&lt;script&gt;alert(1)" in html
+    page = write_index(tmp_path).read_text()
+    assert inert(page)
+    assert "&lt;script&gt;alert(1)" in page
     rows = rows_of(tmp_path / "runs", tmp_path / "none")
-    shown = [prose.opening(rows), prose.how_to_reproduce(rows), tables.seconds_per_epoch(rows)._repr_html_()]
+    shown = [html.opening(rows), html.how_to_reproduce(rows), tables.seconds_per_epoch(rows)._repr_html_()]
     assert all(inert(text) for text in shown)
 
 
 def test_markup_in_a_runs_own_heading_is_text() -> None:
-    html = prose.heading(tiny_config(), {"label": SCRIPT, "threads": SCRIPT, "packages": {"torch": SCRIPT}}, SCRIPT, [SCRIPT])
-    assert inert(html)
+    heading = html.heading(tiny_config(), {"label": SCRIPT, "threads": SCRIPT, "packages": {"torch": SCRIPT}}, SCRIPT, [SCRIPT])
+    assert inert(heading)
 
 
 def test_markup_in_what_went_wrong_is_text_in_the_report_and_the_page_forbids_scripts(tmp_path: Path) -> None:
@@ -158,7 +159,7 @@ def test_a_source_of_images_that_is_none_is_refused(data: str) -> None:
 
 
 def test_no_parameter_becomes_a_path(tmp_path: Path) -> None:
-    from gan_lib.configurations import run_name
+    from gan_lib.presets import run_name
 
     for value in ("../../x", "/abs", "a" * 300, SCRIPT, "\0"):
         name = run_name(RunConfig(data=f"folder:{value}"))

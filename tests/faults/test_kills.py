@@ -15,8 +15,8 @@ import pytest
 
 from faults.conftest import Count
 from faults.training import FILES, results, short_run, train
-from gan_lib.configurations import run_name
-from gan_lib.record import read_record
+from gan_lib.presets import run_name
+from gan_lib.runs.record import read_record
 
 MEASURED = {"image_size": 28, "evaluate_every": 20}  # its quality, three times: most of such a run's time
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from faults.training import short_run
-from gan_lib.configurations import run_name
-from gan_lib.record import read_record
+from gan_lib.presets import run_name
+from gan_lib.runs.record import read_record
 
 LIMIT = 1100 * 2**20  # bytes: enough for a batch and one small run
 
@@ -33,7 +33,7 @@ def test_a_run_that_needs_more_memory_than_there_is(tmp_path: Path, group: Path)
     code = (
         "import os, sys; from pathlib import Path; "
         f"Path({str(group / 'cgroup.procs')!r}).write_text(str(os.getpid())); "
-        "from gan_lib.batch import plan, run_batch; from gan_lib.config import RunConfig; "
+        "from gan_lib.batch.runner import plan, run_batch; from gan_lib.config import RunConfig; "
         f"small = RunConfig(**{small.model_dump()!r}); "
         "large = small.model_copy(update={'model': 'cgan', 'image_size': 256, 'batch_size': 5000, 'training_images': 5000}); "
         f"print(*[r.status for r in run_batch(plan([large, small], Path({str(tmp_path / 'results')!r})))])"

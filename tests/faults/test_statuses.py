@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import WriteRun
 
-from gan_lib import batch
-from gan_lib.record import STATUSES, find_records
+from gan_lib.batch import pages
+from gan_lib.runs.record import STATUSES, find_records
 
 REASONS = {
     "failed": "the loss is not finite any more: epoch 7, batch 3 of 16; the last good checkpoint is after epoch 5",
@@ -47,6 +47,6 @@ def test_each_is_in_the_comparison(one_of_each: Path, write_run: WriteRun) -> No
     for path in (one_of_each / "runs").glob("gan-cpu/seed-*"):
         if find_records(one_of_each / "runs")[0] and path.name == "seed-0":
             (path / "summary.json").unlink()  # the one that is ok would stand for all the others
-    html = batch.compare(one_of_each, ["gan-cpu"]).read_text()
+    html = pages.make_comparison(one_of_each, ["gan-cpu"]).read_text()
     for status in set(STATUSES) - {"ok"}:
         assert status in html, status

@@ -14,9 +14,9 @@ import pytest
 
 from faults.conftest import SOAK
 from faults.training import short_run
-from gan_lib.configurations import run_name
-from gan_lib.record import count_epochs, find_records, is_finished, read_record
-from gan_lib.storage import unpack
+from gan_lib.presets import run_name
+from gan_lib.runs.record import count_epochs, find_records, is_finished, read_record
+from gan_lib.runs.storage import unpack
 
 
 @pytest.mark.parametrize("number", range(10 if SOAK else 2))

@@ -8,7 +8,7 @@ from typing import Any
 from conftest import TINY
 
 from gan_lib.config import RunConfig
-from gan_lib.record import read_record
+from gan_lib.runs.record import read_record
 
 RESULTS = ("generator.safetensors", "discriminator.safetensors", "samples.png", "progress.gif")
 LOSSES = ("epoch", "discriminator_loss", "generator_loss", "real_probability", "generated_probability")
@@ -23,8 +23,8 @@ def short_run(**changes: Any) -> RunConfig:
 def train(parameters: dict[str, Any], folder: str) -> None:
     """The child: train into a folder, or go on there; one line for an error."""
     from gan_lib.errors import GanLibError
-    from gan_lib.experiment import Experiment
-    from gan_lib.words import one_line
+    from gan_lib.runs.experiment import Experiment
+    from gan_lib.text import one_line
 
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
     try:

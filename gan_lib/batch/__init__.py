@@ -1,0 +1,1 @@
+"""Many runs, one after another: planning, one process a run, progress, pages."""

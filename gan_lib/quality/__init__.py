@@ -1,0 +1,1 @@
+"""How good images are: images in, numbers out; knows no run."""

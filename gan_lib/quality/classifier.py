@@ -1,0 +1,158 @@
+"""Images -> features and class probabilities: a small network of our own, whose weights come with the package.
+
+Its 100 features are what distances between sets of images are measured on, where others take Inception's: those know
+photographs, need a download, and are no judge of 28 x 28 digits.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_lib.errors import DataError
+from gan_lib.text import first_line
+
+CLASSES = 10
+FEATURES = 100
+SIDE = 28  # pixels: images of other sizes are scaled to this one before they are judged
+CONFIDENT = 0.9  # a class that has this much is recognised; how often that is right, digits.json says
+WEIGHTS = Path(__file__).parent / "weights" / "digits.safetensors"
+
+
+class Judgement(NamedTuple):
+    """What a classifier says of N images."""
+
+    features: Tensor  # (N, 100) float64; over the images that it learnt from: mean 0, mean square 1 over all of them together
+    probabilities: Tensor  # (N, 10) float64, each line sums to 1; what is not taken for any class is shared out evenly
+
+
+class Classifier(nn.Module):
+    """142,835 parameters: two convolutions, each halving the image, a third, and two dense layers."""
+
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 24, kernel_size=5, stride=2, padding=2),  # (N, 1, 28, 28) -> (N, 24, 14, 14)
+            nn.BatchNorm2d(24),
+            nn.ReLU(),
+            nn.Conv2d(24, 48, kernel_size=3, padding=1),
+            nn.BatchNorm2d(48),
+            nn.ReLU(),
+            nn.MaxPool2d(2),  # (N, 48, 7, 7)
+            nn.Conv2d(48, 64, kernel_size=3, padding=1),
+            nn.BatchNorm2d(64),
+            nn.ReLU(),
+            nn.MaxPool2d(2, ceil_mode=True),  # (N, 64, 4, 4)
+            nn.Flatten(),
+            nn.Linear(64 * 4 * 4, FEATURES),
+            nn.BatchNorm1d(FEATURES),
+            nn.ReLU(),
+        )
+        self.head = nn.Linear(FEATURES, CLASSES + 1)  # the last one stands for images of no class
+        # So that features have a scale that means something: the trace of real digits' covariance is 100.
+        self.register_buffer("centre", torch.zeros(FEATURES))
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, C, S, S) in [-1, 1] -> logits (N, 11)."""
+        return self.head(self.layers(_as_digits(images)))
+
+    @torch.no_grad()
+    def judge(self, images: Tensor, batch_size: int = 500) -> Judgement:
+        """Features and probabilities of images (N, C, S, S) in [-1, 1]; in eval mode, whatever mode it is in."""
+        was_training = self.training
+        self.eval()
+        try:
+            hidden = torch.cat([self.layers(_as_digits(part)) for part in images.split(batch_size)])
+            logits = self.head(hidden)
+        finally:
+            self.train(was_training)
+        known, unknown = logits.double().softmax(dim=1).split([CLASSES, 1], dim=1)
+        return Judgement((hidden.double() - self.centre) / self.scale, known + unknown / CLASSES)
+
+    def set_scale(self, images: Tensor) -> None:
+        """Centre and scale the features by those of some images: mean 0, and 100 the sum of their variances."""
+        self.centre.zero_()
+        self.scale.fill_(1)
+        features = self.judge(images).features
+        self.centre.copy_(features.mean(dim=0))
+        self.scale.copy_(features.var(dim=0).mean().sqrt())
+
+
+def load_classifier(path: Path = WEIGHTS) -> Classifier:
+    """Read a classifier, by default that of MNIST digits which comes with the package. Weights are kept in half precision, with
+    facts about them in a JSON file beside; it computes in float32.
+
+    Raises DataError, naming the file, when one is missing, broken, no classifier, or not of the SHA-256 that is recorded.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    expected = classifier_facts(path)["sha256"]
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"classifier weights {path} cannot be read: {error.strerror}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise DataError(f"classifier weights {path} must have SHA-256 {expected}, got {found}")
+    with torch.random.fork_rng(devices=[]):  # a network is drawn at random before its weights are read
+        classifier = Classifier()
+    try:
+        classifier.load_state_dict({name: _widen(tensor) for name, tensor in load(content).items()})
+    except (SafetensorError, RuntimeError) as error:
+        raise DataError(f"{path} cannot be read as classifier weights: {first_line(error)}") from error
+    return classifier.eval()
+
+
+def classifier_facts(path: Path = WEIGHTS) -> dict[str, Any]:
+    """How a classifier was trained, how good it is on images that it has not seen, and its file's SHA-256."""
+    path = path.with_suffix(".json")
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return {**facts, "sha256": str(facts["sha256"])}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"classifier facts {path} cannot be read ({first_line(error)})") from error
+
+
+def save_classifier(classifier: Classifier, path: Path, **facts: Any) -> None:
+    """Write a classifier in half precision, and a JSON file beside it with its SHA-256 and what else is known of it."""
+    from safetensors.torch import save
+
+    content = save({name: _narrow(tensor) for name, tensor in classifier.state_dict().items()})
+    text = json.dumps({"sha256": hashlib.sha256(content).hexdigest(), **facts}, indent=2) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for target, data in ((path, content), (path.with_suffix(".json"), text.encode())):
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        temporary.write_bytes(data)
+        temporary.replace(target)
+
+
+def round_weights(classifier: Classifier) -> Classifier:
+    """The classifier as it comes back from a file: its weights rounded to half precision."""
+    classifier.load_state_dict({name: _widen(_narrow(tensor)) for name, tensor in classifier.state_dict().items()})
+    return classifier
+
+
+def _narrow(tensor: Tensor) -> Tensor:
+    return tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
+
+
+def _widen(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _as_digits(images: Tensor) -> Tensor:
+    """(N, C, S, S) -> (N, 1, 28, 28): grey, and of the size that the network was trained on."""
+    grey = images.mean(dim=1, keepdim=True)
+    if grey.shape[-2:] == (SIDE, SIDE):
+        return grey
+    return F.interpolate(grey, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)

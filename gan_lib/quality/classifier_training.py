@@ -1,0 +1,226 @@
+"""Labelled images -> a classifier, and how good it is: the recipe behind the weights that come with the package."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gan_lib.config import RunConfig
+from gan_lib.data import Images, cache_folder
+from gan_lib.errors import DataError
+from gan_lib.quality.classifier import (
+    CLASSES,
+    CONFIDENT,
+    Classifier,
+    classifier_facts,
+    load_classifier,
+    round_weights,
+    save_classifier,
+)
+from gan_lib.quality.distances import frechet_distance
+
+EPOCHS = 15
+BATCH = 100
+_PEAK_RATE = 4e-3
+_WEIGHT_DECAY = 0.02
+_JUNK = 20  # images of no class that each batch gets on top
+
+
+def train_classifier(images: Tensor, labels: Tensor, seed: int = 0, epochs: int = EPOCHS) -> Classifier:
+    """Train a classifier on images (N, C, S, S) in [-1, 1] and labels (N,), the same one each time on one kind of processor.
+
+    Every image is seen each epoch under another small rotation, shift, change of size and bend. Each batch also holds images
+    of no class (patched, shuffled, or noise), for which there is an answer of its own: else whatever a broken generator draws
+    would be recognised with confidence too. An answer of its own, and not an undecided one, which would gather the features of
+    all junk in one spot among those of odd digits. Takes about two minutes for 5,000 images on one core.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]), _single_thread():
+        torch.manual_seed(seed)
+        classifier = Classifier()
+        optimiser = torch.optim.AdamW(classifier.parameters(), lr=_PEAK_RATE, weight_decay=_WEIGHT_DECAY)
+        size = min(BATCH, len(images))
+        steps = epochs * (len(images) // size)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _PEAK_RATE, total_steps=steps, pct_start=0.2)
+        classifier.train()
+        for _ in range(epochs):
+            for batch in torch.randperm(len(images), generator=draw).split(size):
+                if len(batch) < size:  # the next epoch's order has them elsewhere
+                    continue
+                optimiser.zero_grad()
+                _loss(classifier, images[batch], labels[batch], draw).backward()
+                optimiser.step()
+                schedule.step()
+        classifier.set_scale(images)
+    return round_weights(classifier).eval()
+
+
+def labelled_images(images: Images) -> tuple[Tensor, Tensor]:
+    """All images of a data set, training and held-out, (N, C, S, S), and their labels (N,). Raises DataError without labels."""
+    if images.train_labels is None or images.held_out_labels is None:
+        raise DataError("the images have no labels, which a classifier learns from: data = digits, mnist or fashion-mnist have")
+    return torch.cat([images.train, images.held_out]), torch.cat([images.train_labels, images.held_out_labels])
+
+
+def _loss(classifier: Classifier, digits: Tensor, labels: Tensor, draw: torch.Generator) -> Tensor:
+    """Cross-entropy of digits with their label, and of junk with the class for it."""
+    logits = classifier(torch.cat([distort(digits, draw), junk(digits, _JUNK, draw)]))
+    return F.cross_entropy(logits, torch.cat([labels, labels.new_full((_JUNK,), CLASSES)]))
+
+
+def distort(images: Tensor, draw: torch.Generator) -> Tensor:
+    """Each image under a rotation, shear, change of size, shift and bend of its own, such as another hand would give it."""
+    count = len(images)
+
+    def uniform(bound: float, *shape: int) -> Tensor:
+        return (torch.rand(count, *shape, generator=draw) * 2 - 1) * bound
+
+    angle, shear, grow = uniform(0.22), uniform(0.2), 1 + uniform(0.12, 2)
+    cos, sin = angle.cos(), angle.sin()
+    turn = torch.stack([torch.stack([cos, -sin + shear], 1), torch.stack([sin, cos], 1)], 1) * grow.unsqueeze(1)  # (N, 2, 2)
+    affine = torch.cat([turn, uniform(0.14, 2, 1)], dim=2)  # shifts of up to 2 of 28 pixels
+    grid = F.affine_grid(affine, list(images.shape), align_corners=False)  # (N, S, S, 2)
+    bend = F.interpolate(uniform(0.1, 2, 5, 5), images.shape[-2:], mode="bicubic", align_corners=True)
+    grid = grid + bend.permute(0, 2, 3, 1)
+    return F.grid_sample(images + 1, grid, align_corners=False) - 1  # what comes in from outside is black, -1
+
+
+def junk(images: Tensor, count: int, draw: torch.Generator) -> Tensor:
+    """Images of no class (count, C, S, S), count at least 4: half of them patched from quarters of four different images, each
+    in a wrong place, a quarter with shuffled pixels, a quarter nothing but noise of some brightness and strength."""
+    half = images.shape[-1] // 2
+    chosen = images[torch.randint(len(images), (4, count), generator=draw)]  # (4, count, C, S, S)
+    made = chosen[0].roll((half, half), dims=(2, 3))
+    made[..., :half, half:] = chosen[1][..., half:, :half]
+    made[..., half:, :half] = chosen[2][..., :half, half:]
+    made[..., half:, half:] = chosen[3][..., :half, :half]
+    quarter = count // 4
+    flat = made[:quarter].flatten(2)
+    order = torch.rand(quarter, 1, flat.shape[-1], generator=draw).argsort(dim=-1)
+    made[:quarter] = flat.gather(2, order.expand_as(flat)).view_as(made[:quarter])
+    noise = torch.randn(made[quarter : 2 * quarter].shape, generator=draw)
+    brightness, strength = torch.rand(2, quarter, 1, 1, 1, generator=draw)
+    made[quarter : 2 * quarter] = (brightness * 2 - 1 + strength * noise).clamp(-1, 1)
+    return made
+
+
+def cross_validate(
+    images: Tensor, labels: Tensor, folds: int = 5, seed: int = 0, epochs: int = EPOCHS
+) -> dict[str, float | int | list[float]]:
+    """How good the recipe is on images that a classifier has not seen: each is judged once, by one trained without its fold.
+
+    accuracy: share named rightly; recognised: share named with confidence, and of those, accuracy_of_recognised; and
+    junk_recognised, the share of images of no class. Last, what it matters that a classifier has seen the images that it
+    compares: the Fréchet distance of its features of seen images to those of others that it has seen, and to unseen ones, as
+    many each time as a fold has. A generator without fault draws unseen images, so it can come no nearer than the latter.
+    """
+    right, sure, junk_sure = [], [], []
+    seen_distances, unseen_distances = [], []
+    for seen, unseen in split_folds(labels, folds, seed):
+        classifier = train_classifier(images[seen], labels[seen], seed, epochs)
+        features, probabilities = classifier.judge(images[unseen])
+        right.append(probabilities.argmax(dim=1) == labels[unseen])
+        sure.append(probabilities.amax(dim=1) >= CONFIDENT)
+        draw = torch.Generator().manual_seed(seed + 1)
+        strange = junk(images[unseen], len(unseen), draw)
+        junk_sure.append(classifier.judge(strange).probabilities.amax(dim=1) >= CONFIDENT)
+        known = classifier.judge(images[seen[torch.randperm(len(seen), generator=draw)]]).features.split(len(unseen))
+        seen_distances.append(frechet_distance(known[0], known[1]))
+        unseen_distances.append(frechet_distance(known[0], features))
+    all_right, all_sure = torch.cat(right), torch.cat(sure)
+    return {
+        "images": len(images),
+        "folds": folds,
+        "accuracy": _share(all_right),
+        "accuracy_of_each_fold": [_share(fold) for fold in right],
+        "recognised": _share(all_sure),
+        "accuracy_of_recognised": _share(all_right[all_sure]),
+        "junk_recognised": _share(torch.cat(junk_sure)),
+        "frechet_distance_seen": sum(seen_distances) / folds,
+        "frechet_distance_unseen": sum(unseen_distances) / folds,
+    }
+
+
+def _share(yes: Tensor) -> float:
+    return round(yes.double().mean().item(), 6)
+
+
+def split_folds(labels: Tensor, folds: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """(seen, unseen) indices of each fold; each fold holds as many of each class as can be."""
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    order = order[labels[order].argsort(stable=True)]  # class by class, each shuffled
+    fold = torch.empty(len(labels), dtype=torch.long)
+    fold[order] = torch.arange(len(labels)) % folds
+    for number in range(folds):
+        yield (fold != number).nonzero().flatten(), (fold == number).nonzero().flatten()
+
+
+@contextmanager
+def _single_thread() -> Iterator[None]:
+    """Sums in one order whatever the machine: the same weights each time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+_DIGITS = ("digits", "mnist")
+_LEARN, _CHECK = 5000, 2000  # labelled images to train on, and others to measure it by
+
+
+class Choice(NamedTuple):
+    """A classifier, or none, and one line that says which or why."""
+
+    classifier: Classifier | None
+    about: str
+
+
+def choose_classifier(config: RunConfig, images: Images) -> Choice:
+    """The classifier for a run's images.
+
+    Digits have the one that comes with the package. For another data set with labels one is trained, in about two minutes of
+    one core, and kept in the cache folder for the next time. Without labels there is none, and about says so.
+    """
+    if config.data in _DIGITS:
+        accuracy = classifier_facts()["accuracy"]
+        return Choice(
+            load_classifier(), f"the classifier of digits that comes with gan-lib: {accuracy:.1%} right on unseen digits"
+        )
+    if images.train_labels is None or images.held_out_labels is None:
+        return Choice(
+            None, f"no classifier: {config.data} has no labels to train one on, so what needs its features is left out"
+        )
+    return _trained(config, images)
+
+
+def _trained(config: RunConfig, images: Images) -> Choice:
+    pixels, labels = labelled_images(images)
+    order = torch.randperm(len(pixels), generator=torch.Generator().manual_seed(0))
+    learn, check = order[:_LEARN], order[_LEARN : _LEARN + _CHECK]
+    if len(check) < _CHECK:  # a small set: a fifth of it to measure by
+        learn, check = order[len(order) // 5 :], order[: len(order) // 5]
+    key = hashlib.sha256(pixels[order].numpy().tobytes() + labels[order].numpy().tobytes() + bytes([EPOCHS])).hexdigest()
+    path = cache_folder() / "classifiers" / f"{config.data}-{key[:16]}.safetensors"
+    try:
+        classifier, accuracy = load_classifier(path), float(classifier_facts(path)["accuracy"])
+    except (DataError, KeyError, TypeError, ValueError):  # not there yet, or not whole: made anew
+        classifier = train_classifier(pixels[learn], labels[learn])
+        accuracy = (classifier.judge(pixels[check]).probabilities.argmax(dim=1) == labels[check]).double().mean().item()
+        _keep(classifier, path, data=config.data, accuracy=accuracy, images=len(learn), epochs=EPOCHS)
+    return Choice(
+        classifier, f"a classifier trained on {len(learn):,} labelled images of {config.data}: {accuracy:.1%} right on others"
+    )
+
+
+def _keep(classifier: Classifier, path: Path, **facts: Any) -> None:
+    try:
+        save_classifier(classifier, path, **facts)
+    except OSError:  # a cache that cannot be written costs time, no more
+        return

@@ -1,0 +1,1 @@
+"""Records in, tables, figures, claims and pages out; trains nothing."""

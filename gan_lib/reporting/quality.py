@@ -1,0 +1,75 @@
+"""Records and rows -> what they say of image quality: the last measurement, its floor, curves, when it stopped improving."""
+
+import math
+from typing import NamedTuple
+
+from gan_lib.quality.measures import DIRECTION, FRECHET
+from gan_lib.reporting.comparison import Row
+from gan_lib.reporting.convergence import Plateau, find_plateau
+from gan_lib.runs.record import Record
+
+NOT_MEASURED = "not measured"  # runs recorded before quality was measured do not say why
+
+
+class Curve(NamedTuple):
+    """One measure of a run through training."""
+
+    epochs: list[int]
+    seconds: list[float]  # of training, up to each of those epochs
+    values: list[float]
+
+
+def last(record: Record) -> dict[str, float]:
+    """A run's quality at its end, by the names of MEASURES; nothing where it was not measured."""
+    return _numbers(record.summary.get("quality"))
+
+
+def floor(record: Record) -> dict[str, float]:
+    """What perfect images would have had in last()."""
+    return _numbers(record.summary.get("quality_floor"))
+
+
+def values(row: Row, name: str) -> list[float]:
+    """A measure of each run (seed) that has it."""
+    return [found[name] for record in row.records if name in (found := last(record))]
+
+
+def row_floor(row: Row, name: str) -> float | None:
+    """The floor of a measure for the runs of a row, which share their data."""
+    return next((found[name] for record in row.records if name in (found := floor(record))), None)
+
+
+def why_missing(row: Row) -> str:
+    """Why a row has no quality: no run, or what its runs say."""
+    if not row.records:
+        return row.missing
+    return next((str(about) for record in row.records if (about := record.summary.get("quality_about"))), NOT_MEASURED)
+
+
+def curve(record: Record, name: str = FRECHET) -> Curve:
+    """A measure by epoch and by second of training; what is not finite is left out."""
+    columns = [record.metrics.get(column, []) for column in ("epoch", "training_seconds", name)]
+    points = [point for point in zip(*columns, strict=False) if all(map(math.isfinite, point))]
+    return Curve([int(epoch) for epoch, _, _ in points], [second for _, second, _ in points], [value for _, _, value in points])
+
+
+def plateau(record: Record) -> Plateau | None:
+    """When the run's Fréchet distance stopped improving; None where it was not measured. Its epoch is None as long as the run
+    cannot tell."""
+    epochs, _, distances = curve(record)
+    kept = [(epoch, value) for epoch, value in zip(epochs, distances, strict=True) if value >= 0]
+    return find_plateau([epoch for epoch, _ in kept], [value for _, value in kept]) if kept else None
+
+
+def _numbers(found: object) -> dict[str, float]:
+    """The measures in an entry of summary.json, which may come from a stranger, and the two that sum up the ten digits'."""
+    entries = found.items() if isinstance(found, dict) else ()
+    plain = {
+        str(name): float(value)
+        for name, value in entries
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    }
+    shares = [plain[name] for name in DIRECTION if name.startswith("digit_") and name[-1].isdigit() and name in plain]
+    if shares:
+        plain |= {"rarest_digit": min(shares), "most_frequent_digit": max(shares)}
+    return plain

@@ -1,0 +1,1 @@
+"""One RunConfig in, one run folder out, and records read from it."""

@@ -1,0 +1,69 @@
+"""Checkpoints of a run: the newest and the one before it, so that one torn file never costs a run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gan_lib.config import FREE, RunConfig, differences
+from gan_lib.errors import ConfigurationError, RecordError
+from gan_lib.runs.storage import pack, unpack, write_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+NEWEST, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
+NAMES = (NEWEST, PREVIOUS)
+
+
+class Checkpoint(NamedTuple):
+    """What a run goes on from: tensors by name, and plain facts."""
+
+    tensors: "dict[str, Tensor]"
+    facts: dict[str, Any]
+
+
+def save(folder: Path, config: RunConfig, tensors: "Mapping[str, Tensor]", facts: Mapping[str, Any]) -> None:
+    """Write a checkpoint and keep the one before it. At every moment at least one whole one is there. Raises OSError."""
+    content = pack(tensors, {**facts, "config": config.model_dump(mode="json")})
+    write_bytes(folder / NEWEST, content, durable=True, keep=folder / PREVIOUS)
+
+
+def load(folder: Path, config: RunConfig) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that is whole, and one line for each that is not; None when there is none to go on from.
+
+    Raises RecordError, naming the fields, when it was made with other parameters.
+    """
+    notes = []
+    for name in NAMES:
+        path = folder / name
+        if not path.exists():
+            continue
+        try:
+            tensors, facts = unpack(path)
+            theirs = RunConfig(**facts.pop("config"))
+        except (RecordError, ConfigurationError, KeyError, TypeError) as error:
+            notes.append(f"{error if isinstance(error, RecordError) else f'{path} is no checkpoint of this version'}; left out")
+            continue
+        if changed := differences(theirs, config, ignore=FREE):
+            listed = ", ".join(f"{field} = {there!r} there, {here!r} here" for field, (there, here) in changed.items())
+            raise RecordError(f"{path} is of a run with other parameters ({listed}): use --fresh to start again")
+        return Checkpoint(tensors, facts), notes
+    return None, notes
+
+
+def last(folder: Path) -> str:
+    """Where the newest whole checkpoint stands, in words."""
+    for name in NAMES:
+        try:
+            trainer = unpack(folder / name)[1]["trainer"]
+            return f"the last good checkpoint is after epoch {int(trainer['epochs_done'])}"
+        except (RecordError, KeyError, TypeError, ValueError):
+            continue
+    return "there is no checkpoint yet"
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder's checkpoints."""
+    for name in NAMES:
+        (folder / name).unlink(missing_ok=True)

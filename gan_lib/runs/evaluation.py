@@ -1,0 +1,111 @@
+"""A run's generator, every so many epochs -> a line of metrics.csv; and, at the end, what summary.json says of quality."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from gan_lib.config import RunConfig
+from gan_lib.data import Images
+from gan_lib.errors import GanLibError
+from gan_lib.quality.classifier_training import choose_classifier
+from gan_lib.quality.measures import FEWEST, IMAGES, Standard
+from gan_lib.reporting.convergence import find_plateau
+from gan_lib.text import one_line
+from gan_lib.training.sampling import fixed_latents, sample
+
+NOT_ASKED_FOR = "not measured: evaluate_every is 0"
+
+
+class Evaluation:
+    """Measures one run's quality as it trains, each time on images from the same latents, so that the curve is the network's.
+
+    Nothing of training's is touched: latents have a random generator of their own, and networks are put back into their mode.
+    Where quality cannot be measured, `about` says why, and the run goes on.
+    """
+
+    def __init__(self, config: RunConfig, images: Images) -> None:
+        """images: the run's; what they have to be held against is made at the first measurement, for it takes a second."""
+        self._config, self._images = config, images
+        self._standard: Standard | None = None
+        self._tried = False
+        self.lines: list[dict[str, float]] = []  # record.METRICS_COLUMNS and the measures
+        # Which classifier judges, or why nothing is measured.
+        self.about = "not measured" if config.evaluate_every else NOT_ASKED_FOR
+
+    def is_due(self, epoch: int) -> bool:
+        """Whether quality is to be measured after this epoch: every evaluate_every, and at the end."""
+        every = self._config.evaluate_every
+        return bool(every) and (epoch % every == 0 or epoch == self._config.epochs)
+
+    def measure(self, generator: nn.Module, epoch: int, training_seconds: float) -> dict[str, float] | None:
+        """Measure the generator as it is after an epoch; the line is added to `lines`. None where quality cannot be measured.
+
+        training_seconds: of this epoch and all before it.
+        """
+        begun = time.perf_counter()
+        standard = self._prepare()
+        if standard is None:
+            return None
+        try:
+            found = standard.measure(self.draw(generator))
+        except (ValueError, ArithmeticError, RuntimeError) as error:  # images that nothing can be said of end no run
+            self._standard, self.about = None, f"not measured after epoch {epoch}: {one_line(error)}"
+            return None
+        seconds = round(time.perf_counter() - begun, 6)
+        line = {"epoch": epoch, "training_seconds": training_seconds, "evaluation_seconds": seconds, **found}
+        if self.lines:  # a run that another version began keeps its columns
+            line = {name: line.get(name, math.nan) for name in self.lines[0]}
+        self.lines.append(line)
+        return line
+
+    def draw(self, generator: nn.Module) -> Tensor:
+        """The images that quality is measured on, (N, C, S, S) in [-1, 1]: the same latents each time."""
+        return sample(generator, fixed_latents(self._config, min(IMAGES, max(FEWEST, len(self._images.held_out)))))
+
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint keeps: plain JSON values, from which `load` goes on."""
+        columns = list(self.lines[0]) if self.lines else []
+        return {"columns": columns, "lines": [list(line.values()) for line in self.lines]}
+
+    def load(self, facts: Mapping[str, Any]) -> None:
+        """Take up what `facts` gave; of an older checkpoint, that has none, nothing."""
+        columns: Sequence[str] = facts.get("columns", [])
+        self.lines = [dict(zip(columns, line, strict=True)) for line in facts.get("lines", [])]
+
+    def summary(self) -> dict[str, Any]:
+        """For summary.json: quality at the end, its floor, who judged, and after which epoch it no longer improved."""
+        at_the_end = bool(self.lines) and self.lines[-1]["epoch"] == self._config.epochs
+        standard = self._prepare() if at_the_end else None
+        return {
+            "quality": measures(self.lines[-1]) if at_the_end else None,
+            "quality_floor": standard.floor() if standard else None,
+            "quality_about": self.about,
+            "quality_images": standard.size if standard else None,
+            "quality_plateau": self._plateau(),
+            "evaluation_seconds": sum(line["evaluation_seconds"] for line in self.lines),
+        }
+
+    def _plateau(self) -> dict[str, Any] | None:
+        lines = [line for line in self.lines if 0 <= line.get("frechet_distance", -1.0) < math.inf]
+        if not lines:
+            return None
+        return find_plateau([int(line["epoch"]) for line in lines], [line["frechet_distance"] for line in lines])._asdict()
+
+    def _prepare(self) -> Standard | None:
+        """What images are held against, made when it is first needed; None where it cannot be, and `about` says why."""
+        if not self._tried and self._config.evaluate_every:
+            self._tried = True
+            try:
+                choice = choose_classifier(self._config, self._images)
+                self._standard, self.about = Standard(self._images, choice.classifier), choice.about
+            except GanLibError as error:
+                self.about = f"not measured: {one_line(error)}"
+        return self._standard
+
+
+def measures(line: Mapping[str, float]) -> dict[str, float]:
+    """The measures of quality in a line of metrics.csv."""
+    return {name: value for name, value in line.items() if name not in ("epoch", "training_seconds", "evaluation_seconds")}

@@ -1,0 +1,342 @@
+"""One RunConfig -> one run folder: set up, trained epoch by epoch, each on disk at once, finished with samples and weights."""
+
+import contextlib
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL.Image import Image, fromarray
+from torch import Tensor
+
+from gan_lib import paper
+from gan_lib.config import RunConfig
+from gan_lib.data import load_images
+from gan_lib.errors import MachineUnavailable, RecordError, TrainingError
+from gan_lib.reporting.convergence import NO_BAND, find_balance
+from gan_lib.runs import checkpoint
+from gan_lib.runs.evaluation import Evaluation
+from gan_lib.runs.machine import Neighbours, fingerprint, pick_device, pick_precision, set_threads
+from gan_lib.runs.pictures import gif, grid, png
+from gan_lib.runs.record import (
+    HISTORY_COLUMNS,
+    RunFolder,
+    check_same,
+    count_epochs,
+    is_finished,
+    load_weights,
+    now,
+    read_record,
+)
+from gan_lib.runs.signals import StopRequests
+from gan_lib.runs.storage import read_json
+from gan_lib.text import duration, one_line
+from gan_lib.training.models import megabytes, parameter_count
+from gan_lib.training.sampling import fixed_latents, sample
+from gan_lib.training.trainer import EpochStats, Trainer
+
+SAMPLES = 9  # as in the paper's Table 6
+_MAX_FRAMES = 120  # in progress.gif
+
+
+class Experiment:
+    """One run on its way into its folder.
+
+        experiment = Experiment(config, folder)
+        for epoch in experiment:        # trains; each epoch is on disk before you see it
+            print(experiment.progress(epoch))
+        experiment.summary              # what summary.json says
+
+    A folder that holds an unfinished run of the same parameters goes on from its checkpoint, to the same last bit as if it
+    had never stopped; a finished one has no epochs left to train. However it ends, the folder says so: ok, failed,
+    interrupted (Ctrl-C, SIGTERM), or unavailable where this machine lacks the GPU that the configuration needs (raised as
+    MachineUnavailable, nothing trained).
+    """
+
+    def __init__(self, config: RunConfig, folder: Path, fresh: bool = False) -> None:
+        """Check the machine, load the images, build the networks, and write config.json and machine.json.
+
+        fresh: replace what the folder holds. Raises MachineUnavailable, DataError, ConfigurationError or RecordError, each
+        with one line.
+        """
+        self._clock = Clocks()
+        self.config = config
+        self.started = now()
+        self.summary: dict[str, Any] = {}
+        self.notes: list[str] = []  # what is worth knowing about how the run went: where it went on, what was mended
+        self._frames: list[Image] = []
+        self._history: list[tuple[float, ...]] = []  # HISTORY_COLUMNS
+        self._checkpoints, self._checkpoint_write_seconds = 0, 0.0
+        self.record = RunFolder(folder)
+        self._finished = not fresh and is_finished(folder)
+        if self._finished:
+            check_same(folder, config)
+        else:
+            self.record.create(config) if fresh else self.record.reopen(config)
+        try:
+            self._set_up()
+        except BaseException as error:
+            self._give_up(error)
+            raise
+        self.startup_seconds = self._clock.other()
+
+    def _set_up(self) -> None:
+        self.device = pick_device(self.config.machine)
+        set_threads(self.config.threads)
+        self.precision = pick_precision(self.config.precision, self.device)
+        self.images = load_images(self.config)
+        self.data_sha256 = self.images.checksum
+        self.trainer = Trainer(self.config, self.images.train.to(self.device), self.precision)
+        self.evaluation = Evaluation(self.config, self.images)
+        self._latents = fixed_latents(self.config, SAMPLES, seed=0)  # the same for every seed: runs can be told apart by eye
+        self.machine = {**fingerprint(self.device), "precision": self.precision, "notice": self.trainer.notice}
+        if self._finished:
+            self._show_finished()
+        else:
+            self._go_on()
+            written = {"started": self.started, **self.machine, "data_sha256": self.data_sha256}
+            self.record.write_json("machine.json", written)
+
+    def _show_finished(self) -> None:
+        """Take the results of a run that is finished, in place of training it again."""
+        record = read_record(self.record.path)
+        for name, network in self.trainer.pair._asdict().items():
+            load_weights(network, record.path / f"{name}.safetensors")
+        self._history = list(zip(*record.history.values(), strict=True))
+        self.summary, self.machine = record.summary, record.machine
+        self.started, self.notes = str(record.machine.get("started", self.started)), record.notes
+
+    def _go_on(self) -> None:
+        """Take up the newest whole checkpoint, where there is one."""
+        started_before = read_json(self.record.path / "machine.json", missing={}).get("started")
+        found, notes = checkpoint.load(self.record.path, self.config)
+        self.notes += notes
+        self._neighbours = Neighbours()
+        self._epochs_lost = count_epochs(self.record.path)
+        if found is None:
+            if notes:
+                self.notes.append("no checkpoint was whole: started again from the first epoch")
+            self.record.write_history([])
+            self.record.write_metrics([])
+            return
+        tensors, facts = found
+        for name, here in (("precision", self.precision), ("data_sha256", self.data_sha256)):
+            if facts.get(name) != here:
+                raise RecordError(
+                    f"{self.record.path} cannot go on here: {name} was {facts.get(name)}, here it is {here}: use --fresh"
+                )
+        self.trainer.load(tensors, facts["trainer"])
+        self.evaluation.load(facts.get("evaluation", {}))
+        self._history = [tuple(line) for line in tensors["history"].tolist()]
+        self._frames = [fromarray(frame) for frame in tensors["frames"].numpy()]
+        self._clock.add(float(facts["total_seconds"]))
+        self._checkpoints = int(facts["checkpoints"])
+        self._checkpoint_write_seconds = float(facts["checkpoint_write_seconds"])
+        self.record.write_history(self._history)
+        self.record.write_metrics(self.evaluation.lines)
+        self.started = str(started_before or self.started)
+        self.notes = [*facts["notes"], *self.notes, self._where_it_went_on(facts)]
+
+    def _where_it_went_on(self, facts: dict[str, Any]) -> str:
+        batches = facts["trainer"]["batches_done"]
+        again = self._epochs_lost - self.trainer.epochs_done
+        return (
+            f"went on after {'epoch ' + str(self.trainer.epochs_done) if self.trainer.epochs_done else 'the start'}"
+            + (f" and {batches} batch{'' if batches == 1 else 'es'}" if batches else "")
+            + f", {now()}, on {self.machine['label']}"
+            + (f"; {again} later epoch{'' if again == 1 else 's'} trained again" if again > 0 else "")
+        )
+
+    def __iter__(self) -> Iterator[EpochStats]:
+        if self._finished:
+            return
+        stop = StopRequests()
+        self._saved_at = time.monotonic()
+        at_rest = True  # whether training stands between two batches, where a checkpoint can be made
+        try:
+            while self.trainer.epochs_done < self.config.epochs:
+                at_rest = False
+                with stop:
+                    stats = self._train(lambda: bool(stop.received) or self._checkpoint_is_due())
+                    at_rest = True
+                    if stop.received is None and self._checkpoint_is_due():
+                        self._save_checkpoint()
+                if stop.received is not None:
+                    stop.obey()
+                if stats:
+                    yield stats
+            at_rest = False
+            with stop:
+                self._finish()
+            if stop.received is not None:
+                stop.obey()
+        except BaseException as error:  # a stop in the cell that shows the progress counts too
+            self._give_up(error, at_rest)
+            raise
+
+    def _train(self, pause: Callable[[], bool]) -> EpochStats | None:
+        """Train on, and record the epoch that it ends; None when it paused before the end of one."""
+        stats = self.trainer.advance(pause)
+        if stats:
+            self._clock.trained(stats.training_seconds)
+            if stats.epoch % self.config.sample_every == 0 or stats.epoch in (1, self.config.epochs):
+                self._frames.append(grid(self.samples()))
+            line = {**stats._asdict(), "other_seconds": round(self._clock.other(), 6)}
+            self._history.append(tuple(line.values()))
+            self.record.append(line)
+            if self.evaluation.is_due(stats.epoch):
+                self._measure(stats.epoch)
+        return stats
+
+    def _measure(self, epoch: int) -> None:
+        """Measure quality, off the training clock, and record it."""
+        line = self.evaluation.measure(self.trainer.pair.generator, epoch, sum(self._column("training_seconds")))
+        if line:
+            self.record.append_metrics(line)
+
+    def _checkpoint_is_due(self) -> bool:
+        return time.monotonic() - self._saved_at >= self.config.checkpoint_seconds
+
+    def _save_checkpoint(self) -> None:
+        """Write a checkpoint of this moment, unless what has been learnt is beyond use. Raises OSError."""
+        begun = time.perf_counter()
+        if self.trainer.healthy():
+            frames = [torch.from_numpy(np.array(frame)) for frame in self._frames]
+            tensors = {
+                **self.trainer.tensors(),
+                "history": torch.tensor(self._history, dtype=torch.float64).view(-1, len(HISTORY_COLUMNS)),
+                "frames": torch.stack(frames) if frames else torch.zeros(0, dtype=torch.uint8),
+            }
+            facts = {
+                "trainer": self.trainer.facts(),
+                "evaluation": self.evaluation.facts(),
+                "precision": self.precision,
+                "data_sha256": self.data_sha256,
+                "total_seconds": self._clock.total(),
+                "checkpoints": self._checkpoints,
+                "checkpoint_write_seconds": self._checkpoint_write_seconds,
+                "notes": self.notes,
+            }
+            checkpoint.save(self.record.path, self.config, tensors, facts)
+            self._checkpoints += 1
+        self._checkpoint_write_seconds += time.perf_counter() - begun
+        self._saved_at = time.monotonic()
+
+    def samples(self) -> Tensor:
+        """Nine images from this run's fixed latents, as the generator draws them now: (9, C, S, S) in [-1, 1]."""
+        return sample(self.trainer.pair.generator, self._latents)
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """The losses and the mean beliefs or scores so far, one value an epoch, as in history.csv."""
+        return {name: list(map(float, self._column(name))) for name in HISTORY_COLUMNS[1:5]}
+
+    def _column(self, name: str) -> list[float]:
+        return [line[HISTORY_COLUMNS.index(name)] for line in self._history]
+
+    @property
+    def seconds_per_epoch(self) -> float | None:
+        """Median training seconds of the epochs after the first, which also pays for warming up; None before any."""
+        seconds = self._column("training_seconds")
+        return statistics.median(seconds[1:] or seconds) if seconds else None
+
+    def progress(self, stats: EpochStats) -> str:
+        """One line: where the run is, both losses, the speed and the time left."""
+        each = self.seconds_per_epoch or 0.0
+        left = (self.config.epochs - stats.epoch) * each
+        return (
+            f"epoch {stats.epoch:>{len(str(self.config.epochs))}}/{self.config.epochs} · "
+            f"D {stats.discriminator_loss:.3f} · G {stats.generator_loss:.3f} · "
+            f"{each:.3g} s/epoch · {duration(left)} left"
+        )
+
+    def _finish(self) -> None:
+        pair = self.trainer.pair
+        self.record.write_bytes("samples.png", png(self._frames[-1]))
+        stride = -(-len(self._frames) // _MAX_FRAMES)  # thin out from the end, so that the last frame stays
+        self.record.write_bytes("progress.gif", gif(self._frames[::-1][::stride][::-1]))
+        sizes = [self.record.save_weights(name, network) for name, network in pair._asdict().items()]
+        training_seconds = sum(self._column("training_seconds"))
+        losses = {name: self.history[name] for name in ("discriminator_loss", "generator_loss")}
+        balance = None if self.config.wasserstein else find_balance(*losses.values())._asdict()
+        price = paper.INSTANCES[self.config.machine].usd_per_hour
+        self.summary = {
+            "epochs": len(self._history),
+            "seconds_per_epoch": self.seconds_per_epoch,
+            "training_seconds": training_seconds,
+            "startup_seconds": self.startup_seconds,
+            "total_seconds": self._clock.total(),
+            "others_cpu_share": self._neighbours.share(),
+            "cost_usd_on_named_instance": training_seconds / 3600 * price,
+            **{name: values[-1] for name, values in losses.items()},
+            "balance": balance,
+            **({"balance_reason": NO_BAND} if balance is None else {}),
+            **self.evaluation.summary(),
+            "parameters": parameter_count(*pair),
+            "model_megabytes": megabytes(*pair),
+            "weights_bytes": sum(sizes),
+            "checkpoints": self._checkpoints,
+            "checkpoint_write_seconds": self._checkpoint_write_seconds,
+            "notes": self.notes,
+        }
+        self.record.finish("ok", started=self.started, **self.summary)
+        self._finished = True
+        checkpoint.remove(self.record.path)
+
+    def _give_up(self, error: BaseException, at_rest: bool = False) -> None:
+        """Say in the record how the run ended, and save where it stands. Nothing that goes wrong here may hide the error."""
+        if self._finished:
+            return
+        if isinstance(error, MachineUnavailable):
+            status = "unavailable"
+        elif isinstance(error, (KeyboardInterrupt, GeneratorExit, SystemExit)):
+            status = "interrupted"
+        else:
+            status = "failed"
+        if at_rest:
+            with contextlib.suppress(OSError):
+                self._save_checkpoint()
+        reason = "stopped while it was training" if status == "interrupted" else one_line(error)
+        if isinstance(error, TrainingError):
+            reason += f"; {checkpoint.last(self.record.path)}"
+        self._say(status, reason)
+
+    def _say(self, status: str, reason: str) -> None:
+        facts = {"started": self.started, "epochs": count_epochs(self.record.path), "notes": self.notes}
+        try:
+            self.record.finish(status, reason, **facts)
+        except OSError:  # a full disk: the older checkpoint makes room for the last word
+            with contextlib.suppress(OSError):
+                (self.record.path / checkpoint.PREVIOUS).unlink(missing_ok=True)
+                self.record.finish(status, reason, **facts)
+        finally:
+            self.record.release()
+
+
+class Clocks:
+    """Both clocks start when this is made; readings are in seconds."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.perf_counter()
+        self._training = 0.0
+
+    def trained(self, seconds: float) -> None:
+        """Take this much of the time since the last reading as training."""
+        self._training += seconds
+
+    def other(self) -> float:
+        """Seconds since the last reading that were not training."""
+        now = time.perf_counter()
+        seconds, self._last, self._training = now - self._last - self._training, now, 0.0
+        return max(0.0, seconds)
+
+    def add(self, seconds: float) -> None:
+        """Count what an earlier process took."""
+        self._start -= seconds
+
+    def total(self) -> float:
+        """Seconds since the beginning, without those between a stop and going on."""
+        return time.perf_counter() - self._start

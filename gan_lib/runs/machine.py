@@ -1,0 +1,191 @@
+"""The machine that a run really uses: its device, its threads, and a fingerprint for the record."""
+
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gan_lib.errors import ConfigurationError, MachineUnavailable
+
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "pydantic",
+    "safetensors",
+    "mlxtend",
+    "papermill",
+    "nbconvert",
+    "pandas",
+    "matplotlib",
+)
+
+
+def unavailable_reason(machine: str) -> str | None:
+    """Why this machine cannot run a "cpu" or "gpu" configuration, or None when it can."""
+    if machine == "cpu" or torch.cuda.is_available():
+        return None
+    if torch.version.cuda is None:
+        return f"needs a CUDA GPU, and this PyTorch ({torch.__version__}) is built for the CPU only"
+    return "needs a CUDA GPU, and PyTorch finds none here"
+
+
+def pick_device(machine: str) -> torch.device:
+    """The device that a configuration's machine stands for. Raises MachineUnavailable rather than use another one."""
+    reason = unavailable_reason(machine)
+    if reason:
+        raise MachineUnavailable(f"machine {machine!r} {reason}")
+    if machine == "gpu":
+        torch.backends.cudnn.deterministic = True  # the same seed gives the same run
+        torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32, in convolutions as in matrix products
+    return torch.device("cuda" if machine == "gpu" else "cpu")
+
+
+def set_threads(threads: int) -> int:
+    """Use this many CPU threads (0: one for each physical core); returns the number in use.
+
+    Denormal numbers are left alone: flushing them to zero made no measurable difference to a training step.
+    """
+    torch.set_num_threads(threads or physical_cores())
+    return torch.get_num_threads()
+
+
+def pick_precision(precision: str, device: torch.device) -> str:
+    """ "fp32", "bf16" or "fp16": what a config's precision means on a device.
+
+    "auto" is bf16 where the hardware multiplies it (AVX512-BF16 or AMX on a CPU, compute capability 8 on a GPU), else fp32.
+    Raises ConfigurationError where the machine cannot do what is asked for.
+    """
+    if device.type == "cuda":
+        possible = {"fp32": True, "bf16": torch.cuda.get_device_capability(device) >= (8, 0), "fp16": True}
+    else:
+        possible = {"fp32": True, "bf16": bool(re.search(r"\b(avx512_bf16|amx_bf16)\b", _read("/proc/cpuinfo"))), "fp16": False}
+    if precision == "auto":
+        return "bf16" if possible["bf16"] else "fp32"
+    if not possible[precision]:
+        choices = ", ".join(name for name, able in possible.items() if able)
+        raise ConfigurationError(f"precision must be auto or {choices} (what this {device.type} multiplies), got {precision!r}")
+    return precision
+
+
+def physical_cores() -> int:
+    """Physical cores that this process may use: hyper-threads share the units that matrix products keep busy."""
+    available = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    siblings = {_read(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or str(cpu) for cpu in available}
+    quota = re.fullmatch(r"(\d+) (\d+)", _read("/sys/fs/cgroup/cpu.max"))  # a container may have less than its host
+    allowed = max(1, int(quota[1]) // int(quota[2])) if quota else len(siblings)
+    return max(1, min(len(siblings), allowed))
+
+
+def fingerprint(device: torch.device) -> dict[str, Any]:
+    """Hardware, driver and versions of this machine, as plain JSON values. No host or user name: records are shared."""
+    facts: dict[str, Any] = {
+        "device": device.type,
+        "cpu": processor(_read("/proc/cpuinfo")),
+        "physical_cores": physical_cores(),
+        "logical_cores": os.cpu_count(),
+        "memory_gb": _memory_gb(),
+        "threads": torch.get_num_threads(),
+        "load_average_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+        **_git_state(),
+    }
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        facts |= {
+            "gpu": properties.name,
+            "gpu_memory_gb": round(properties.total_memory / 2**30, 1),
+            "gpu_capability": f"{properties.major}.{properties.minor}",
+            "cuda": torch.version.cuda,
+            "driver": _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader").split("\n")[0] or None,
+        }
+    facts["label"] = label(facts)
+    return facts
+
+
+class Neighbours:
+    """How much of this machine's CPU other programs take while something runs: timings beside busy neighbours mean little."""
+
+    def __init__(self) -> None:
+        self._start = _cpu_ticks()
+
+    def share(self) -> float | None:
+        """Share of all cores' time since the beginning that others used, in [0, 1]; None where the system does not tell."""
+        now = _cpu_ticks()
+        if self._start is None or now is None or now[1] <= self._start[1]:
+            return None
+        busy, total, own = (after - before for after, before in zip(now, self._start, strict=True))
+        return min(1.0, max(0.0, (busy - own) / total))
+
+
+def _cpu_ticks() -> tuple[float, float, float] | None:
+    """Ticks so far of all cores: busy, in all, and of this process."""
+    fields = _read("/proc/stat").split("\n")[0].split()[1:9]  # user nice system idle iowait irq softirq steal
+    if len(fields) < 8:
+        return None
+    ticks = [float(field) for field in fields]
+    own = sum(os.times()[:2]) * os.sysconf("SC_CLK_TCK")
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks), own
+
+
+def label(facts: dict[str, Any]) -> str:
+    """The machine in a few words, for tables: "AMD EPYC, 2 cores" or "NVIDIA T4"."""
+    if facts.get("device") == "cuda":
+        return str(facts.get("gpu", "GPU"))
+    cores = facts.get("physical_cores")
+    return f"{facts.get('cpu', 'CPU')}, {cores} core{'' if cores == 1 else 's'}"
+
+
+def processor(cpuinfo: str) -> str:
+    """The processor's name, from Linux's /proc/cpuinfo where there is one.
+
+    A name without a number ("AMD EPYC", as virtual machines have it) is that of many: it gets what tells them apart.
+    """
+    facts = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.+)$", cpuinfo, re.MULTILINE))
+    name = facts.get("model name") or platform.processor() or platform.machine() or "CPU"
+    name = re.sub(r"\((R|TM)\)| CPU| Processor|@.*|\s+$", "", name).strip()
+    if re.search(r"\d", name) or not {"cpu family", "model"} <= facts.keys():
+        return name
+    return f"{name} (family {facts['cpu family']}, model {facts['model']})"
+
+
+def _memory_gb() -> float | None:
+    match = re.search(r"^MemTotal:\s*(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)
+    return round(int(match[1]) / 2**20, 1) if match else None
+
+
+def _git_state() -> dict[str, Any]:
+    """The commit of the code in use, and whether files differ from it; both None outside a git checkout."""
+    here = str(Path(__file__).resolve().parents[2])
+    commit = _output("git", "-C", here, "rev-parse", "--short=12", "HEAD") or None
+    # Results are not code: a fresh record must not make the next run look like one of changed code.
+    changed = _output("git", "-C", here, "status", "--porcelain", "--", ".", ":!results") if commit else ""
+    return {"git_commit": commit, "git_dirty": bool(changed) if commit else None}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _output(*command: str) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

@@ -1,0 +1,264 @@
+"""A run folder: written as a run goes, read back whole. The only thing that passes between training and reporting."""
+
+import contextlib
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gan_lib.config import FREE, RunConfig, differences
+from gan_lib.errors import ConfigurationError, RecordError
+from gan_lib.presets import variant
+from gan_lib.runs import checkpoint, storage
+from gan_lib.runs.locks import Lock, holder
+from gan_lib.runs.storage import checksum, pack, read_json, unpack, write_bytes, write_json
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+STATUSES = ("ok", "failed", "killed", "interrupted", "timed-out", "unavailable", "lost", "running")
+HISTORY_COLUMNS = (
+    "epoch",
+    "discriminator_loss",
+    "generator_loss",
+    "real_probability",
+    "generated_probability",
+    "training_seconds",
+    "other_seconds",
+)
+METRICS_COLUMNS = ("epoch", "training_seconds", "evaluation_seconds")  # the measures of quality follow
+# What a run writes into its folder. Starting a run anew removes these and nothing else.
+_FILES = (
+    *("config.json", "machine.json", "history.csv", "metrics.csv", "summary.json", *checkpoint.NAMES),
+    *("samples.png", "progress.gif", "generator.safetensors", "discriminator.safetensors"),
+)
+
+
+class RunFolder:
+    """The writing side. One process writes one folder; every file is whole at every moment, but for the last line
+    of history.csv and of metrics.csv."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = Lock(path / "run.lock")
+
+    def create(self, config: RunConfig) -> None:
+        """Make the folder anew and write config.json. Raises RecordError where it cannot be written or another process does."""
+        with self._claimed():
+            self.clear()
+            named = {"configuration": config.configuration, "variant": variant(config)}
+            self.write_json("config.json", {**named, **config.model_dump(mode="json")})
+
+    def reopen(self, config: RunConfig) -> None:
+        """Go on with a folder that holds an unfinished run, or make it where there is none. Raises RecordError as create does,
+        and where the run is of other parameters."""
+        if not (self.path / "config.json").exists():
+            return self.create(config)
+        check_same(self.path, config)
+        with self._claimed():
+            (self.path / "summary.json").unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove what an earlier run left, and only that."""
+        for name in _FILES:
+            (self.path / name).unlink(missing_ok=True)
+
+    def write_history(self, lines: Iterable[Sequence[float]]) -> None:
+        """Write history.csv anew, as far as a run goes on from; there is none before the first epoch."""
+        storage.write(self.path / "history.csv", HISTORY_COLUMNS, lines)
+
+    def append(self, line: Mapping[str, float]) -> None:
+        """Add one epoch to history.csv, at once on disk."""
+        storage.append(self.path / "history.csv", {name: line[name] for name in HISTORY_COLUMNS})
+
+    def write_metrics(self, lines: Sequence[Mapping[str, float]]) -> None:
+        """Write metrics.csv anew, as far as a run goes on from; there is none before the first evaluation."""
+        columns = list(lines[0]) if lines else []
+        storage.write(self.path / "metrics.csv", columns, [[line[name] for name in columns] for line in lines])
+
+    def append_metrics(self, line: Mapping[str, float]) -> None:
+        """Add one evaluation, METRICS_COLUMNS and the measures, to metrics.csv, at once on disk."""
+        storage.append(self.path / "metrics.csv", line)
+
+    def finish(self, status: str, reason: str | None = None, **facts: Any) -> None:
+        """Write summary.json, the last word on this run, and give the folder up."""
+        for name in ("history", "metrics"):
+            if (path := self.path / f"{name}.csv").exists():
+                facts[f"{name}_sha256"] = checksum(path.read_bytes())
+        self.write_json("summary.json", {"status": status, "reason": reason, "finished": now(), **facts})
+        self.release()
+
+    def release(self) -> None:
+        """Let others write the folder."""
+        self._lock.release()
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Write a small JSON file, with the schema's version and a checksum."""
+        write_json(self.path / name, value)
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Write a file: a reader sees the old one or the new one, never half of it."""
+        write_bytes(self.path / name, content)
+
+    def save_weights(self, name: str, network: "nn.Module") -> int:
+        """Write a network's parameters and running statistics to NAME.safetensors; returns the file's size in bytes."""
+        content = pack(network.state_dict(), {})
+        self.write_bytes(f"{name}.safetensors", content)
+        return len(content)
+
+    @contextlib.contextmanager
+    def _claimed(self) -> Iterator[None]:
+        """Lock the folder and tidy up what a write that was cut off left; given up again where what is inside `with` fails."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+            try:
+                for leftover in self.path.glob(".*.tmp"):
+                    leftover.unlink(missing_ok=True)
+                yield
+            except BaseException:
+                self.release()
+                raise
+        except OSError as error:
+            raise RecordError(f"results folder {self.path} cannot be written: {error.strerror}") from error
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run folder, read back."""
+
+    path: Path
+    config: RunConfig
+    status: str  # one of STATUSES
+    reason: str | None = None  # why it is not ok
+    machine: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    history: dict[str, list[float]] = field(default_factory=dict)  # HISTORY_COLUMNS, one value an epoch
+    metrics: dict[str, list[float]] = field(default_factory=dict)  # METRICS_COLUMNS and measures of quality, one an evaluation
+    notes: list[str] = field(default_factory=list)  # where it went on after a stop; what was wrong with its files and mended
+
+    @property
+    def name(self) -> str:
+        """Its folder below runs/, such as "gan-cpu--quick/seed-0"."""
+        return f"{self.path.parent.name}/{self.path.name}"
+
+    @property
+    def variant(self) -> str:
+        """ "" for the paper's own schedule, else what sets the run apart, such as "quick"."""
+        return variant(self.config)
+
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs are in history.csv."""
+        return len(self.history.get("epoch", []))
+
+
+def read_record(path: Path) -> Record:
+    """Read a run folder. A series with a broken last line loses that line, with a note; anything worse is a RecordError."""
+    if not path.is_dir():
+        raise RecordError(f"run {path} does not exist")
+    config = read_config(path)
+    summary = read_json(path / "summary.json", missing={})
+    if not isinstance(summary.get("notes", []), list):
+        raise RecordError(f"{path / 'summary.json'}: notes must be a list, got {type(summary['notes']).__name__}")
+    notes = [str(note) for note in summary.get("notes", [])]
+    history = storage.read_series(path / "history.csv", HISTORY_COLUMNS, notes, summary.get("history_sha256"))
+    metrics = storage.read_series(path / "metrics.csv", METRICS_COLUMNS, notes, summary.get("metrics_sha256"), more=True)
+    status, reason = str(summary.get("status", "")), summary.get("reason")
+    if not summary:
+        status = "lost" if lock_holder(path) is None else "running"
+        reason = None if status == "running" else "the process that wrote this folder is gone, and said nothing"
+    elif status not in STATUSES:
+        raise RecordError(f"{path / 'summary.json'}: status must be one of {', '.join(STATUSES)}, got {status!r:.80}")
+    machine = read_json(path / "machine.json", missing={})
+    return Record(path, config, status, None if reason is None else str(reason), machine, summary, history, metrics, notes)
+
+
+def read_config(path: Path) -> RunConfig:
+    """The RunConfig in a run folder's config.json. Raises RecordError, naming the file."""
+    stored = read_json(path / "config.json")
+    values = {key: value for key, value in stored.items() if key not in ("schema_version", "configuration", "variant")}
+    try:
+        return RunConfig(**values)
+    except (ConfigurationError, TypeError) as error:
+        raise RecordError(f"{path / 'config.json'}: {error}") from error
+
+
+def is_finished(path: Path) -> bool:
+    """Whether a folder holds a run that was trained to its end."""
+    try:
+        return read_record(path).status == "ok"
+    except RecordError:
+        return False
+
+
+def find_records(root: Path) -> tuple[list[Record], list[str]]:
+    """Every readable run below a folder, in order of name; and one line for each folder that is not readable."""
+    records, problems = [], []
+    for config_file in sorted(root.glob("*/seed-*/config.json")):
+        try:
+            records.append(read_record(config_file.parent))
+        except RecordError as error:
+            problems.append(str(error))
+    return records, problems
+
+
+def count_epochs(path: Path) -> int:
+    """How many whole lines a run's history has, read or not: for watching a run, and for saying what a stop cost."""
+    try:
+        return max(0, (path / "history.csv").read_bytes().count(b"\n") - 1)
+    except OSError:
+        return 0
+
+
+def check_same(path: Path, config: RunConfig) -> None:
+    """Raise RecordError when a run folder holds a run of other parameters; the fields that differ are named."""
+    changed = differences(read_config(path), config, ignore=FREE)
+    if changed:
+        listed = ", ".join(f"{name} = {there!r} there, {here!r} here" for name, (there, here) in changed.items())
+        raise RecordError(f"{path} holds a run of other parameters ({listed}): use --fresh to replace it")
+
+
+def load_weights(network: "nn.Module", path: Path) -> None:
+    """Read a network's weights from a safetensors file, which cannot run code. Raises RecordError when they do not fit."""
+    if not path.exists():
+        raise RecordError(f"{path} does not exist: this run kept no weights (reference runs do not); train it again")
+    weights, _ = unpack(path)
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if wrong:
+        name = wrong[0]
+        raise RecordError(
+            f"{path} does not fit the model: {name} must be {expected.get(name, 'absent')}, got {found.get(name, 'none')}"
+            f"{f' ({len(wrong) - 1} more differ)' if len(wrong) > 1 else ''}"
+        )
+    network.load_state_dict(weights)
+
+
+def lock_holder(path: Path) -> int | None:
+    """The process that is writing a run folder now, 0 where its number cannot be told, or None."""
+    return holder(path / "run.lock")
+
+
+def copy_records(source: Path, target: Path) -> list[str]:
+    """Copy every finished paper-length run below a folder to another, without its weights; returns their names."""
+    copied = []
+    for record in find_records(source)[0]:
+        if record.status == "ok" and not record.variant:
+            shutil.copytree(
+                record.path,
+                target / record.name,
+                dirs_exist_ok=True,
+                ignore=shutil.ignore_patterns("*.safetensors", "*.lock", "run.log", ".*"),
+            )
+            copied.append(record.name)
+    return copied
+
+
+def now() -> str:
+    """The time, in UTC, to the second: "2026-05-04T13:02:01+00:00"."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

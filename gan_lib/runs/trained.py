@@ -1,0 +1,74 @@
+"""A trained run to play with: images from any latents, ways through latent space, the discriminator's judgement."""
+
+from html import escape
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gan_lib.config import RunConfig
+from gan_lib.errors import RecordError
+from gan_lib.runs.record import find_records, load_weights, read_config
+from gan_lib.training.models import Pair, build_pair
+from gan_lib.training.sampling import fixed_latents, judge, sample, score
+
+
+def runs_with_weights(runs: Path) -> list[str]:
+    """Names of the runs whose weights are there, the newest first. Raises RecordError when there are none."""
+    records = [record for record in find_records(runs)[0] if (record.path / "generator.safetensors").exists()]
+    if not records:
+        raise RecordError(f"no trained run in {runs}: make one with 01_train.ipynb or gan-lib run")
+    return [record.name for record in sorted(records, key=lambda record: str(record.summary.get("finished")), reverse=True)]
+
+
+def load_network(config: RunConfig, folder: Path, name: str) -> nn.Module:
+    """A run's trained "generator" or "discriminator". Raises RecordError when its weights are missing or do not fit.
+
+    A stranger's config may ask for a network of any size: it is built only if the file holds that many weights.
+    """
+    path = folder / f"{name}.safetensors"
+    with torch.device("meta"):  # shapes alone
+        needed = sum(4 * parameter.numel() for parameter in getattr(build_pair(config), name).parameters())
+    if path.is_file() and path.stat().st_size < needed:
+        raise RecordError(f"{path} cannot be read as weights: the model needs {needed:,} bytes, it has {path.stat().st_size:,}")
+    network: nn.Module = getattr(build_pair(config), name)
+    load_weights(network, path)
+    return network
+
+
+class Trained:
+    """One run's networks, read back from its folder."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises RecordError when the folder is no run, or its weights are missing or do not fit."""
+        self.path = path
+        self.config: RunConfig = read_config(path)
+        self.pair = Pair(*(load_network(self.config, path, name) for name in Pair._fields))
+
+    def heading(self) -> str:
+        """What was loaded, as HTML."""
+        return f"<p>{escape(self.path.parent.name)}, seed {self.config.seed}, {self.config.epochs:,} epochs</p>"
+
+    def latents(self, count: int, seed: int) -> Tensor:
+        """(count, Z) latents, uniform in [-1, 1]."""
+        return fixed_latents(self.config, count, seed)
+
+    def draw(self, latents: Tensor) -> Tensor:
+        """Latents (N, Z) -> images (N, C, S, S) in [-1, 1]."""
+        return sample(self.pair.generator, latents)
+
+    def judge(self, images: Tensor) -> Tensor:
+        """Images (N, C, S, S) -> the discriminator's belief that each is real, (N,) in [0, 1]; a critic's score."""
+        return (score if self.config.wasserstein else judge)(self.pair.discriminator, images)
+
+    def interpolate(self, rows: int, steps: int, seed: int) -> Tensor:
+        """Straight ways between random latents: (rows * steps, Z), row after row."""
+        ends = self.latents(2 * rows, seed).view(rows, 2, 1, -1)
+        share = torch.linspace(0, 1, steps).view(1, steps, 1)
+        return torch.lerp(ends[:, 0], ends[:, 1], share).flatten(0, 1)  # (rows, steps, Z) -> (rows * steps, Z)
+
+    def walk(self, value: int, steps: int, seed: int) -> Tensor:
+        """One latent of which a single value goes from -1 to 1: (steps, Z)."""
+        latents = self.latents(1, seed).repeat(steps, 1)
+        latents[:, value] = torch.linspace(-1, 1, steps)
+        return latents

@@ -1,0 +1,195 @@
+"""How fast training is: our step against a plain one, in alternating rounds, beside what the machine could do at best."""
+
+import multiprocessing
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from gan_lib.config import RunConfig
+from gan_lib.data import load_images
+from gan_lib.presets import configure
+from gan_lib.runs.machine import fingerprint, pick_device, pick_precision, set_threads
+from gan_lib.training.flops import flops_per_epoch
+from gan_lib.training.trainer import DTYPES, Trainer
+
+_MATRIX = 2048  # rows and columns of the products that the machine's rate is measured with
+
+
+class Baseline:
+    """The step that a PyTorch user writes after the common tutorials: eager, float32, a DataLoader, two passes through D,
+    plain Adam, gradients for both networks in the generator's step, a number fetched from the device after each.
+
+    Same networks, same batch, same fresh noise for the generator's step as ours. Kept here to be compared with, not to be used.
+    """
+
+    def __init__(self, config: RunConfig, images: Tensor) -> None:
+        self.config, self.device = config, images.device
+        self.generator, self.discriminator = (network.to(self.device) for network in _tutorial_networks(config))
+        self.loader = DataLoader(TensorDataset(images.cpu()), batch_size=config.batch_size, shuffle=True)
+        betas = (config.adam_beta1, config.adam_beta2)
+        self.generator_adam = torch.optim.Adam(self.generator.parameters(), lr=config.learning_rate, betas=betas)
+        self.discriminator_adam = torch.optim.Adam(self.discriminator.parameters(), lr=config.learning_rate, betas=betas)
+        self.criterion = nn.BCEWithLogitsLoss()
+
+    def train_epoch(self) -> tuple[float, float]:
+        """One pass over the images; returns the sums of D's and G's losses over the batches."""
+        d_total = g_total = 0.0
+        for (batch,) in self.loader:
+            real = batch.to(self.device)
+            ones, zeros = (torch.full((len(real), 1), value, device=self.device) for value in (1.0, 0.0))
+            self.discriminator_adam.zero_grad()
+            generated = self.generator(self._latents(len(real)))
+            d_real = self.criterion(self.discriminator(real), ones)
+            d_generated = self.criterion(self.discriminator(generated.detach()), zeros)
+            d_loss = (d_real + d_generated) / 2
+            d_loss.backward()
+            self.discriminator_adam.step()
+            self.generator_adam.zero_grad()
+            g_loss = self.criterion(self.discriminator(self.generator(self._latents(len(real)))), ones)
+            g_loss.backward()
+            self.generator_adam.step()
+            d_total += d_loss.item()
+            g_total += g_loss.item()
+        return d_total, g_total
+
+    def _latents(self, count: int) -> Tensor:
+        return torch.rand(count, self.config.latent_size, device=self.device) * 2 - 1
+
+
+def bench(machine: str, rounds: int, sizes: Sequence[int], say: Callable[[str], None]) -> dict[str, Any]:
+    """Measure both models on this machine; returns what `gan-lib bench` writes. say gets a line of progress now and then.
+
+    Seconds are those of one epoch; each round is one epoch of the baseline and one of ours, after one of each to warm up.
+    sizes: numbers of training images to see the cost grow with; the digits are repeated as often as it takes.
+    """
+    device = pick_device(machine)
+    set_threads(0)
+    precision = pick_precision("auto", device)
+    rates = {name: matrix_rate(DTYPES[name], device) for name in ("fp32", precision)}
+    report: dict[str, Any] = {
+        "machine": {**fingerprint(device), "precision": precision},
+        "matrix_gflops": rates,
+        "rounds": rounds,
+        "models": {},
+    }
+    for model in ("gan", "cgan"):
+        config = configure(f"{model}-{machine}")
+        report["models"][model] = _compare(config, device, precision, rounds, rates[precision], say)
+        report["models"][model]["growth"] = grown = []
+        for size in sorted({config.training_images, *sizes}):
+            # A process of its own: the most memory that one ever held is all that the system tells.
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
+                grown.append(alone.submit(grow, config, precision, size).result())
+            say(f"{model}: {size:,} images, {grown[-1]['seconds']:.3g} s, {grown[-1]['peak_memory_mb']:,.0f} MB at most")
+    return report
+
+
+def matrix_rate(dtype: torch.dtype, device: torch.device, repeats: int = 7) -> float:
+    """The machine's rate in GFLOP/s for square matrix products of a type: the best of some, which is what it can do."""
+    left, right = (torch.randn(_MATRIX, _MATRIX, device=device).to(dtype) for _ in range(2))
+    left @ right
+    seconds = min(_timed(lambda: left @ right, device) for _ in range(repeats))
+    return 2 * _MATRIX**3 / seconds / 1e9
+
+
+def _compare(
+    config: RunConfig, device: torch.device, precision: str, rounds: int, rate: float, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Alternating rounds of the baseline and of ours (and, on a GPU, of ours without graphs)."""
+    images = load_images(config).train.to(device)
+    torch.manual_seed(config.seed)
+    contestants: dict[str, Any] = {"baseline": Baseline(config, images), "ours": Trainer(config, images, precision)}
+    if device.type == "cuda":
+        contestants["eager"] = Trainer(config, images, precision, graphs=False)
+    for contestant in contestants.values():
+        contestant.train_epoch()
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for number in range(1, rounds + 1):
+        for name, contestant in contestants.items():
+            seconds[name].append(_timed(contestant.train_epoch, device))
+        say(
+            f"{config.model}: round {number} of {rounds}, "
+            + ", ".join(f"{name} {each[-1]:.3g} s" for name, each in seconds.items())
+        )
+    medians = {name: statistics.median(each) for name, each in seconds.items()}
+    flops = flops_per_epoch(config)
+    return {
+        "seconds": seconds,
+        "median_seconds": medians,
+        "times_faster": medians["baseline"] / medians["ours"],
+        "images_per_second": config.training_images / medians["ours"],
+        "gflop_per_epoch": flops / 1e9,
+        "share_of_matrix_rate": flops / medians["ours"] / 1e9 / rate,
+    }
+
+
+def grow(config: RunConfig, precision: str, size: int) -> dict[str, Any]:
+    """Seconds for an epoch over `size` images, each of them, and the most memory that this process ever held, in MB (2**20)."""
+    device = pick_device(config.machine)
+    set_threads(0)
+    digits = load_images(config).train.to(device)
+    Trainer(config, digits, precision).train_epoch()  # warm up
+    images = digits.repeat(-(-size // len(digits)), 1, 1, 1)[:size]
+    seconds = Trainer(config, images, precision).train_epoch().training_seconds
+    return {
+        "images": size,
+        "seconds": seconds,
+        "microseconds_per_image": seconds / size * 1e6,
+        "peak_memory_mb": _peak_memory(device),
+    }
+
+
+def _timed(work: Callable[[], Any], device: torch.device) -> float:
+    _wait(device)
+    start = time.perf_counter()
+    work()
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _peak_memory(device: torch.device) -> float:
+    """MB (2**20 bytes): of the GPU where there is one, else of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    import resource  # not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _tutorial_networks(config: RunConfig) -> tuple[nn.Module, nn.Module]:
+    """The same layers from PyTorch's own shelf, in float32 and with channels first."""
+    slope, dropout, (channels, side, _) = config.leaky_slope, config.dropout, config.image_shape
+    if config.model == "gan":
+        values = channels * side**2
+        generator: list[nn.Module] = []
+        for inputs, outputs in ((config.latent_size, 256), (256, 512), (512, 1024)):
+            generator += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.LeakyReLU(slope)]
+        discriminator: list[nn.Module] = [nn.Flatten()]
+        for inputs, outputs in ((values, 1024), (1024, 512), (512, 256)):
+            discriminator += [nn.Linear(inputs, outputs), nn.LeakyReLU(slope), nn.Dropout(dropout)]
+        generator += [nn.Linear(1024, values), nn.Tanh(), nn.Unflatten(1, config.image_shape)]
+        return nn.Sequential(*generator), nn.Sequential(*discriminator, nn.Linear(256, 1))
+    quarter = side // 4
+    return nn.Sequential(
+        nn.Linear(config.latent_size, 256 * quarter**2), nn.ReLU(), nn.BatchNorm1d(256 * quarter**2), nn.ReLU(),
+        nn.Unflatten(1, (256, quarter, quarter)),
+        nn.ConvTranspose2d(256, 128, 5, 1, 2), nn.BatchNorm2d(128), nn.ReLU(),
+        nn.ConvTranspose2d(128, 64, 4, 2, 1), nn.BatchNorm2d(64), nn.ReLU(),
+        nn.ConvTranspose2d(64, channels, 4, 2, 1), nn.Tanh(),
+    ), nn.Sequential(
+        nn.Conv2d(channels, 64, 4, 2, 1), nn.LeakyReLU(slope), nn.Dropout(dropout),
+        nn.Conv2d(64, 128, 4, 2, 1), nn.LeakyReLU(slope), nn.Dropout(dropout),
+        nn.Flatten(), nn.Linear(128 * quarter**2, 1),
+    )  # fmt: skip

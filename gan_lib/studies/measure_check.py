@@ -1,0 +1,260 @@
+"""What does each measure of quality make of digits with known damage? Measured, as a record for results/quality/sanity.json."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from gan_lib.config import RunConfig
+from gan_lib.data import Images, load_images
+from gan_lib.quality.classifier import CLASSES, Classifier, classifier_facts, load_classifier
+from gan_lib.quality.classifier_training import labelled_images
+from gan_lib.quality.distances import frechet_distance
+from gan_lib.quality.measures import floor, measure
+from gan_lib.quality.pixels import add_noise
+from gan_lib.reporting.style import FAINT, LABEL, Chart, set_title, tidy
+from gan_lib.runs.machine import Neighbours, fingerprint
+from gan_lib.runs.record import RunFolder
+from gan_lib.text import show
+
+IMAGES = 1000  # in each set: with four of ten digits kept there are not many more
+DAMAGE: dict[str, tuple[float, ...]] = {
+    "noise": (0, 0.02, 0.05, 0.1, 0.2, 0.4),  # standard deviation, black to white = 1
+    "blur": (0, 0.5, 0.75, 1, 1.5, 2),  # standard deviation, pixels
+    "digits removed": (0, 1, 2, 3, 4, 5, 6),  # of ten
+    "copies": (0, 0.1, 0.25, 0.5, 0.75, 1),  # share of training images among them
+}
+_SIZES = (250, 500, 1000, 1500, 2000, 2500)
+
+
+def three_parts() -> tuple[Images, Tensor, Tensor]:
+    """The 5,000 digits in three parts, as many of each class: 1,000 to be the training images and 1,000 the held-out ones of an
+    Images, and the other 3,000, (3000, 1, 28, 28) with their labels, to be damaged."""
+    split = load_images(RunConfig(training_images=1000))
+    labels = labelled_images(split)[1][len(split.train) :]
+    fourth = torch.arange(len(labels)) % 4 == 0  # in the order of the file, which is that of the classes
+    images = split._replace(held_out=split.held_out[fourth], held_out_labels=labels[fourth])
+    return images, split.held_out[~fourth], labels[~fourth]
+
+
+def damaged(kind: str, level: float, images: Images, pool: Tensor, labels: Tensor, count: int = IMAGES) -> Tensor:
+    """So many digits (count, 1, 28, 28) of the pool, with one kind and level of DAMAGE. Raises ValueError for another kind."""
+    if kind == "digits removed":
+        return keep_digits(pool, labels, 10 - int(level), count)
+    digits = keep_digits(pool, labels, 10, count)
+    if kind == "noise":
+        return add_noise(digits, level, torch.Generator().manual_seed(1))
+    if kind == "blur":
+        return blur(digits, level)
+    if kind == "copies":
+        copies = round(level * count)
+        order = torch.randperm(len(images.train), generator=torch.Generator().manual_seed(1))
+        return torch.cat([images.train[order[:copies]], digits[copies:]])
+    raise ValueError(f"kind must be one of {', '.join(DAMAGE)}, got {kind!r}")
+
+
+def study(classifier: Classifier) -> dict[str, Any]:
+    """Every measure under every DAMAGE, its floor, two sets that precision and recall tell apart, and what the size of the sets
+    does to the Fréchet distance: all from the default digits."""
+    images, pool, labels = three_parts()
+    curves = {}
+    for kind, levels in DAMAGE.items():
+        measured = [measure(damaged(kind, level, images, pool, labels), images, classifier) for level in levels]
+        curves[kind] = {"level": list(levels), **_columns(measured)}
+    return {
+        "images": IMAGES,
+        "floor": _rounded(floor(images, classifier)),
+        "damage": curves,
+        "told_apart": told_apart(images, pool, labels, classifier),
+        "frechet_distance_by_size": {
+            "as many of each digit": by_size(classifier),
+            "drawn at random": by_size(classifier, balanced=False),
+        },
+    }
+
+
+def told_apart(images: Images, pool: Tensor, labels: Tensor, classifier: Classifier) -> dict[str, dict[str, float]]:
+    """Three sets of 300: digits as they are; one digit only, drawn well; and all ten digits, half of them drawn badly."""
+    digits = keep_digits(pool, labels, 10, 300)
+    sets = {
+        "digits": digits,
+        "one digit only": keep_digits(pool, labels, 1, 300),
+        "digits and noisy copies": with_noisy_copies(digits, 0.4, torch.Generator().manual_seed(1)),
+    }
+    return {name: _rounded(measure(chosen, images, classifier)) for name, chosen in sets.items()}
+
+
+def by_size(classifier: Classifier, sizes: Iterable[int] = _SIZES, balanced: bool = True) -> dict[str, list[float]]:
+    """The Fréchet distance of real digits from other real digits by the size of both sets; and times that size, which is the
+    same each time if the distance is nothing but the error of the size. balanced: as many of each class, as in a floor, or
+    drawn at random, as a generator draws them."""
+    images, labels = labelled_images(load_images(RunConfig()))
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    if balanced:
+        by_class = order[labels[order].argsort(stable=True)].view(CLASSES, -1)  # (10, 500)
+        order = by_class.T.flatten()  # one of each class in turn
+    features = classifier.judge(images[order]).features
+    sizes = list(sizes)
+    distances = [frechet_distance(features[:size], features[-size:]) for size in sizes]
+    return {
+        "size": list(map(float, sizes)),
+        "frechet_distance": [round(distance, 4) for distance in distances],
+        "times_size": [round(distance * size) for distance, size in zip(distances, sizes, strict=True)],
+    }
+
+
+def seconds_per_evaluation(
+    classifier: Classifier, threads: Iterable[int] = (1, 2), rounds: int = 3, count: int = 3000
+) -> dict[str, dict[str, list[float]]]:
+    """How long measure() takes for so many images against as many, by the number of threads; after one round to warm up.
+
+    wall: seconds on the clock; cpu: seconds of all threads together, which busy neighbours lengthen less.
+    """
+    images = load_images(RunConfig())
+    generated = add_noise(images.held_out[:count], 0.1, torch.Generator().manual_seed(1))
+    before = torch.get_num_threads()
+    found = {}
+    try:
+        for number in threads:
+            torch.set_num_threads(number)
+            timed = [_timed(lambda: measure(generated, images, classifier)) for _ in range(rounds + 1)][1:]
+            found[str(number)] = {"wall": [wall for wall, _ in timed], "cpu": [cpu for _, cpu in timed]}
+    finally:
+        torch.set_num_threads(before)
+    return found
+
+
+def _timed(work: Callable[[], Any]) -> tuple[float, float]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return round(time.perf_counter() - wall, 2), round(time.process_time() - cpu, 2)
+
+
+def _columns(lines: list[dict[str, float]]) -> dict[str, list[float]]:
+    return {name: [_rounded(line)[name] for line in lines] for name in lines[0]}
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    """To six digits: the rest differs from one processor to the next."""
+    return {name: float(f"{value:.6g}") for name, value in values.items()}
+
+
+def publish_quality(folder: Path) -> str:
+    """Measure every measure of quality under known damage: sanity.json and its figure, sanity.png. Returns one line."""
+    classifier = load_classifier()
+    record = study(classifier)
+    neighbours = Neighbours()
+    seconds = seconds_per_evaluation(classifier)
+    timing = {"seconds_by_threads": seconds, "others_cpu_share": neighbours.share()}
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = {"classifier_sha256": classifier_facts()["sha256"], "machine": fingerprint(torch.device("cpu")), **timing}
+    RunFolder(folder).write_json("sanity.json", {**facts, **record})
+    (folder / "sanity.png").write_bytes(sanity_chart(record).png())
+    return f"seconds per evaluation, by threads: {seconds}"
+
+
+# One row of panels each: a heading, the measures drawn in it, the top of its axis (None: as high as they go).
+_ROWS: tuple[tuple[str, tuple[str, ...], float | None], ...] = (
+    ("Fréchet distance", ("frechet_distance",), None),
+    ("kernel distance", ("kernel_distance",), None),
+    ("precision,\nrecall", ("precision", "recall"), 1.05),
+    ("density,\ncoverage", ("density", "coverage"), 1.3),
+    ("classifier\nscore", ("classifier_score",), 10.5),
+    ("recognisable,\ndivergence", ("recognisable", "digit_divergence"), 1.05),
+    ("noise level", ("noise_level",), None),
+    ("stray pixels\nan image", ("stray_pixels",), None),
+    ("copies,\nnearest distance", ("copies", "nearest_distance_ratio"), None),
+)
+_AXES = {
+    "noise": "noise, standard deviation",
+    "blur": "blur, pixels",
+    "digits removed": "digits removed, of ten",
+    "copies": "training images among them",
+}
+_COLOURS = ("#009E73", "#CC79A7")  # neither of the two that stand for the models
+
+
+def sanity_chart(record: Mapping[str, Any]) -> Chart:
+    """Each measure (rows) under each kind of damage (columns), with its floor; record as study() makes it."""
+    chart = Chart(figsize=(9.6, 11.4), layout="constrained")
+    kinds = list(record["damage"])
+    panels = chart.subplots(len(_ROWS), len(kinds), sharex="col", sharey="row", squeeze=False)
+    for line, (heading, names, top) in zip(panels, _ROWS, strict=True):
+        for panel, kind in zip(line, kinds, strict=True):
+            _draw_measures(panel, record["damage"][kind], names, record["floor"])
+        if len(names) > 1:
+            _name_lines(line[0] if "copies" in names else line[-1], names)  # where there is room
+        if top is not None:
+            line[0].set_ylim(-0.03 * top, top)
+        line[0].set_ylabel(heading, **LABEL)
+    for panel, kind in zip(panels[-1], kinds, strict=True):
+        panel.set_xlabel(_AXES.get(kind, kind), **LABEL)
+    for panel, kind in zip(panels[0], kinds, strict=True):
+        set_title(panel, kind)
+    panels[0, 0].text(0.04, 0.85, "dotted: the floor", color=FAINT, transform=panels[0, 0].transAxes, fontsize=8)
+    chart.alt = f"Measures of quality under known damage, {record['images']:,} digits each. " + _in_words(record)
+    return chart
+
+
+def _draw_measures(panel: Axes, curve: Mapping[str, list[float]], names: tuple[str, ...], floor: Mapping[str, float]) -> None:
+    """One panel: each measure by the level of damage, its floor dotted."""
+    for name, colour in zip(names, _COLOURS, strict=False):
+        panel.axhline(floor[name], color=colour if len(names) > 1 else FAINT, linewidth=0.9, linestyle=":")
+        panel.plot(curve["level"], curve[name], "o-", color=colour, markersize=3, linewidth=1.4)
+    tidy(panel)
+    panel.margins(x=0.04)
+    panel.tick_params(labelsize=7.5)
+
+
+def _name_lines(panel: Axes, names: tuple[str, ...]) -> None:
+    for at, (name, colour) in enumerate(zip(names, _COLOURS, strict=False)):
+        text = name.replace("_", " ")
+        panel.text(0.04, 0.45 - 0.18 * at, text, color=colour, transform=panel.transAxes, fontsize=8)
+
+
+def _in_words(record: Mapping[str, Any]) -> str:
+    said = []
+    for kind, curve in record["damage"].items():
+        first, last = curve["level"][0], curve["level"][-1]
+        distances = curve["frechet_distance"]
+        said.append(
+            f"{kind}: from {first:g} to {last:g} the Fréchet distance goes from {show(distances[0])} to {show(distances[-1])}"
+        )
+    return "; ".join(said) + "."
+
+
+__all__ = ["add_noise", "blur", "keep_digits", "with_noisy_copies"]
+
+
+def blur(images: Tensor, sigma: float) -> Tensor:
+    """Images (N, C, S, S) under a Gaussian blur of a standard deviation of sigma pixels; 0 leaves them as they are."""
+    if sigma == 0:
+        return images
+    reach = int(3 * sigma) + 1
+    steps = torch.arange(-reach, reach + 1, dtype=images.dtype)
+    weights = torch.exp(-(steps**2) / (2 * sigma**2))
+    weights = weights / weights.sum()
+    channels, size = images.shape[1], 2 * reach + 1
+    wide = weights.view(1, 1, 1, size).expand(channels, 1, 1, size)
+    tall = weights.view(1, 1, size, 1).expand(channels, 1, size, 1)
+    light = F.conv2d(images + 1, wide, padding=(0, reach), groups=channels)  # + 1: beyond the edge it is black
+    return (F.conv2d(light, tall, padding=(reach, 0), groups=channels) - 1).clamp(-1, 1)
+
+
+def keep_digits(images: Tensor, labels: Tensor, digits: int, count: int) -> Tensor:
+    """So many images (count, C, S, S) of the first so many digits, none twice, drawn by a fixed seed."""
+    kept = images[labels < digits]
+    if len(kept) < count:
+        raise ValueError(f"there are only {len(kept)} images of the first {digits} digits, {count} wanted")
+    return kept[torch.randperm(len(kept), generator=torch.Generator().manual_seed(0))[:count]]
+
+
+def with_noisy_copies(images: Tensor, sigma: float, draw: torch.Generator) -> Tensor:
+    """As many images as given: the first half of them, and a noisy copy of each of these."""
+    half = images[: len(images) // 2]
+    return torch.cat([half, add_noise(half, sigma, draw)])

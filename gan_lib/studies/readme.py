@@ -1,0 +1,138 @@
+"""For those who maintain this repository: keep runs as reference results, and write README's tables and figures from them."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from gan_lib import paper
+from gan_lib.batch import notebooks
+from gan_lib.batch.pages import publish_comparison
+from gan_lib.config import RunConfig
+from gan_lib.data import load_images
+from gan_lib.presets import ALL_CONFIGURATIONS
+from gan_lib.quality.classifier import WEIGHTS, save_classifier
+from gan_lib.quality.classifier_training import EPOCHS, cross_validate, labelled_images, train_classifier
+from gan_lib.reporting import claims, quality, tables
+from gan_lib.reporting.comparison import Comparison, Row, compare, papers_own
+from gan_lib.reporting.tables import TITLES, Table, _markdown
+from gan_lib.runs.record import copy_records
+from gan_lib.studies import speed
+from gan_lib.studies.measure_check import publish_quality
+from gan_lib.studies.precision import publish_precision
+from gan_lib.studies.speed import Bench
+from gan_lib.studies.unstated_choices import choices_text, make_choices, publish_choices, read_study
+from gan_lib.text import duration, exact, show
+
+README = notebooks.ROOT / "README.md"
+
+
+def results_table(rows: Comparison) -> str:
+    """README's table: the paper's numbers and the reference runs' in Markdown."""
+    lines = [
+        "| | paper, s/epoch | here | paper, epochs to balance | here | whole run | last losses D / G | measured on |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*lines, *(_line(row) for row in rows.values())])
+
+
+def speed_table(benches: Sequence[Bench]) -> str:
+    """README's table of training speed in Markdown: a plain PyTorch loop and ours in turns, the paper's beside them."""
+    return _markdown(speed.speed_table(benches))
+
+
+def quality_table(rows: Comparison) -> str:
+    """README's table of image quality in Markdown: each configuration that was measured, and the floor."""
+    measured = {name: row for name, row in rows.items() if quality.values(row, "noise_level")}
+    if not measured:
+        return "Not measured yet."
+    found = tables.quality_by_configuration(measured)
+    return _markdown(Table(found.frame.drop(columns="where from"), found.caption))
+
+
+def claims_table(rows: Comparison) -> str:
+    """README's table of the paper's claims in Markdown, judged on the reference runs alone."""
+    return _markdown(claims.claims_table(claims.claims(rows, rows)))
+
+
+def update(text: str, name: str, table: str) -> str:
+    """README's text with the part between two marks of a name replaced. Raises ValueError when a mark is missing."""
+    begin, end = marks(name)
+    before, _, rest = text.partition(begin)
+    _, mark, after = rest.partition(end)
+    if not mark:
+        raise ValueError(f"README.md must hold {begin} and {end}")
+    return f"{before}{begin}\n{table}\n{end}{after}"
+
+
+def marks(name: str) -> tuple[str, str]:
+    """What stands before and after a part of README that is written by command."""
+    return f"<!-- {name}: make readme -->", f"<!-- /{name} -->"
+
+
+def publish_classifier(path: Path) -> str:
+    """Train the classifier of digits on all 5,000 of them, and measure it by cross-validation: weights and a JSON file beside.
+
+    All digits, training and held-out: every digit is then treated alike, whichever ones a run trains on. Its accuracy cannot
+    come from digits that it has seen, hence the cross-validation.
+    """
+    images, labels = labelled_images(load_images(RunConfig()))
+    found = cross_validate(images, labels)
+    facts = {"data": "digits", "epochs": EPOCHS, "seed": 0, "torch": torch.__version__, **found}
+    save_classifier(train_classifier(images, labels), path, **facts)
+    return f"{found['accuracy']:.2%} of {found['images']:,} digits named rightly by a classifier that had not seen them"
+
+
+def _line(row: Row) -> str:
+    published = paper.RESULTS[row.configuration]
+    named = paper.INSTANCES[row.named_machine].name
+    head = f"| {TITLES[row.configuration]} | {exact(published.seconds_per_epoch)} ({named})"
+    if not row.records:
+        return f"{head} | not measured yet | {published.epochs_to_balance:,} | – | – | – | – |"
+    reached, epoch = sum(balance.epoch is not None for balance in row.balances()), row.balance_epoch()
+    balance = f"epoch {epoch:,}" if epoch is not None else f"{'not' if reached else 'never'} in {row.epochs:,}"
+    balance += f" ({reached} of {len(row.records)} seeds)" if reached and len(row.records) > 1 else ""
+    losses = f"{show(row.middle('discriminator_loss'))} / {show(row.middle('generator_loss'))}"
+    seconds = row.middle("training_seconds") or 0.0
+    return (
+        f"{head} | **{show(row.middle('seconds_per_epoch'))}** | {published.epochs_to_balance:,} | {balance} | "
+        f"{row.epochs:,} epochs, {duration(seconds)} | {losses} | {row.machine} |"
+    )
+
+
+def main(what: str) -> None:
+    """records: results/runs -> results/reference. comparison: its report. precision: its figure. classifier: its weights.
+    quality: its sanity record and figure. choices-0.9, choices-0.5: runs; choices: their report. readme: README's tables."""
+    results = notebooks.ROOT / "results"
+    if what == "records":
+        for name in copy_records(results / "runs", results / "reference"):
+            print(f"kept {name}")
+    elif what == "comparison":
+        print(f"wrote {publish_comparison(results / 'reference').relative_to(notebooks.ROOT)}")
+    elif what == "precision":
+        print(publish_precision(results / "precision"))
+    elif what == "classifier":
+        print(publish_classifier(WEIGHTS))
+    elif what == "quality":
+        print(publish_quality(results / "quality"))
+    elif what in ("choices-0.9", "choices-0.5"):
+        make_choices(float(what.partition("-")[2]), results / "choices")
+    elif what == "choices":
+        print(f"wrote {publish_choices(results / 'choices').relative_to(notebooks.ROOT)}")
+    elif what == "readme":
+        reference = results / "reference"
+        rows = compare(reference, reference, list(ALL_CONFIGURATIONS))
+        text = update(README.read_text(encoding="utf-8"), "results", results_table(papers_own(rows)))
+        text = update(text, "quality", quality_table(rows))
+        text = update(text, "claims", claims_table(rows))
+        text = update(text, "choices", choices_text(read_study(results / "choices" / "runs", reference)))
+        text = update(text, "speed", speed_table(speed.read_benches(results / "bench")))
+        README.write_text(text, encoding="utf-8")
+        print(f"wrote the tables of {README.name}")
+    else:
+        sys.exit(f"publish: choose records, comparison, precision, classifier, quality, choices or readme, got {what!r}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2] or [""])

@@ -1,0 +1,147 @@
+"""The generator/discriminator pairs of the paper: "gan", fully connected, and "cgan", convolutional (a DCGAN).
+
+Both generators map latents (N, Z) to images (N, C, S, S) in [-1, 1]; both discriminators map images to logits (N, 1).
+The paper's GAN ends in a sigmoid; here the sigmoid is part of the loss (losses.py), which computes the same more exactly.
+"""
+
+import copy
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from gan_lib.config import RunConfig
+from gan_lib.training.layers import Dropout, FlattenChannelsLast, FromImage, FullTanh, ToImage, UnflattenChannelsLast
+
+MEGABYTE = 2**20  # bytes, as the paper counts them
+
+
+class Pair(NamedTuple):
+    """Two networks that learn against each other."""
+
+    generator: nn.Module  # latents (N, Z) -> images (N, C, S, S)
+    discriminator: nn.Module  # images (N, C, S, S) -> logits (N, 1)
+
+
+def build_pair(config: RunConfig) -> Pair:
+    """Both networks of a config, freshly initialised from config.seed, on the CPU, in training mode."""
+    build = {"gan": _gan, "cgan": _cgan}[config.model]
+    with torch.random.fork_rng(devices=[]):  # leave the caller's random state alone
+        torch.manual_seed(config.seed)
+        pair = build(config)
+        for network in pair:
+            network.apply(_INITIALISERS[config.initialisation])
+    return pair
+
+
+def parameter_count(*networks: nn.Module) -> int:
+    """Trainable parameters of some networks together (the paper: 2,950,161 for GAN and 2,382,466 for CGAN)."""
+    return sum(parameter.numel() for network in networks for parameter in network.parameters())
+
+
+def megabytes(*networks: nn.Module) -> float:
+    """Size on disk in MB (2**20 bytes): parameters and batch norm's running statistics, as float32."""
+    kept = (tensor for network in networks for tensor in network.state_dict().values() if tensor.is_floating_point())
+    return sum(tensor.numel() * 4 for tensor in kept) / MEGABYTE
+
+
+@torch.no_grad()
+def layer_shapes(network: nn.Module, config: RunConfig) -> list[tuple[str, tuple[int, ...], int]]:
+    """Each layer of one of the two networks: its name, the shape it returns (for two images), its trainable parameters."""
+    layers = list(copy.deepcopy(network).cpu().eval().children())  # a copy: looking must not change running statistics
+    wants_latents = isinstance(layers[0], nn.Linear)
+    values = torch.zeros(2, config.latent_size) if wants_latents else torch.zeros(2, *config.image_shape)
+    listed = []
+    for layer in layers:
+        values = layer(values)
+        listed.append((type(layer).__name__, tuple(values.shape), parameter_count(layer)))
+    return listed
+
+
+def _gan(config: RunConfig) -> Pair:
+    """The paper's fully connected GAN: 784 values an image at the paper's size."""
+    values = config.channels * config.image_size**2
+
+    def dense(inputs: int, outputs: int) -> list[nn.Module]:
+        return [nn.Linear(inputs, outputs), nn.LeakyReLU(config.leaky_slope), Dropout(config.dropout)]
+
+    def normed(inputs: int, outputs: int) -> list[nn.Module]:
+        return [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.LeakyReLU(config.leaky_slope)]
+
+    generator = nn.Sequential(
+        *normed(config.latent_size, 256),
+        *normed(256, 512),
+        *normed(512, 1024),
+        nn.Linear(1024, values),
+        _to_pixels(config),
+        nn.Unflatten(1, config.image_shape),  # (N, 784) -> (N, 1, 28, 28)
+    )
+    discriminator = nn.Sequential(
+        nn.Flatten(),  # (N, 1, 28, 28) -> (N, 784)
+        *dense(values, 1024),
+        *dense(1024, 512),
+        *dense(512, 256),
+        nn.Linear(256, 1),
+    )
+    return Pair(generator, discriminator)
+
+
+def _cgan(config: RunConfig) -> Pair:
+    """The paper's convolutional GAN. Two layers of stride 2 halve the image twice, so its side is a multiple of 4."""
+    quarter = config.image_size // 4  # 7 at the paper's size
+
+    generator = nn.Sequential(
+        nn.Linear(config.latent_size, 256 * quarter**2),
+        nn.ReLU(),  # the paper's listing has this one before the batch norm too
+        nn.BatchNorm1d(256 * quarter**2),  # over all 12,544 features, before they become maps
+        nn.ReLU(),
+        UnflattenChannelsLast(256, quarter),  # (N, 12544) -> (N, 256, 7, 7)
+        nn.ConvTranspose2d(256, 128, kernel_size=5, stride=1, padding=2),
+        nn.BatchNorm2d(128),
+        nn.ReLU(),
+        nn.ConvTranspose2d(128, 64, kernel_size=4, stride=2, padding=1),  # (N, 64, 14, 14)
+        nn.BatchNorm2d(64),
+        nn.ReLU(),
+        ToImage(64, config.channels),  # (N, 1, 28, 28)
+        _to_pixels(config),
+    )
+    discriminator = nn.Sequential(
+        FromImage(config.channels, 64),  # (N, 64, 14, 14)
+        nn.LeakyReLU(config.leaky_slope),
+        Dropout(config.dropout),
+        nn.Conv2d(64, 128, kernel_size=4, stride=2, padding=1),  # (N, 128, 7, 7)
+        nn.LeakyReLU(config.leaky_slope),
+        Dropout(config.dropout),
+        FlattenChannelsLast(),  # (N, 6272)
+        nn.Linear(128 * quarter**2, 1),
+    )
+    # Channels last in memory, not in shape: the order that convolutions are fastest in.
+    return Pair(*(network.to(memory_format=torch.channels_last) for network in (generator, discriminator)))
+
+
+def _to_pixels(config: RunConfig) -> nn.Module:
+    """The generator's last activation, to [-1, 1]. A critic's slope is bounded, so with one no signal may be lost here."""
+    return FullTanh() if config.wasserstein else nn.Tanh()
+
+
+def _keep(module: nn.Module) -> None:
+    """PyTorch's own defaults: uniform within 1/sqrt(fan in), biases too."""
+
+
+def _glorot(module: nn.Module) -> None:
+    """Flux's defaults: Glorot uniform weights, zero biases."""
+    if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+        nn.init.xavier_uniform_(module.weight)
+        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+
+
+def _dcgan(module: nn.Module) -> None:
+    """The DCGAN article's: weights from N(0, 0.02), batch norm's scale from N(1, 0.02), zero biases."""
+    if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+    elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+
+
+_INITIALISERS = {"pytorch": _keep, "glorot": _glorot, "dcgan": _dcgan}

@@ -1,0 +1,237 @@
+"""The batch: real papermill processes on tiny runs, and what is left when one of them goes wrong."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import WriteRun
+
+from gan_lib.batch import notebooks, pages, progress, runner
+from gan_lib.config import RunConfig
+from gan_lib.errors import RecordError
+from gan_lib.presets import configure, run_name
+from gan_lib.runs.record import RunFolder, is_finished, read_record
+
+TINY = {"training_images": 64, "batch_size": 32, "image_size": 8, "latent_size": 10, "threads": 1, "sample_every": 1}
+
+
+def tiny(**changes: object) -> RunConfig:
+    return RunConfig(**{**TINY, "epochs": 2, **changes})
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder after `gan-lib run` of three configurations, as a user would type it."""
+    results = tmp_path_factory.mktemp("results")
+    settings = [part for name, value in {**TINY, "epochs": 2}.items() for part in ("--set", f"{name}={value}")]
+    command = [
+        sys.executable,
+        "-m",
+        "gan_lib",
+        "run",
+        "gan-cpu",
+        "cgan-cpu",
+        "cgan-gpu",
+        *settings,
+        "--results-dir",
+        str(results),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr + done.stdout
+    (results / "printed").write_text(done.stdout)
+    return results
+
+
+def test_every_run_has_its_folder_and_its_report(results: Path) -> None:
+    for folder in (results / "runs").glob("*-cpu--*/seed-0"):
+        written = {path.name for path in folder.iterdir()}
+        assert written == {
+            *("config.json", "machine.json", "history.csv", "metrics.csv", "summary.json", "samples.png", "progress.gif"),
+            *("generator.safetensors", "discriminator.safetensors", "notebook.ipynb", "report.html"),
+        }
+        assert read_record(folder).status == "ok"
+
+
+def test_a_gpu_configuration_is_unavailable_and_not_trained(results: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    (folder,) = (results / "runs").glob("cgan-gpu--*/seed-0")
+    record = read_record(folder)
+    assert record.status == "unavailable"
+    assert "CUDA GPU" in str(record.reason)
+    assert record.epochs_done == 0
+    assert "unavailable" in (results / "printed").read_text()
+
+
+def test_a_run_that_another_machine_finished_is_kept_and_counts_as_done(results: Path, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    config = configure("cgan-gpu", "quick", **{**TINY, "epochs": 2})
+    folder = RunFolder(tmp_path / "runs" / run_name(config))
+    folder.create(config)
+    folder.write_json("machine.json", {"label": "a GPU elsewhere"})
+    folder.finish("ok")
+    settings = [part for name, value in {**TINY, "epochs": 2}.items() for part in ("--set", f"{name}={value}")]
+    command = [sys.executable, "-m", "gan_lib", "run", "cgan-gpu", *settings, "--results-dir", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert re.search(r"seed-0 +ok +a GPU elsewhere", done.stdout)
+
+
+def test_the_pages_need_nothing_but_themselves(results: Path) -> None:
+    pages = [results / "index.html", results / "comparison.html", *(results / "runs").glob("*/*/report.html")]
+    assert len(pages) == 4
+    for page in pages:
+        html = page.read_text()
+        assert "<script" not in html, page
+        assert not re.search(r"""(src|href)=["']?(https?:)?//""", html), page
+        assert not re.search(r"@import|url\((?!data:)", html), page
+        assert '<html lang="en">' in html, page
+        for image in re.findall(r"<img[^>]*>", html):
+            assert re.search(r'alt="[^"]{10,}', image), image[:200]
+        headers = re.findall(r"<th\b[^>]*>", html)
+        assert all(re.search(r'scope="(col|row)"', header) for header in headers), page
+
+
+def test_a_report_says_what_ran_where_and_when(results: Path) -> None:
+    (page,) = (results / "runs").glob("gan-cpu--*/seed-0/report.html")
+    html = page.read_text()
+    assert "GAN, CPU: 2 epochs, seed 0</h1>" in html
+    assert "Named after ml.c5.2xlarge" in html
+    assert "notebook-only" not in html
+    assert "Change what you like in the next cell" not in html
+
+
+def test_the_index_links_every_report_that_exists(results: Path) -> None:
+    html = (results / "index.html").read_text()
+    links = re.findall(r'href="([^"]+\.html)"', html)
+    assert "comparison.html" in links
+    assert len(links) == 3
+    for link in links:
+        assert (results / link).exists(), link
+
+
+def test_no_executed_notebook_carries_a_folder_of_this_machine(results: Path) -> None:
+    for notebook in (results / "runs").glob("*/*/notebook.ipynb"):
+        assert str(notebooks.ROOT) not in notebook.read_text()
+
+
+def test_finished_runs_are_kept_unless_fresh(results: Path) -> None:
+    (folder,) = (results / "runs").glob("gan-cpu--*/seed-0")
+    config = read_record(folder).config
+    before = (folder / "history.csv").stat().st_mtime_ns
+    jobs = runner.plan([config], results)
+    assert is_finished(jobs[0].folder)
+    assert [record.status for record in runner.run_batch(jobs)] == ["ok"]
+    assert (folder / "history.csv").stat().st_mtime_ns == before
+    first = read_record(folder).history
+    assert [record.status for record in runner.run_batch(jobs, fresh=True)] == ["ok"]
+    assert (folder / "history.csv").stat().st_mtime_ns > before
+    again = read_record(folder).history
+    for name in ("discriminator_loss", "generator_loss", "real_probability", "generated_probability"):
+        assert again[name] == first[name], "the same seed on the same machine gives the same numbers"
+
+
+def test_progress_moves_and_ends_at_the_last_epoch(tmp_path: Path) -> None:
+    seen: list[progress.Progress] = []
+    config = tiny(epochs=400)
+    runner.run_batch(runner.plan([config], tmp_path), show=seen.append)
+    epochs = [progress.epoch for progress in seen]
+    assert epochs == sorted(epochs)
+    assert max(epochs) > 0
+    assert seen[0].runs == 1
+    assert all(progress.seconds_left >= 0 for progress in seen)
+
+
+def test_one_run_that_fails_stops_no_other(tmp_path: Path) -> None:
+    bad = tmp_path / "images"
+    bad.mkdir()
+    (bad / "x.png").write_bytes(b"not a picture")
+    fails, works = tiny(data=f"folder:{bad}", training_images=2, batch_size=2), tiny()
+    records = runner.run_batch(runner.plan([fails, works], tmp_path / "results"))
+    assert [record.status for record in records] == ["failed", "ok"]
+    assert "training_images" in str(records[0].reason) or "x.png" in str(records[0].reason)
+
+
+def test_a_killed_kernel_is_killed_and_not_completed(tmp_path: Path) -> None:
+    config = tiny(epochs=100_000)
+    folder = tmp_path / "runs" / run_name(config)
+
+    def kill() -> None:
+        while not (folder / "history.csv").exists():
+            time.sleep(0.1)
+        os.kill(int(re.findall(r'"pid": (\d+)', (folder / "run.lock").read_text())[0]), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    (record,) = runner.run_batch(runner.plan([config], tmp_path))
+    assert record.status == "killed"
+    assert record.epochs_done >= 1
+
+
+def test_a_stopped_batch_leaves_an_interrupted_run_and_no_process(tmp_path: Path) -> None:
+    config = tiny(epochs=100_000)
+    folder = tmp_path / "runs" / run_name(config)
+
+    def stop_soon(progress: progress.Progress) -> None:
+        if progress.epoch:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.run_batch(runner.plan([config], tmp_path), show=stop_soon)
+    record = read_record(folder)
+    assert record.status == "interrupted"
+    assert record.epochs_done >= 1
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert str(tmp_path) not in listed
+
+
+def test_a_folder_of_other_parameters_is_not_touched(tmp_path: Path) -> None:
+    config = tiny()
+    RunFolder(tmp_path / "runs" / run_name(config)).create(tiny(epochs=3))
+    (tmp_path / "runs" / run_name(config) / "run.lock").unlink()
+    with pytest.raises(RecordError, match="epochs = 3 there, 2 here"):
+        runner.plan([config], tmp_path)
+
+
+def test_a_run_that_another_process_writes_is_refused(tmp_path: Path) -> None:
+    config = tiny()
+    RunFolder(tmp_path / "runs" / run_name(config)).create(config)  # this process holds it now
+    with pytest.raises(RecordError, match=f"being written by process {os.getpid()}"):
+        runner.plan([config], tmp_path)
+
+
+def test_a_report_takes_in_runs_of_the_same_variant_that_are_there_already(tmp_path: Path) -> None:
+    for name in ("gan-cpu--quick", "gan-cpu", "cgan-gpu--quick", "cgan-cpu--quick-epochs-5"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    assert pages.with_siblings(["cgan-cpu--quick"], tmp_path) == ["cgan-cpu--quick", "cgan-gpu--quick", "gan-cpu--quick"]
+    assert pages.with_siblings(["cgan-cpu"], tmp_path) == ["cgan-cpu", "gan-cpu"]
+
+
+def test_a_finished_gpu_run_survives_a_fresh_batch_on_a_machine_without_one(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    config = tiny(machine="gpu")
+    folder = RunFolder(tmp_path / "runs" / run_name(config))
+    folder.create(config)
+    folder.finish("ok", epochs=2)
+    (record,) = runner.run_batch(runner.plan([config], tmp_path, fresh=True), fresh=True)
+    assert record.status == "ok"
+
+
+def test_two_reports_of_one_folder_at_a_time_wait_for_each_other(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu")
+    command = [sys.executable, "-m", "gan_lib", "compare", "gan-cpu", "--results-dir", str(tmp_path)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
+    said = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"comparison.html", "comparison.ipynb"} <= names
+    assert not {name for name in names if name.endswith((".log", ".lock"))}

@@ -1,0 +1,85 @@
+"""What the figures of quality show, by their lines and their alternative texts."""
+
+from pathlib import Path
+
+import pytest
+from conftest import WriteRun
+
+from gan_lib.reporting.comparison import compare
+from gan_lib.reporting.quality_figures import cost_against_quality, frechet_curves, frontier, run_curve
+from gan_lib.runs.record import read_record
+
+
+def test_a_runs_curve_shows_each_measurement_and_the_floor(write_run: WriteRun) -> None:
+    chart = run_curve(read_record(write_run("gan-cpu", quality={6: 50.0, 12: 40.0})))
+    curve, ground = chart.axes[0].lines
+    assert (list(curve.get_xdata()), list(curve.get_ydata())) == ([6, 12], [50.0, 40.0])
+    assert list(ground.get_ydata()) == [0.2, 0.2]
+    assert list(chart.axes[1].lines[0].get_ydata()) == [50.0, 50.0]  # precision, %
+    assert "Fréchet distance (variance of real features = 100): from 50.0 to 40.0 (floor 0.200)" in chart.alt
+    assert chart.png()
+
+
+def test_a_run_without_quality_says_why_in_its_panels(write_run: WriteRun) -> None:
+    chart = run_curve(read_record(write_run("gan-cpu", facts={"quality_about": "not measured: too few"})))
+    assert chart.axes[0].texts[0].get_text() == "not measured: too few"
+    assert chart.alt == "Image quality by epoch. Not measured."
+
+
+def test_the_distance_is_drawn_by_epoch_and_by_second_of_training(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu", quality={6: 60.0, 12: 40.0}, seconds=0.5)
+    write_run("gan-cpu", quality={6: 40.0, 12: 20.0}, seconds=0.5, seed=1)
+    write_run("cgan-cpu")
+    chart = frechet_curves(compare(tmp_path / "runs", tmp_path / "reference"))
+    for panel, places in zip(chart.axes, ([6, 12], [3.0, 6.0]), strict=True):
+        bold = panel.lines[2]  # after both seeds
+        assert (list(bold.get_xdata()), list(bold.get_ydata())) == (places, [50.0, 30.0])
+        assert panel.get_ylim()[0] < 0.2
+    assert "GAN, CPU: from 50.0 at epoch 6 to 30.0 at epoch 12, 6.00 s (n = 2). CGAN, CPU: not measured." in chart.alt
+    assert chart.alt.endswith("GAN, GPU: not run. CGAN, GPU: not run.")
+    assert chart.png()
+
+
+def test_seconds_of_several_machines_are_told_from_those_of_one(write_run: WriteRun, tmp_path: Path) -> None:
+    def labels() -> set[bool]:
+        rows = compare(tmp_path / "runs", tmp_path / "reference")
+        charts = (frechet_curves(rows), cost_against_quality(rows))
+        return {chart.axes[-1].get_xlabel().endswith("; not all on one machine") for chart in charts}
+
+    priced = {"cost_usd_on_named_instance": 0.1}
+    write_run("gan-cpu", quality={12: 40.0}, facts=priced)
+    write_run("gan-gpu", quality={12: 40.0}, facts=priced, label="A GPU")  # another machine by name too
+    assert labels() == {False}
+    write_run("cgan-cpu", quality={12: 40.0}, facts=priced, label="Another CPU, 2 cores")
+    assert labels() == {True}
+
+
+def test_without_measurements_the_figures_say_so(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu")
+    rows = compare(tmp_path / "runs", tmp_path / "reference")
+    for chart in (frechet_curves(rows), cost_against_quality(rows)):
+        assert "not measured" in chart.alt.lower()
+        assert chart.png()
+
+
+@pytest.mark.parametrize(
+    ("points", "best"),
+    [
+        ({"a": (1.0, 50.0), "b": (2.0, 40.0), "c": (3.0, 45.0), "d": (4.0, 10.0)}, ["a", "b", "d"]),
+        ({"a": (1.0, 10.0), "b": (2.0, 10.0)}, ["a"]),  # as good and dearer
+        ({"a": (1.0, 20.0), "b": (1.0, 10.0)}, ["b"]),
+        ({"a": (1.0, 1.0)}, ["a"]),
+    ],
+)
+def test_the_frontier_is_what_nothing_beats_in_both(points: dict[str, tuple[float, float]], best: list[str]) -> None:
+    assert frontier(points) == best
+
+
+def test_cost_against_quality_names_the_frontier_and_what_is_not_there(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu", quality={12: 40.0}, seconds=0.3)
+    write_run("cgan-cpu", quality={12: 60.0}, seconds=3.0)
+    chart = cost_against_quality(compare(tmp_path / "runs", tmp_path / "reference"))
+    assert "GAN, CPU 0.00100 USD, distance 40.0; CGAN, CPU 0.0100 USD, distance 60.0." in chart.alt
+    assert "nothing is both cheaper and better: GAN, CPU." in chart.alt
+    assert "want of a measurement: GAN, GPU, CGAN, GPU." in chart.alt
+    assert chart.png()

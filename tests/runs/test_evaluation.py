@@ -1,0 +1,165 @@
+"""Quality measured as a run trains, which changes nothing of the run."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import MakeConfig
+
+from gan_lib.config import RunConfig
+from gan_lib.data import Images, load_images
+from gan_lib.errors import DataError
+from gan_lib.quality.measures import DIRECTION, Standard
+from gan_lib.runs.evaluation import NOT_ASKED_FOR, Evaluation, measures
+from gan_lib.runs.experiment import Experiment
+from gan_lib.runs.record import METRICS_COLUMNS, read_record
+from gan_lib.runs.storage import checksum
+from gan_lib.training.models import build_pair
+
+
+@pytest.fixture(autouse=True)
+def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """200 images in each set: the numbers mean nothing then, and come at once."""
+    for module in ("quality.measures", "runs.evaluation"):
+        monkeypatch.setattr(f"gan_lib.{module}.IMAGES", 200)
+
+
+def trained(config: RunConfig, folder: Path) -> Experiment:
+    experiment = Experiment(config, folder)
+    for _ in experiment:
+        pass
+    return experiment
+
+
+def without_seconds(metrics: dict[str, list[float]]) -> dict[str, list[float]]:
+    return {name: values for name, values in metrics.items() if not name.endswith("_seconds")}
+
+
+@pytest.mark.parametrize("model", ["gan", "cgan"])
+def test_measuring_leaves_training_bit_identical(tiny: MakeConfig, tmp_path: Path, model: str) -> None:
+    before = torch.get_rng_state()
+    measured = trained(tiny(model=model, evaluate_every=1), tmp_path / "measured")
+    plain = trained(tiny(model=model, evaluate_every=0), tmp_path / "plain")
+    assert torch.equal(torch.get_rng_state(), before)
+    for name, network in measured.trainer.pair._asdict().items():
+        assert (tmp_path / "measured" / f"{name}.safetensors").read_bytes() == (
+            tmp_path / "plain" / f"{name}.safetensors"
+        ).read_bytes()
+        assert network.training == getattr(plain.trainer.pair, name).training
+    one, other = read_record(tmp_path / "measured"), read_record(tmp_path / "plain")
+    assert without_seconds(one.history) == without_seconds(other.history)
+    assert one.metrics["epoch"] == [1, 2, 3]
+    assert other.metrics["epoch"] == []
+    assert (other.summary["quality"], other.summary["quality_about"]) == (None, NOT_ASKED_FOR)
+
+
+def test_the_record_holds_each_measurement_and_the_last_with_its_floor(tiny: MakeConfig, tmp_path: Path) -> None:
+    experiment = trained(tiny(evaluate_every=2), tmp_path)
+    record = read_record(tmp_path)
+    assert list(record.metrics) == [*METRICS_COLUMNS, *DIRECTION]
+    assert record.metrics["epoch"] == [2, 3]  # every other one, and the last
+    seconds = record.history["training_seconds"]
+    assert record.metrics["training_seconds"] == pytest.approx([sum(seconds[:2]), sum(seconds)])
+    assert all(value > 0 for value in record.metrics["evaluation_seconds"])
+    summary = record.summary
+    assert summary["quality"] == {name: record.metrics[name][-1] for name in DIRECTION}
+    again = Standard(experiment.images, experiment.evaluation._standard.classifier)  # type: ignore[union-attr]
+    assert summary["quality"] == again.measure(experiment.evaluation.draw(experiment.trainer.pair.generator))
+    assert summary["quality_floor"] == again.floor()
+    assert summary["quality_floor"]["frechet_distance"] < summary["quality"]["frechet_distance"]
+    assert summary["quality_about"].startswith("the classifier of digits that comes with gan-lib")
+    assert summary["quality_images"] == 200
+    assert summary["quality_plateau"].keys() == {"epoch", "best_epoch", "best"}
+    assert summary["evaluation_seconds"] == pytest.approx(sum(record.metrics["evaluation_seconds"]))
+    assert summary["metrics_sha256"] == checksum((tmp_path / "metrics.csv").read_bytes())
+
+
+def test_a_run_with_too_few_training_images_for_a_floor_goes_on_and_says_why(tiny: MakeConfig, tmp_path: Path) -> None:
+    trained(tiny(training_images=4, batch_size=4, evaluate_every=1), tmp_path)
+    record = read_record(tmp_path)
+    assert (record.status, record.summary["quality"]) == ("ok", None)
+    assert record.summary["quality_about"].startswith("not measured: training_images must be more than 5 for quality")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 30.0])  # a checkpoint after every batch, or only at the stop
+def test_a_run_that_was_stopped_has_the_same_measurements(tiny: MakeConfig, tmp_path: Path, seconds: float) -> None:
+    config = tiny(epochs=4, evaluate_every=1, checkpoint_seconds=seconds)
+    trained(config, tmp_path / "undisturbed")
+    epochs = iter(Experiment(config, tmp_path / "stopped"))
+    assert any(stats.epoch == 2 for stats in epochs)
+    epochs.close()  # type: ignore[attr-defined]
+    assert read_record(tmp_path / "stopped").metrics["epoch"] == [1, 2]
+    with (tmp_path / "stopped" / "metrics.csv").open("a") as file:
+        file.write("3,0.5")  # torn, as by a crash: written anew when the run goes on
+    assert "metrics.csv: the last line was broken" in _refused_or_noted(tmp_path / "stopped")
+    trained(config, tmp_path / "stopped")
+    one, other = read_record(tmp_path / "undisturbed"), read_record(tmp_path / "stopped")
+    assert without_seconds(one.metrics) == without_seconds(other.metrics)
+    assert one.metrics["epoch"] == [1, 2, 3, 4]
+    for name in ("quality", "quality_floor", "quality_plateau"):
+        assert one.summary[name] == other.summary[name]
+    assert other.metrics["training_seconds"] == sorted(other.metrics["training_seconds"])
+
+
+def _refused_or_noted(folder: Path) -> str:
+    """What reading a run says of a torn metrics.csv: its last word was spoken on another file, so take that away first."""
+    (folder / "summary.json").unlink()
+    return " ".join(read_record(folder).notes)
+
+
+def test_a_run_goes_on_with_another_interval_and_each_line_says_its_epoch(tiny: MakeConfig, tmp_path: Path) -> None:
+    epochs = iter(Experiment(tiny(epochs=4, evaluate_every=1), tmp_path))
+    assert any(stats.epoch == 2 for stats in epochs)
+    epochs.close()  # type: ignore[attr-defined]
+    trained(tiny(epochs=4, evaluate_every=4), tmp_path)
+    assert read_record(tmp_path).metrics["epoch"] == [1, 2, 4]
+    assert read_record(tmp_path).summary["quality"] is not None
+
+
+def test_a_measurement_from_before_the_end_is_not_taken_for_the_end(tiny: MakeConfig, tmp_path: Path) -> None:
+    epochs = iter(Experiment(tiny(evaluate_every=2), tmp_path))
+    assert any(stats.epoch == 2 for stats in epochs)
+    epochs.close()  # type: ignore[attr-defined]
+    trained(tiny(evaluate_every=0), tmp_path)
+    record = read_record(tmp_path)
+    assert record.metrics["epoch"] == [2]
+    assert (record.summary["quality"], record.summary["quality_floor"]) == (None, None)
+
+
+def test_too_few_held_out_images_are_a_reason_and_no_failure(tiny: MakeConfig, tmp_path: Path) -> None:
+    trained(tiny(training_images=4950, batch_size=990, epochs=1, evaluate_every=1), tmp_path)
+    record = read_record(tmp_path)
+    assert (record.status, record.summary["quality"], record.summary["quality_floor"]) == ("ok", None, None)
+    assert record.summary["quality_about"].startswith("not measured: held-out images must be at least 100")
+    assert not (tmp_path / "metrics.csv").exists()
+
+
+def test_images_that_cannot_be_measured_end_no_run(tiny: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> dict[str, float]:
+        raise RuntimeError("the matrix has no root")
+
+    monkeypatch.setattr(Standard, "measure", refuse)
+    trained(tiny(evaluate_every=1), tmp_path)
+    summary = read_record(tmp_path).summary
+    assert (summary["status"], summary["quality"]) == ("ok", None)
+    assert summary["quality_about"] == "not measured after epoch 1: RuntimeError: the matrix has no root"
+
+
+def test_without_labels_only_what_needs_no_classifier_is_measured(tiny: MakeConfig) -> None:
+    config = tiny(data="folder:/nowhere", evaluate_every=1)
+    digits = load_images(tiny())
+    unlabelled = Images(digits.train, None, digits.held_out, None, "")
+    evaluation = Evaluation(config, unlabelled)
+    line = evaluation.measure(build_pair(config).generator, config.epochs, 0.5)
+    assert line is not None
+    assert list(measures(line)) == ["noise_level", "stray_pixels", "nearest_distance_ratio", "copies"]
+    summary = evaluation.summary()
+    assert summary["quality_plateau"] is None
+    assert summary["quality_floor"].keys() == measures(line).keys()
+    assert "has no labels" in summary["quality_about"]
+
+
+def test_images_too_large_to_be_measured_are_refused() -> None:
+    large = torch.zeros(1, 3, 1024, 1024)
+    with pytest.raises(DataError, match=r"at most 134,217,728 pixels in all .* choose fewer or smaller ones"):
+        Standard(Images(large.expand(2, -1, -1, -1), None, large.expand(100, -1, -1, -1), None, ""), None)

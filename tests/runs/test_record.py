@@ -1,0 +1,299 @@
+"""What is written comes back, and what is broken is named."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import MakeConfig, WriteRun
+from torch import nn
+
+from gan_lib.config import RunConfig
+from gan_lib.errors import RecordError
+from gan_lib.presets import configure
+from gan_lib.runs.record import (
+    HISTORY_COLUMNS,
+    STATUSES,
+    RunFolder,
+    check_same,
+    copy_records,
+    find_records,
+    load_weights,
+    lock_holder,
+    read_config,
+    read_record,
+)
+from gan_lib.runs.storage import read_json, write_json
+from gan_lib.training.models import build_pair
+
+
+def change(path: Path, **values: object) -> None:
+    """Write a file anew with other values, and the checksum that belongs to them."""
+    write_json(path, {**read_json(path), **values})
+
+
+def test_a_run_folder_comes_back_as_it_was_written(write_run: WriteRun) -> None:
+    d, g = [0.1, 1 / 3, 0.7], [3.0, 2.0, 1e-7]
+    record = read_record(write_run("cgan-gpu", d=d, g=g, seconds=0.25, seed=4, preset="quick", label="NVIDIA T4"))
+    assert record.config == configure("cgan-gpu", "quick", seed=4)
+    assert (record.name, record.variant) == ("cgan-gpu--quick/seed-4", "quick")
+    assert (record.status, record.reason) == ("ok", None)
+    assert record.machine["label"] == "NVIDIA T4"
+    assert record.summary["training_seconds"] == 0.75
+    assert list(record.history) == list(HISTORY_COLUMNS)
+    assert record.history["discriminator_loss"] == d  # to the last bit
+    assert record.history["generator_loss"] == g
+    assert record.history["epoch"] == [1, 2, 3]
+    assert record.epochs_done == 3
+    assert record.notes == []
+
+
+def test_config_json_names_the_configuration_and_its_schema(write_run: WriteRun) -> None:
+    stored = json.loads((write_run("gan-cpu", preset="quick") / "config.json").read_text())
+    assert (stored["schema_version"], stored["configuration"], stored["variant"]) == (2, "gan-cpu", "quick")
+    assert RunConfig.model_fields.keys() <= stored.keys()
+
+
+def test_no_temporary_file_is_left_behind(write_run: WriteRun) -> None:
+    folder = RunFolder(write_run("gan-cpu"))
+    folder.write_bytes("samples.png", b"old")
+    folder.write_bytes("samples.png", b"new")
+    assert (folder.path / "samples.png").read_bytes() == b"new"
+    names = {path.name for path in folder.path.iterdir()}
+    assert names == {"config.json", "machine.json", "history.csv", "summary.json", "samples.png"}
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(write_run: WriteRun) -> None:
+    folder = RunFolder(write_run("gan-cpu"))
+    before = (folder.path / "summary.json").read_bytes()
+    with pytest.raises(TypeError):
+        folder.write_json("summary.json", {"status": object()})
+    assert (folder.path / "summary.json").read_bytes() == before
+
+
+def test_an_epoch_is_on_disk_as_soon_as_it_is_appended(write_run: WriteRun) -> None:
+    path = write_run("gan-cpu", d=[0.5], status=None)
+    RunFolder(path).append(dict.fromkeys(HISTORY_COLUMNS, 0.5) | {"epoch": 2})
+    assert (path / "history.csv").read_text().count("\n") == 3  # header and two epochs, before anything is closed
+
+
+def test_starting_anew_removes_what_a_run_wrote_and_nothing_else(write_run: WriteRun) -> None:
+    path = write_run("gan-cpu")
+    (path / "my-notes.txt").write_text("mine")
+    RunFolder(path).create(configure("gan-cpu"))
+    assert {file.name for file in path.iterdir()} == {"config.json", "run.lock", "my-notes.txt"}
+
+
+def test_a_results_folder_that_cannot_be_written_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(RecordError) as caught:
+        RunFolder(tmp_path / "file" / "seed-0").create(RunConfig())
+    assert str(caught.value) == f"results folder {tmp_path / 'file' / 'seed-0'} cannot be written: Not a directory"
+
+
+@pytest.mark.parametrize("rest", ["4,0.5", "4,1,1,1,1,1,0.1", "garbage\n", "4,a,b,c,d,e,f\n", "9,1,1,1,1,1,1\n"])
+def test_a_broken_last_line_of_an_unfinished_run_is_left_out_and_said(write_run: WriteRun, rest: str) -> None:
+    path = write_run("gan-cpu", d=[0.1, 0.2, 0.3], status=None)
+    with (path / "history.csv").open("a") as file:
+        file.write(rest)
+    record = read_record(path)
+    assert record.history["discriminator_loss"] == [0.1, 0.2, 0.3]
+    assert record.notes == [f"{path / 'history.csv'}: the last line was broken and is left out"]
+
+
+@pytest.mark.parametrize("line", ["garbage", "2,0.5", "7,1,1,1,1,1,1", ""])
+def test_a_broken_line_in_the_middle_is_refused_with_its_number(write_run: WriteRun, line: str) -> None:
+    path = write_run("gan-cpu", d=[0.1, 0.2, 0.3, 0.4], status=None)
+    lines = (path / "history.csv").read_text().split("\n")
+    lines[2] = line  # epoch 2
+    (path / "history.csv").write_text("\n".join(lines))
+    with pytest.raises(RecordError) as caught:
+        read_record(path)
+    assert str(caught.value).startswith(f"{path / 'history.csv'}: line 3 is broken (")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_finished_runs_history_is_refused_when_a_digit_of_it_changed(write_run: WriteRun) -> None:
+    path = write_run("gan-cpu", d=[0.1, 0.2, 0.3])
+    (path / "history.csv").write_text((path / "history.csv").read_text().replace("0.2", "0.3"))
+    with pytest.raises(RecordError, match=r"history\.csv does not match its checksum in summary\.json"):
+        read_record(path)
+
+
+def test_a_history_with_other_columns_is_refused(write_run: WriteRun) -> None:
+    path = write_run("gan-cpu", status=None)
+    (path / "history.csv").write_text("epoch,loss\n1,0.5\n")
+    with pytest.raises(RecordError, match=r"history\.csv: the first line must be epoch,discriminator_loss,"):
+        read_record(path)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_every_status_is_read_back_with_its_reason(write_run: WriteRun, status: str) -> None:
+    record = read_record(write_run("gan-cpu", status=status, reason="because"))
+    assert (record.status, record.reason) == (status, "because")
+
+
+def test_an_unknown_status_is_refused(write_run: WriteRun) -> None:
+    with pytest.raises(RecordError, match=r"summary\.json: status must be one of ok, failed.* got 'splendid'"):
+        read_record(write_run("gan-cpu", status="splendid"))
+
+
+def test_an_unfinished_run_is_running_while_its_process_lives_and_lost_afterwards(write_run: WriteRun) -> None:
+    path = write_run("gan-cpu", status=None)
+    assert lock_holder(path) == os.getpid()
+    assert (read_record(path).status, read_record(path).reason) == ("running", None)
+    RunFolder(path).create(configure("gan-cpu"))  # this process takes it over from its other object, and ...
+    (path / "run.lock").unlink()  # ... a lock whose process is gone holds nothing; neither does none
+    assert lock_holder(path) is None
+    assert read_record(path).status == "lost"
+    assert "gone" in str(read_record(path).reason)
+
+
+def test_reopening_keeps_what_a_run_left_but_its_last_word(write_run: WriteRun) -> None:
+    path = write_run("gan-cpu", status="interrupted")
+    (path / ".checkpoint.safetensors.tmp").write_bytes(b"half a checkpoint")
+    folder = RunFolder(path)
+    folder.reopen(configure("gan-cpu"))
+    assert {file.name for file in path.iterdir()} == {"config.json", "machine.json", "history.csv", "run.lock"}
+    with pytest.raises(RecordError, match="epochs = 1200 there, 5 here"):
+        RunFolder(path).reopen(configure("gan-cpu", epochs=5))
+    folder.release()
+
+
+def test_a_history_written_anew_is_the_same_to_the_last_digit(write_run: WriteRun) -> None:
+    path = write_run("gan-cpu", d=[0.1, 1 / 3, 1e-17], status=None)
+    before = (path / "history.csv").read_bytes()
+    lines = list(zip(*read_record(path).history.values(), strict=True))
+    RunFolder(path).write_history(lines)
+    assert (path / "history.csv").read_bytes() == before
+    RunFolder(path).write_history([])
+    assert not (path / "history.csv").exists()
+
+
+def test_a_finished_run_is_given_up(write_run: WriteRun) -> None:
+    assert lock_holder(write_run("gan-cpu")) is None
+
+
+@pytest.mark.parametrize("name", ["config.json", "machine.json", "summary.json"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", '{"schema_version": 1}', '{"schema_version": 2}', "{}", "[" * 100_000]
+)
+def test_a_json_file_that_is_broken_or_of_another_schema_is_named(write_run: WriteRun, name: str, content: str) -> None:
+    path = write_run("gan-cpu")
+    (path / name).write_text(content)
+    with pytest.raises(RecordError) as caught:
+        read_record(path)
+    assert str(path / name) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_config_with_unknown_or_bad_fields_is_refused_with_the_files_name(write_run: WriteRun) -> None:
+    path = write_run("gan-cpu")
+    change(path / "config.json", epochz=5)
+    with pytest.raises(RecordError) as caught:
+        read_config(path)
+    assert str(caught.value) == f"{path / 'config.json'}: unknown parameter 'epochz': did you mean 'epochs'?"
+
+
+def test_a_folder_that_does_not_exist_or_holds_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="does not exist"):
+        read_record(tmp_path / "nowhere")
+    with pytest.raises(RecordError, match=r"config\.json does not exist"):
+        read_record(tmp_path)
+
+
+def test_all_runs_are_found_and_unreadable_ones_are_listed(write_run: WriteRun, tmp_path: Path) -> None:
+    broken = write_run("gan-cpu", seed=1)
+    for arguments in ({"seed": 0}, {"seed": 0, "preset": "quick"}):
+        write_run("gan-cpu", **arguments)
+    (broken / "config.json").write_text("{")
+    records, problems = find_records(tmp_path / "runs")
+    assert [record.name for record in records] == ["gan-cpu/seed-0", "gan-cpu--quick/seed-0"]
+    assert len(problems) == 1
+    assert str(broken / "config.json") in problems[0]
+    assert find_records(tmp_path / "nowhere") == ([], [])
+
+
+def test_a_run_of_other_parameters_is_not_taken_for_this_one(write_run: WriteRun) -> None:
+    path = write_run("gan-cpu")
+    check_same(path, configure("gan-cpu"))
+    with pytest.raises(RecordError) as caught:
+        check_same(path, configure("gan-cpu", epochs=5, seed=1))
+    assert "epochs = 1200 there, 5 here" in str(caught.value)
+    assert "seed = 0 there, 1 here" in str(caught.value)
+    assert "--fresh" in str(caught.value)
+
+
+@pytest.mark.parametrize("model", ["gan", "cgan"])
+def test_weights_come_back_to_the_last_bit(tiny: MakeConfig, tmp_path: Path, model: str) -> None:
+    network, other = (build_pair(tiny(model=model, seed=seed)).generator for seed in (0, 1))
+    size = RunFolder(tmp_path).save_weights("generator", network)
+    assert (tmp_path / "generator.safetensors").stat().st_size == size
+    load_weights(other, tmp_path / "generator.safetensors")
+    assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in network.state_dict().items())
+
+
+def test_weights_that_do_not_fit_are_refused_and_the_network_is_left_alone(tiny: MakeConfig, tmp_path: Path) -> None:
+    RunFolder(tmp_path).save_weights("generator", build_pair(tiny(image_size=12)).generator)
+    network = build_pair(tiny()).generator
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with pytest.raises(RecordError, match=r"does not fit the model: \S+ must be \(64,\), got \(144,\)"):
+        load_weights(network, tmp_path / "generator.safetensors")
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    with pytest.raises(RecordError, match=r"does not fit the model"):
+        load_weights(nn.Linear(2, 2), tmp_path / "generator.safetensors")
+
+
+def test_a_pickle_under_the_name_of_weights_is_refused_and_runs_nothing(tiny: MakeConfig, tmp_path: Path) -> None:
+    network = build_pair(tiny()).generator
+    torch.save(network, tmp_path / "generator.safetensors")  # a whole module: unpickling it would run code
+    with pytest.raises(RecordError, match=r"generator\.safetensors cannot be read as weights"):
+        load_weights(network, tmp_path / "generator.safetensors")
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 100, None])
+def test_weights_that_are_broken_or_missing_are_named(tiny: MakeConfig, tmp_path: Path, content: bytes | None) -> None:
+    network, path = build_pair(tiny()).generator, tmp_path / "generator.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RecordError) as caught:
+        load_weights(network, path)
+    problem = "does not exist" if content is None else "cannot be read as weights"
+    assert str(caught.value).startswith(f"{path} {problem}")
+    assert "\n" not in str(caught.value)
+
+
+def test_finished_paper_length_runs_are_copied_without_their_weights(write_run: WriteRun, tmp_path: Path) -> None:
+    paper = write_run("gan-cpu")
+    for name in ("generator.safetensors", "report.html", "samples.png", "run.log"):
+        (paper / name).write_bytes(b"content")
+    write_run("gan-cpu", preset="quick")
+    write_run("cgan-cpu", status="failed", reason="no")
+    assert copy_records(tmp_path / "runs", tmp_path / "reference") == ["gan-cpu/seed-0"]
+    copied = {path.name for path in (tmp_path / "reference" / "gan-cpu" / "seed-0").iterdir()}
+    assert copied == {"config.json", "machine.json", "history.csv", "summary.json", "report.html", "samples.png"}
+    assert read_record(tmp_path / "reference" / "gan-cpu" / "seed-0").history == read_record(paper).history
+
+
+def test_measurements_come_back_and_a_run_without_any_has_none(write_run: WriteRun) -> None:
+    path = write_run("gan-cpu", status=None)
+    assert read_record(path).metrics == {"epoch": [], "training_seconds": [], "evaluation_seconds": []}
+    folder = RunFolder(path)
+    lines = [{"epoch": epoch, "training_seconds": 0.5, "evaluation_seconds": 3.0, "noise_level": 1 / 3} for epoch in (2, 4)]
+    for line in lines:
+        folder.append_metrics(line)
+    before = (path / "metrics.csv").read_bytes()
+    folder.write_metrics(lines)
+    assert (path / "metrics.csv").read_bytes() == before
+    assert read_record(path).metrics["noise_level"] == [1 / 3, 1 / 3]
+    folder.finish("ok")
+    (path / "metrics.csv").write_text((path / "metrics.csv").read_text().replace("4,0.5", "4,0.6"))
+    with pytest.raises(RecordError, match=r"metrics\.csv does not match its checksum in summary\.json"):
+        read_record(path)
+    folder.create(configure("gan-cpu"))
+    assert not (path / "metrics.csv").exists()
+
+
+def test_how_often_quality_is_measured_makes_no_other_run(write_run: WriteRun) -> None:
+    check_same(write_run("gan-cpu"), configure("gan-cpu", evaluate_every=7, checkpoint_seconds=1))

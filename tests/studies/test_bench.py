@@ -1,0 +1,78 @@
+"""The plain baseline, and the parts of the benchmark on a config that is small enough."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from conftest import tiny_config
+
+from gan_lib import paper
+from gan_lib.config import RunConfig
+from gan_lib.studies.bench import Baseline, _compare, _tutorial_networks, grow, matrix_rate
+from gan_lib.training.flops import flops_per_epoch
+from gan_lib.training.models import build_pair, parameter_count
+
+CPU = torch.device("cpu")
+MODELS = ["gan", "cgan"]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_baselines_networks_are_the_papers(model: str) -> None:
+    plain = _tutorial_networks(RunConfig(model=model))
+    assert parameter_count(*plain) == paper.MODELS[model].parameters
+    ours = build_pair(RunConfig(model=model))
+    for one, other in zip(plain, ours, strict=True):
+        assert [weight.shape for weight in one.parameters()] == [weight.shape for weight in other.parameters()]
+    generator, discriminator = plain
+    images = generator(torch.zeros(2, 100))
+    assert images.shape == (2, 1, 28, 28)
+    assert discriminator(images).shape == (2, 1)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_baseline_learns(model: str) -> None:
+    torch.manual_seed(1)
+    config = tiny_config(model=model, learning_rate=0.001, adam_beta1=0.5)
+    baseline = Baseline(config, torch.full((64, 1, 8, 8), -1.0))  # black
+    networks = (baseline.generator, baseline.discriminator)
+    before = [[weight.detach().clone() for weight in network.parameters()] for network in networks]
+    losses = [baseline.train_epoch() for _ in range(12)]  # sums over batches of 24, 24 and 16
+    assert all(map(math.isfinite, (loss for epoch in losses for loss in epoch)))
+    assert losses[0][0] / 3 == pytest.approx(math.log(2), abs=0.1)  # D is undecided at first
+    for network, old in zip(networks, before, strict=True):
+        assert not any(map(torch.equal, network.parameters(), old))
+    assert baseline.generator(torch.zeros(20, 10).uniform_(-1, 1)).mean().item() < -0.5  # from grey towards black
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_matrix_rate_is_one_that_a_computer_can_have(dtype: torch.dtype) -> None:
+    assert 0.1 < matrix_rate(dtype, CPU, repeats=1) < 1e6  # GFLOP/s
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_comparison_holds_every_round_and_numbers_that_follow_from_them(model: str) -> None:
+    said: list[str] = []
+    config = tiny_config(model=model)
+    facts = _compare(config, CPU, "fp32", rounds=3, rate=100.0, say=said.append)
+    assert set(facts["seconds"]) == {"baseline", "ours"}  # eager is for GPUs
+    for name, seconds in facts["seconds"].items():
+        assert len(seconds) == 3
+        assert min(seconds) > 0
+        assert facts["median_seconds"][name] == sorted(seconds)[1]
+    ours, baseline = facts["median_seconds"]["ours"], facts["median_seconds"]["baseline"]
+    assert facts["times_faster"] == pytest.approx(baseline / ours)
+    assert facts["images_per_second"] == pytest.approx(64 / ours)
+    assert facts["gflop_per_epoch"] == pytest.approx(flops_per_epoch(config) / 1e9)
+    assert facts["share_of_matrix_rate"] == pytest.approx(flops_per_epoch(config) / ours / 100e9)
+    assert [line.split(",")[0] for line in said] == [f"{model}: round {number} of 3" for number in (1, 2, 3)]
+    assert all("baseline" in line and "ours" in line for line in said)
+
+
+@pytest.mark.parametrize("size", [40, 130, 400])
+def test_growth_repeats_the_digits_up_to_the_size_asked_for(size: int) -> None:
+    facts: dict[str, Any] = grow(tiny_config(), "fp32", size)  # 64 digits to repeat
+    assert facts["images"] == size
+    assert facts["seconds"] > 0
+    assert facts["microseconds_per_image"] == pytest.approx(facts["seconds"] / size * 1e6)
+    assert facts["peak_memory_mb"] > 50  # PyTorch alone takes more

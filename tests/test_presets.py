@@ -1,0 +1,160 @@
+"""The named configurations, the presets, and the name of a run."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gan_lib.config import differences
+from gan_lib.errors import ConfigurationError
+from gan_lib.presets import (
+    CONFIGURATIONS,
+    PRESETS,
+    WASSERSTEIN_CONFIGURATIONS,
+    configure,
+    parse_changes,
+    parse_counts,
+    parse_seeds,
+    run_name,
+    variant,
+)
+
+
+def test_there_are_exactly_the_papers_four_configurations() -> None:
+    assert list(CONFIGURATIONS) == ["gan-cpu", "cgan-cpu", "gan-gpu", "cgan-gpu"]
+    assert [configure(name).configuration for name in CONFIGURATIONS] == list(CONFIGURATIONS)
+
+
+@pytest.mark.parametrize(
+    ("preset", "model", "epochs", "betas"),
+    [
+        ("paper", "gan", 1200, (0.9, 0.999)),
+        ("paper", "cgan", 300, (0.9, 0.999)),
+        ("quick", "gan", 150, (0.5, 0.999)),
+        ("quick", "cgan", 30, (0.5, 0.999)),
+    ],
+)
+def test_presets_have_the_agreed_settings(preset: str, model: str, epochs: int, betas: tuple[float, float]) -> None:
+    config = configure(f"{model}-cpu", preset)
+    assert (config.epochs, (config.adam_beta1, config.adam_beta2)) == (epochs, betas)
+    assert config.generator_noise == "fresh"
+
+
+def test_both_machines_of_a_model_differ_in_nothing_but_the_machine() -> None:
+    for preset in PRESETS:
+        for model in ("gan", "cgan"):
+            cpu, gpu = configure(f"{model}-cpu", preset), configure(f"{model}-gpu", preset)
+            assert differences(cpu, gpu) == {"machine": ("cpu", "gpu")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("gan-cpuu",), "unknown configuration 'gan-cpuu': did you mean 'gan-cpu'?"),
+        (
+            ("x",),
+            "unknown configuration 'x': choose from gan-cpu, cgan-cpu, gan-gpu, cgan-gpu, wgan-cpu, cwgan-cpu, wgan-gpu, "
+            "cwgan-gpu",
+        ),
+        (("gan-cpu", "quik"), "unknown preset 'quik': did you mean 'quick'?"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        configure(*arguments)
+    assert str(caught.value) == message
+
+
+def test_a_configuration_cannot_be_turned_into_another_by_a_parameter() -> None:
+    with pytest.raises(ConfigurationError, match="machine is part of the configuration's name"):
+        configure("gan-cpu", machine="gpu")
+    with pytest.raises(
+        ConfigurationError, match=r"^loss wgan is not for cgan-cpu: choose cwgan-cpu, or a loss that belongs to"
+    ):
+        configure("cgan-cpu", loss="wgan")
+    with pytest.raises(
+        ConfigurationError, match=r"^loss bce is not for wgan-gpu: choose gan-gpu, or a loss that belongs to the"
+    ):
+        configure("wgan-gpu", loss="bce", critic_steps=1)
+
+
+def test_the_wasserstein_configurations_train_after_their_articles_but_for_step_and_start() -> None:
+    assert list(WASSERSTEIN_CONFIGURATIONS) == ["wgan-cpu", "cwgan-cpu", "wgan-gpu", "cwgan-gpu"]
+    for name in WASSERSTEIN_CONFIGURATIONS:
+        for preset in PRESETS:
+            config = configure(name, preset)
+            assert (config.configuration, config.loss, config.wasserstein) == (name, "wgan-gp", True)
+            assert (config.learning_rate, config.adam_beta1, config.adam_beta2) == (3e-4, 0.0, 0.9)
+            assert config.initialisation == ("glorot" if config.model == "cgan" else "pytorch")
+            assert (config.critic_steps, config.penalty_weight, config.dropout) == (5, 10.0, 0.0)
+    clipped = configure("cwgan-cpu", loss="wgan")
+    assert (clipped.learning_rate, clipped.adam_beta1, clipped.adam_beta2, clipped.clip) == (5e-5, 0.0, 0.99, 0.01)
+    assert run_name(configure("wgan-cpu", "quick")) == "wgan-cpu--quick/seed-0"
+    assert run_name(clipped) == "cwgan-cpu--loss-wgan-learning-rate-5e-05-adam-beta2-0.99/seed-0"
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes", "name"),
+    [
+        ("paper", {}, "gan-cpu/seed-0"),
+        ("paper", {"seed": 3}, "gan-cpu/seed-3"),
+        ("quick", {}, "gan-cpu--quick/seed-0"),
+        ("quick", {"epochs": 5}, "gan-cpu--quick-epochs-5/seed-0"),
+        ("paper", {"epochs": 5}, "gan-cpu--epochs-5/seed-0"),
+        ("paper", {"learning_rate": 1e-5}, "gan-cpu--learning-rate-1e-05/seed-0"),
+    ],
+)
+def test_a_run_is_named_after_what_sets_it_apart(preset: str, changes: dict[str, Any], name: str) -> None:
+    assert run_name(configure("gan-cpu", preset, **changes)) == name
+
+
+def test_a_long_name_is_cut_and_stays_distinct() -> None:
+    first, second = (variant(configure("gan-cpu", data=f"folder:/{'photos/' * 20}{end}")) for end in ("a", "b"))
+    assert first != second
+    assert len(first) <= 60
+    assert len(second) <= 60
+
+
+@pytest.mark.parametrize(("one", "other"), [("/a/b", "/a-b"), ("/A", "/a"), ("/photos/ä", "/photos/ö")])
+def test_two_different_runs_never_share_a_folder(one: str, other: str) -> None:
+    names = {run_name(configure("gan-cpu", data=f"folder:{path}")) for path in (one, other)}
+    assert len(names) == 2
+
+
+def test_the_seed_alone_makes_no_variant() -> None:
+    assert variant(configure("cgan-gpu", seed=7)) == ""
+    assert differences(configure("cgan-gpu", seed=7), configure("cgan-gpu")) == {}
+    assert differences(configure("cgan-gpu", seed=7), configure("cgan-gpu"), ignore=()) == {"seed": (7, 0)}
+
+
+def test_numbers_of_images_are_a_list() -> None:
+    assert parse_counts("2000,20000") == [2000, 20000]
+    assert parse_counts("") == []
+    with pytest.raises(ConfigurationError, match="images must be whole numbers from 128"):
+        parse_counts("2000,many")
+
+
+def test_seeds_are_lists_and_ranges() -> None:
+    assert parse_seeds("0") == [0]
+    assert parse_seeds("0-4") == [0, 1, 2, 3, 4]
+    assert parse_seeds("0,2,5") == [0, 2, 5]
+    assert parse_seeds("3,1-3") == [3, 1, 2]
+
+
+@pytest.mark.parametrize("text", ["", "a", "-1", "4-1", "0-", "1,,2", "0-99999", "²"])
+def test_other_seeds_are_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="seeds must be"):
+        parse_seeds(text)
+
+
+def test_changes_take_numbers_as_numbers_and_words_as_words() -> None:
+    assert parse_changes(["epochs=50", "learning_rate=1e-4", "data=folder:/a=b"]) == {
+        "epochs": 50,
+        "learning_rate": 1e-4,
+        "data": "folder:/a=b",
+    }
+
+
+def test_a_folder_of_images_is_named_from_where_the_user_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert parse_changes(["data=folder:photos"]) == {"data": f"folder:{tmp_path / 'photos'}"}
