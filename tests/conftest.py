@@ -126,7 +126,6 @@ def write_run(tmp_path: Path) -> WriteRun:
                 "quality_floor": {"frechet_distance": 0.2, "noise_level": 0.0, "recognisable": 0.985, "copies": 0.01},
                 "quality_about": "the test's classifier",
                 "quality_images": 3000,
-                "cost_usd_on_named_instance": seconds * len(d) / 3600,
             }
         if status is not None:
             folder.finish(status, reason, **{**(summary if status == "ok" else {}), **(facts or {})})

@@ -13,7 +13,7 @@ from gan_lib import paper
 from gan_lib.quality.measures import FRECHET
 from gan_lib.reporting import quality
 from gan_lib.reporting.comparison import REFERENCE, Comparison, Row, papers_own
-from gan_lib.reporting.convergence import NO_BAND, SETTLED, WINDOW, find_balance, roughness
+from gan_lib.reporting.convergence import NO_BAND, SETTLED, WINDOW, balance, roughness
 from gan_lib.reporting.stats import (
     FAILS,
     FEWEST,
@@ -392,4 +392,4 @@ def balance_answer(records: Sequence[Record]) -> str:
 
 
 def _balance(record: Record) -> int | None:
-    return find_balance(record.history["discriminator_loss"], record.history["generator_loss"]).epoch
+    return reached.epoch if (reached := balance(record)) else None

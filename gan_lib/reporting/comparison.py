@@ -7,8 +7,8 @@ from statistics import mean, median
 
 from gan_lib import paper
 from gan_lib.errors import ConfigurationError
-from gan_lib.presets import ALL_CONFIGURATIONS, CONFIGURATIONS, PRESETS, WASSERSTEIN_CONFIGURATIONS
-from gan_lib.reporting.convergence import Balance, find_balance, median_epoch
+from gan_lib.presets import ALL_CONFIGURATIONS, CONFIGURATIONS, PRESETS
+from gan_lib.reporting.convergence import Balance, balance, median_epoch
 from gan_lib.runs.record import Record, find_records
 from gan_lib.text import shorten
 
@@ -72,13 +72,11 @@ class Row:
         return median(values) if (values := self.numbers(name)) else None
 
     def balances(self) -> list[Balance]:
-        """When each run reached the paper's balance, by balance.find_balance; empty with a Wasserstein loss, which has none."""
-        if self.configuration in WASSERSTEIN_CONFIGURATIONS:
-            return []
-        return [find_balance(run.history["discriminator_loss"], run.history["generator_loss"]) for run in self.records]
+        """When each run reached the paper's balance; empty with a Wasserstein loss, which has none."""
+        return [reached for run in self.records if (reached := balance(run))]
 
     def balance_epoch(self) -> int | None:
-        """The median epoch of balance over the runs (seeds), by balance.median_epoch."""
+        """The median epoch of balance over the runs (seeds), by convergence.median_epoch."""
         return median_epoch(self.balances())
 
     def losses(self, name: str) -> list[float]:
@@ -87,6 +85,12 @@ class Row:
 
 
 Comparison = dict[str, Row]
+
+
+def cost_usd(record: Record) -> float | None:
+    """What a run's training costs in USD: its seconds at the hourly price of the instance that its configuration names."""
+    seconds = sum(record.history.get("training_seconds", []))
+    return seconds / 3600 * paper.INSTANCES[record.config.machine].usd_per_hour if seconds else None
 
 
 def compare(runs: Path, reference: Path, experiments: Sequence[str] = ()) -> Comparison:

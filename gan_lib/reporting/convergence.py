@@ -1,4 +1,4 @@
-"""The epoch at which both losses have reached the paper's balance, as a written rule."""
+"""When training is done, by written rules: the epoch of the paper's balance, and the one after which quality stays."""
 
 import itertools
 import sys
@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gan_lib import paper
+from gan_lib.runs.record import Record
 
 WINDOW = 10  # epochs
 NO_BAND = "no band: a Wasserstein loss has no value at which both are in balance"
@@ -51,6 +52,13 @@ def find_balance(
     inside = np.flatnonzero(distance == 0)
     nearest = int(distance.argmin())
     return Balance(int(inside[0]) + window if len(inside) else None, nearest + window, float(distance[nearest]))
+
+
+def balance(record: Record) -> Balance | None:
+    """When a run reached the paper's balance, from its history; None with a Wasserstein loss, see NO_BAND."""
+    if record.config.wasserstein:
+        return None
+    return find_balance(record.history["discriminator_loss"], record.history["generator_loss"])
 
 
 def median_epoch(balances: Sequence[Balance]) -> int | None:

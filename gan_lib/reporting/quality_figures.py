@@ -12,7 +12,7 @@ from torch import Tensor
 from gan_lib.quality.measures import FRECHET, MEASURES
 from gan_lib.quality.pixels import nearest_images
 from gan_lib.reporting import quality
-from gan_lib.reporting.comparison import Comparison, Row
+from gan_lib.reporting.comparison import Comparison, Row, cost_usd
 from gan_lib.reporting.style import COLOURS, FAINT, INK, LABEL, STYLES, Chart, log_numbers, say_missing, set_title, tidy
 from gan_lib.reporting.tables import TITLES
 from gan_lib.runs.record import Record
@@ -191,10 +191,8 @@ def _cost_and_distance(row: Row) -> tuple[float, float] | None:
 
 
 def _point(record: Record) -> tuple[float, float] | None:
-    usd, distance = record.summary.get("cost_usd_on_named_instance"), quality.last(record).get(FRECHET)
-    if distance is None or not isinstance(usd, (int, float)) or not usd > 0:
-        return None
-    return float(usd), distance
+    usd, distance = cost_usd(record), quality.last(record).get(FRECHET)
+    return None if usd is None or distance is None else (usd, distance)
 
 
 def nearest_pairs(generated: Tensor, train: Tensor, labels: Tensor | None = None, count: int = 10) -> Chart:

@@ -16,8 +16,8 @@ from gan_lib.config import RunConfig
 from gan_lib.presets import ALL_CONFIGURATIONS
 from gan_lib.quality.measures import FRECHET, MEASURES
 from gan_lib.reporting import quality
-from gan_lib.reporting.comparison import Comparison, Row
-from gan_lib.reporting.convergence import NO_BAND
+from gan_lib.reporting.comparison import Comparison, Row, cost_usd
+from gan_lib.reporting.convergence import NO_BAND, balance
 from gan_lib.reporting.stats import FEWEST, cannot_be_told, difference, in_words
 from gan_lib.runs.record import Record
 from gan_lib.text import exact, show
@@ -88,7 +88,7 @@ def summary(record: Record) -> Table:
     facts, published = record.summary, paper.RESULTS.get(record.config.configuration)
     if published is None:
         return _critic_summary(record)
-    balance = facts["balance"]["epoch"]
+    reached = balance(record)
     price, size = paper.INSTANCES[record.config.machine], paper.MODELS[record.config.model]
     listed = [
         ("seconds per epoch (median)", facts["seconds_per_epoch"], exact(published.seconds_per_epoch)),
@@ -96,10 +96,10 @@ def summary(record: Record) -> Table:
         ("training, s", facts["training_seconds"], exact(published.training_seconds)),
         ("start-up before it, s", facts["startup_seconds"], None),
         ("everything, s", facts["total_seconds"], None),
-        ("balance reached at epoch", "never" if balance is None else balance, published.epochs_to_balance),
+        ("balance reached at epoch", (reached and reached.epoch) or "never", published.epochs_to_balance),
         ("D's loss, last epoch", facts["discriminator_loss"], "0.5 to 0.6"),
         ("G's loss, last epoch", facts["generator_loss"], "1.0 to 1.1"),
-        (f"cost at the price of {price.name}, USD", facts["cost_usd_on_named_instance"],
+        (f"cost at the price of {price.name}, USD", cost_usd(record),
          published.training_seconds / 3600 * price.usd_per_hour),
         ("parameters, both networks", facts["parameters"], size.parameters),
         ("saved weights, MB", exact(round(facts["weights_bytes"] / 2**20, 3)), exact(size.megabytes)),
@@ -125,7 +125,7 @@ def _critic_summary(record: Record) -> Table:
         ("estimate of the Wasserstein distance, last epoch", estimate, NOT_PUBLISHED),
         ("critic's loss, last epoch", facts["discriminator_loss"], NOT_PUBLISHED),
         ("G's loss, last epoch", facts["generator_loss"], NOT_PUBLISHED),
-        (f"cost at the price of {price.name}, USD", facts["cost_usd_on_named_instance"], NOT_PUBLISHED),
+        (f"cost at the price of {price.name}, USD", cost_usd(record), NOT_PUBLISHED),
         ("parameters, both networks", facts["parameters"], size.parameters),
         ("saved weights, MB", exact(round(facts["weights_bytes"] / 2**20, 3)), exact(size.megabytes)),
     ]

@@ -12,7 +12,6 @@ from gan_lib.data import Images
 from gan_lib.errors import GanLibError
 from gan_lib.quality.classifier_training import choose_classifier
 from gan_lib.quality.measures import FEWEST, IMAGES, Standard
-from gan_lib.reporting.convergence import find_plateau
 from gan_lib.text import one_line
 from gan_lib.training.sampling import fixed_latents, sample
 
@@ -76,7 +75,7 @@ class Evaluation:
         self.lines = [dict(zip(columns, line, strict=True)) for line in facts.get("lines", [])]
 
     def summary(self) -> dict[str, Any]:
-        """For summary.json: quality at the end, its floor, who judged, and after which epoch it no longer improved."""
+        """For summary.json: quality at the end, its floor, and who judged."""
         at_the_end = bool(self.lines) and self.lines[-1]["epoch"] == self._config.epochs
         standard = self._prepare() if at_the_end else None
         return {
@@ -84,15 +83,8 @@ class Evaluation:
             "quality_floor": standard.floor() if standard else None,
             "quality_about": self.about,
             "quality_images": standard.size if standard else None,
-            "quality_plateau": self._plateau(),
             "evaluation_seconds": sum(line["evaluation_seconds"] for line in self.lines),
         }
-
-    def _plateau(self) -> dict[str, Any] | None:
-        lines = [line for line in self.lines if 0 <= line.get("frechet_distance", -1.0) < math.inf]
-        if not lines:
-            return None
-        return find_plateau([int(line["epoch"]) for line in lines], [line["frechet_distance"] for line in lines])._asdict()
 
     def _prepare(self) -> Standard | None:
         """What images are held against, made when it is first needed; None where it cannot be, and `about` says why."""

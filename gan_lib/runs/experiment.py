@@ -12,11 +12,9 @@ import torch
 from PIL.Image import Image, fromarray
 from torch import Tensor
 
-from gan_lib import paper
 from gan_lib.config import RunConfig
 from gan_lib.data import load_images
 from gan_lib.errors import MachineUnavailable, RecordError, TrainingError
-from gan_lib.reporting.convergence import NO_BAND, find_balance
 from gan_lib.runs import checkpoint
 from gan_lib.runs.evaluation import Evaluation
 from gan_lib.runs.machine import Neighbours, fingerprint, pick_device, pick_precision, set_threads
@@ -261,8 +259,6 @@ class Experiment:
         sizes = [self.record.save_weights(name, network) for name, network in pair._asdict().items()]
         training_seconds = sum(self._column("training_seconds"))
         losses = {name: self.history[name] for name in ("discriminator_loss", "generator_loss")}
-        balance = None if self.config.wasserstein else find_balance(*losses.values())._asdict()
-        price = paper.INSTANCES[self.config.machine].usd_per_hour
         self.summary = {
             "epochs": len(self._history),
             "seconds_per_epoch": self.seconds_per_epoch,
@@ -270,10 +266,7 @@ class Experiment:
             "startup_seconds": self.startup_seconds,
             "total_seconds": self._clock.total(),
             "others_cpu_share": self._neighbours.share(),
-            "cost_usd_on_named_instance": training_seconds / 3600 * price,
             **{name: values[-1] for name, values in losses.items()},
-            "balance": balance,
-            **({"balance_reason": NO_BAND} if balance is None else {}),
             **self.evaluation.summary(),
             "parameters": parameter_count(*pair),
             "model_megabytes": megabytes(*pair),

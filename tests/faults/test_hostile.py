@@ -201,7 +201,7 @@ def test_values_of_the_wrong_kind_with_a_good_checksum_are_refused_or_shown_as_n
 ) -> None:
     path = write_run("gan-cpu", d=[0.5] * 3)
     summary = read_json(path / "summary.json")
-    write_json(path / "summary.json", {**summary, "seconds_per_epoch": SCRIPT, "notes": 5, "balance": [], "parameters": {}})
+    write_json(path / "summary.json", {**summary, "seconds_per_epoch": SCRIPT, "notes": 5, "parameters": {}})
     with pytest.raises(RecordError, match="notes must be a list"):
         read_record(path)
     write_json(path / "summary.json", {**summary, "seconds_per_epoch": SCRIPT})

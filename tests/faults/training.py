@@ -40,9 +40,7 @@ def results(folder: Path) -> dict[str, Any]:
     record = read_record(folder)
     assert record.status == "ok", record.reason
     history = {name: record.history[name] for name in LOSSES}
-    judged = {
-        name: record.summary[name] for name in ("epochs", "balance", "discriminator_loss", "generator_loss", "parameters")
-    }
+    judged = {name: record.summary[name] for name in ("epochs", "discriminator_loss", "generator_loss", "parameters")}
     measured = {name: values for name, values in record.metrics.items() if not name.endswith("_seconds")}
     return {
         "history": history,

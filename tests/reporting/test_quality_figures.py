@@ -46,11 +46,10 @@ def test_seconds_of_several_machines_are_told_from_those_of_one(write_run: Write
         charts = (frechet_curves(rows), cost_against_quality(rows))
         return {chart.axes[-1].get_xlabel().endswith("; not all on one machine") for chart in charts}
 
-    priced = {"cost_usd_on_named_instance": 0.1}
-    write_run("gan-cpu", quality={12: 40.0}, facts=priced)
-    write_run("gan-gpu", quality={12: 40.0}, facts=priced, label="A GPU")  # another machine by name too
+    write_run("gan-cpu", quality={12: 40.0})
+    write_run("gan-gpu", quality={12: 40.0}, label="A GPU")  # another machine by name too
     assert labels() == {False}
-    write_run("cgan-cpu", quality={12: 40.0}, facts=priced, label="Another CPU, 2 cores")
+    write_run("cgan-cpu", quality={12: 40.0}, label="Another CPU, 2 cores")
     assert labels() == {True}
 
 
@@ -79,7 +78,7 @@ def test_cost_against_quality_names_the_frontier_and_what_is_not_there(write_run
     write_run("gan-cpu", quality={12: 40.0}, seconds=0.3)
     write_run("cgan-cpu", quality={12: 60.0}, seconds=3.0)
     chart = cost_against_quality(compare(tmp_path / "runs", tmp_path / "reference"))
-    assert "GAN, CPU 0.00100 USD, distance 40.0; CGAN, CPU 0.0100 USD, distance 60.0." in chart.alt
+    assert "GAN, CPU 0.000408 USD, distance 40.0; CGAN, CPU 0.00408 USD, distance 60.0." in chart.alt
     assert "nothing is both cheaper and better: GAN, CPU." in chart.alt
     assert "want of a measurement: GAN, GPU, CGAN, GPU." in chart.alt
     assert chart.png()

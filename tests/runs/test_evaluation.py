@@ -69,7 +69,6 @@ def test_the_record_holds_each_measurement_and_the_last_with_its_floor(tiny: Mak
     assert summary["quality_floor"]["frechet_distance"] < summary["quality"]["frechet_distance"]
     assert summary["quality_about"].startswith("the classifier of digits that comes with gan-lib")
     assert summary["quality_images"] == 200
-    assert summary["quality_plateau"].keys() == {"epoch", "best_epoch", "best"}
     assert summary["evaluation_seconds"] == pytest.approx(sum(record.metrics["evaluation_seconds"]))
     assert summary["metrics_sha256"] == checksum((tmp_path / "metrics.csv").read_bytes())
 
@@ -96,7 +95,7 @@ def test_a_run_that_was_stopped_has_the_same_measurements(tiny: MakeConfig, tmp_
     one, other = read_record(tmp_path / "undisturbed"), read_record(tmp_path / "stopped")
     assert without_seconds(one.metrics) == without_seconds(other.metrics)
     assert one.metrics["epoch"] == [1, 2, 3, 4]
-    for name in ("quality", "quality_floor", "quality_plateau"):
+    for name in ("quality", "quality_floor"):
         assert one.summary[name] == other.summary[name]
     assert other.metrics["training_seconds"] == sorted(other.metrics["training_seconds"])
 
@@ -154,7 +153,6 @@ def test_without_labels_only_what_needs_no_classifier_is_measured(tiny: MakeConf
     assert line is not None
     assert list(measures(line)) == ["noise_level", "stray_pixels", "nearest_distance_ratio", "copies"]
     summary = evaluation.summary()
-    assert summary["quality_plateau"] is None
     assert summary["quality_floor"].keys() == measures(line).keys()
     assert "has no labels" in summary["quality_about"]
 

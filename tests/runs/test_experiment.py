@@ -11,13 +11,12 @@ from conftest import MakeConfig, WriteRun
 from PIL import Image
 from torch import Tensor
 
-from gan_lib import paper
 from gan_lib.config import RunConfig
 from gan_lib.data import load_images
 from gan_lib.errors import ConfigurationError, DataError, MachineUnavailable, RecordError, TrainingError
 from gan_lib.presets import configure
 from gan_lib.reporting import tables
-from gan_lib.reporting.convergence import NO_BAND, find_balance
+from gan_lib.reporting.convergence import NO_BAND
 from gan_lib.runs.experiment import Experiment
 from gan_lib.runs.pictures import grid
 from gan_lib.runs.record import Record, load_weights, read_record
@@ -57,21 +56,16 @@ def test_the_summarys_numbers_follow_from_the_history(record: Record) -> None:
     assert summary["seconds_per_epoch"] == pytest.approx(statistics.median(seconds[1:]), rel=1e-9)  # the first warms up
     assert summary["discriminator_loss"] == record.history["discriminator_loss"][-1]
     assert summary["generator_loss"] == record.history["generator_loss"][-1]
-    price = paper.INSTANCES["cpu"].usd_per_hour
-    assert summary["cost_usd_on_named_instance"] == pytest.approx(sum(seconds) / 3600 * price, rel=1e-9)
     assert summary["total_seconds"] >= sum(seconds) + summary["startup_seconds"]
-    expected = find_balance(record.history["discriminator_loss"], record.history["generator_loss"])
-    assert summary["balance"] == expected._asdict()
+    assert not summary.keys() & {"balance", "quality_plateau", "cost_usd_on_named_instance"}  # judged in reporting
 
 
 @pytest.mark.parametrize("loss", ["wgan", "wgan-gp"])
-def test_a_wasserstein_run_has_no_balance_and_says_why(loss: str, tiny: MakeConfig, tmp_path: Path) -> None:
+def test_a_wasserstein_runs_table_says_that_it_has_no_balance(loss: str, tiny: MakeConfig, tmp_path: Path) -> None:
     experiment = Experiment(tiny(loss=loss, critic_steps=2), tmp_path / "run")
     list(experiment)
     record = read_record(tmp_path / "run")
     assert record.status == "ok"
-    assert record.summary["balance"] is None
-    assert record.summary["balance_reason"] == NO_BAND
     assert [*experiment.history] == ["discriminator_loss", "generator_loss", "real_probability", "generated_probability"]
     assert experiment.history == {
         name: record.history[name] for name in experiment.history
