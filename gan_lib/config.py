@@ -35,11 +35,9 @@ class RunConfig(BaseModel):
         ),
     ] = "digits"
     training_images: Annotated[
-        int,
+        Annotated[int, Field(ge=2, le=1_000_000)] | Literal["all"],
         Field(
-            ge=2,
-            le=1_000_000,
-            description="images",
+            description="images; all: every one but a held-out tenth, as for a folder without a number",
             json_schema_extra=_because("greater_than_equal", "batch norm needs a spread"),
         ),
     ] = 2000
@@ -50,6 +48,12 @@ class RunConfig(BaseModel):
     data_seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="seed of the choice of training images")] = 0
     image_size: Annotated[int, Field(ge=4, le=256, description="pixels a side; cgan needs a multiple of 4")] = 28
     channels: Annotated[Literal[1, 3], Field(description="1: grey; 3: red, green, blue")] = 1
+    background: Annotated[
+        Literal["black", "white"], Field(description="what transparent parts of a folder's images show: black or white")
+    ] = "black"
+    skip_broken: Annotated[
+        int, Field(ge=0, le=1_000_000, description="broken files of a folder that are left out, at most; 0: any is refused")
+    ] = 0
     epochs: Annotated[int, Field(ge=1, le=1_000_000, description="passes over the training images")] = 300
     batch_size: Annotated[
         int,
@@ -145,10 +149,15 @@ class RunConfig(BaseModel):
                 raise ConfigurationError(f"{name} must be a number or text, got {value}")
         if isinstance(data, dict) and data.get("loss", "bce") != "bce":
             data = {"critic_steps": 5, **data}  # both articles'
+        if isinstance(data, dict) and data.get("training_images") is None:
+            source = data.get("data")
+            own = isinstance(source, str) and source.startswith("folder:")  # nobody counts their own images first
+            data = {**data, "training_images": "all" if own else cls.model_fields["training_images"].default}
         try:
             config: RunConfig = handler(data)
         except ValidationError as error:
-            raise ConfigurationError("; ".join(map(_explain, error.errors()))) from None
+            problems = {problem["loc"][:1]: problem for problem in reversed(error.errors())}  # the first one of each field
+            raise ConfigurationError("; ".join(map(_explain, reversed(problems.values())))) from None
         _check_together(config)
         _check_loss(config)
         return config
@@ -162,14 +171,26 @@ def _check_together(config: RunConfig) -> None:
             f"image_size must be a multiple of 4 for cgan (two layers of stride 2 halve it twice), "
             f"got {config.image_size}: {below} and {below + 4} would do"
         )
-    if config.training_images < config.batch_size:
+    if config.training_images != "all":  # else counted when they are read, and checked then
+        _check_batches(config, config.training_images)
+
+
+def _check_batches(config: RunConfig, images: int) -> None:
+    """What the number of training images must be for their batches."""
+    if images < config.batch_size:
         raise ConfigurationError(
-            f"training_images must be at least batch_size = {config.batch_size} (one whole batch), got {config.training_images}"
+            f"training_images must be at least batch_size = {config.batch_size} (one whole batch), got {images}"
         )
-    if config.training_images % config.batch_size == 1:
+    if images % config.batch_size == 1:
         raise ConfigurationError(
             f"training_images must not leave a last batch of 1 (batch norm needs a spread), "
-            f"got {config.training_images} in batches of {config.batch_size}"
+            f"got {images} in batches of {config.batch_size}"
+        )
+    batches = -(-images // config.batch_size)
+    if config.critic_steps > batches:
+        raise ConfigurationError(
+            f"critic_steps must be at most {batches}, the batches of an epoch (each epoch corrects the generator too), "
+            f"got {config.critic_steps}"
         )
 
 
@@ -188,12 +209,6 @@ def _check_loss(config: RunConfig) -> None:
     if not config.dropout and config.generator_dropout != "active":
         raise ConfigurationError(
             f"generator_dropout must stay active for dropout 0 (there is none to turn off), got {config.generator_dropout!r}"
-        )
-    batches = -(-config.training_images // config.batch_size)
-    if config.critic_steps > batches:
-        raise ConfigurationError(
-            f"critic_steps must be at most {batches}, the batches of an epoch (each epoch corrects the generator too), "
-            f"got {config.critic_steps}"
         )
 
 

@@ -44,11 +44,7 @@ def load_images(config: RunConfig) -> Images:
     """
     source = _read_source(config)
     available = len(source.pixels)
-    if config.training_images > available:
-        raise ConfigurationError(
-            f"training_images must be at most {available:,} (all that {config.data} has), got {config.training_images:,}"
-        )
-    chosen = _choose(source, config)
+    chosen = _choose(source, config, _count(config, available, source.test_pixels is not None))
     rest = torch.ones(available, dtype=torch.bool).index_fill_(0, chosen, False).nonzero().flatten()
     separate = source.test_pixels is not None
     held_out = source.test_pixels if source.test_pixels is not None else source.pixels[rest]
@@ -142,7 +138,7 @@ def _folder(folder: Path, config: RunConfig) -> _Source:
         raise DataError(f"data folder {folder} cannot be read: {error.strerror}") from error
     if not paths:
         raise DataError(f"data folder {folder} holds no images ({', '.join(sorted(_SUFFIXES))}), or cannot be read")
-    if config.training_images > len(paths):  # before hours of decoding
+    if config.training_images != "all" and config.training_images > len(paths):  # before hours of decoding
         raise ConfigurationError(
             f"training_images must be at most {len(paths):,} (all the images in {folder}), got {config.training_images:,}"
         )
@@ -167,10 +163,23 @@ def _read_image(path: Path, channels: int, size: int) -> Tensor:
     return torch.from_numpy(np.array(square)).reshape(size, size, channels).permute(2, 0, 1)
 
 
-def _choose(source: _Source, config: RunConfig) -> Tensor:
+def _count(config: RunConfig, available: int, separate: bool) -> int:
+    """The number of training images. Of "all", a tenth is held out where there is no separate test set, and one more where it
+    would be alone in its batch. Raises ConfigurationError for a number that cannot be."""
+    count = config.training_images
+    if count == "all":
+        count = available if separate else available - -(-available // 10)
+        count -= count % config.batch_size == 1
+        RunConfig(**{**config.model_dump(), "training_images": count})  # says what is wrong with it
+    if count > available:
+        raise ConfigurationError(f"training_images must be at most {available:,} (all that {config.data} has), got {count:,}")
+    return count
+
+
+def _choose(source: _Source, config: RunConfig, count: int) -> Tensor:
     """Indices of the training images: the first ones, or drawn by data_seed, as many of each class as can be."""
     if config.selection == "first":
-        return torch.arange(config.training_images)
+        return torch.arange(count)
     generator = torch.Generator().manual_seed(config.data_seed)
     order = torch.randperm(len(source.pixels), generator=generator)
     if source.labels is not None:
@@ -179,7 +188,7 @@ def _choose(source: _Source, config: RunConfig) -> Tensor:
         counts = source.labels.bincount()
         rounds = torch.cat([torch.arange(int(count)) for count in counts])
         order = order[by_class[rounds.argsort(stable=True)]]
-    return order[: config.training_images].sort().values
+    return order[:count].sort().values
 
 
 def _prepare(pixels: Tensor, config: RunConfig) -> Tensor:

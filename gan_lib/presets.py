@@ -1,5 +1,6 @@
 """The named configurations, the presets of their length, and what a run of them is called."""
 
+import contextlib
 import hashlib
 import json
 import re
@@ -92,9 +93,10 @@ def variant(config: RunConfig) -> str:
 
     Seeds of one variant are repetitions of one experiment, and every variant has folders of its own.
     """
-    candidates = {preset: differences(config, configure(config.configuration, preset)) for preset in PRESETS}
+    candidates = {preset: differences(config, configure(config.configuration, preset, data=config.data)) for preset in PRESETS}
     preset = min(candidates, key=lambda name: len(candidates[name]))  # the first, paper, wins a tie
     parts = [] if preset == "paper" else [preset]
+    parts += [] if config.data == "digits" else [f"data-{config.data}"]
     parts += [f"{name.replace('_', '-')}-{value}" for name, (value, _) in candidates[preset].items()]
     exact = "-".join(parts)
     name = re.sub(r"[^a-z0-9.]+|\.\.+", "-", exact.lower()).strip("-.")
@@ -152,6 +154,7 @@ def parse_changes(settings: list[str]) -> dict[str, Any]:
             changes[name] = json.loads(value)
         except ValueError:
             changes[name] = value
-        if value.startswith("folder:"):  # from here; the notebooks run in a folder of their own
-            changes[name] = f"folder:{Path(value.removeprefix('folder:')).expanduser().resolve()}"
+        if value.startswith("folder:") and (folder := value.removeprefix("folder:").strip()):
+            with contextlib.suppress(RuntimeError, OSError, ValueError):  # ~nobody, a loop, a NUL: refused when it is read
+                changes[name] = f"folder:{Path(folder).expanduser().resolve()}"  # the notebooks run in a folder of their own
     return changes

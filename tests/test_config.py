@@ -166,3 +166,13 @@ def test_a_reason_is_given_only_for_the_bound_that_it_explains(name: str, value:
         RunConfig(**{name: value})
     assert "spread" not in str(caught.value)
     assert "nothing is left" not in str(caught.value)
+
+
+def test_a_folder_without_a_number_of_images_takes_all_and_every_other_source_the_papers() -> None:
+    assert RunConfig(data="folder:cats").training_images == "all"
+    assert RunConfig(data="folder:cats", training_images=500).training_images == 500
+    assert RunConfig().training_images == RunConfig(training_images=None).training_images == 2000  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"^training_images must be a whole number \(images; all: .*, got 'some'$"):
+        RunConfig(training_images="some")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="data must be one of these"):
+        RunConfig(data="folder:")

@@ -158,3 +158,11 @@ def test_changes_take_numbers_as_numbers_and_words_as_words() -> None:
 def test_a_folder_of_images_is_named_from_where_the_user_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert parse_changes(["data=folder:photos"]) == {"data": f"folder:{tmp_path / 'photos'}"}
+
+
+def test_a_run_of_ones_own_images_is_named_after_their_number_only_where_it_was_chosen() -> None:
+    every, few = (configure("gan-cpu", "quick", data="folder:cats", **changes) for changes in ({}, {"training_images": 2000}))
+    assert run_name(every).startswith("gan-cpu--quick-data-folder-cats") and "all" not in run_name(every)
+    assert run_name(every) != run_name(few)
+    assert parse_changes(["data=folder:"]) == {"data": "folder:"}
+    assert parse_changes(["data=folder:~nosuchuser/x"]) == {"data": "folder:~nosuchuser/x"}

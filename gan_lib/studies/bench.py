@@ -83,7 +83,7 @@ def bench(machine: str, rounds: int, sizes: Sequence[int], say: Callable[[str], 
         config = configure(f"{model}-{machine}")
         report["models"][model] = _compare(config, device, precision, rounds, rates[precision], say)
         report["models"][model]["growth"] = grown = []
-        for size in sorted({config.training_images, *sizes}):
+        for size in sorted({int(config.training_images), *sizes}):
             # A process of its own: the most memory that one ever held is all that the system tells.
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
                 grown.append(alone.submit(grow, config, precision, size).result())
@@ -124,7 +124,7 @@ def _compare(
         "seconds": seconds,
         "median_seconds": medians,
         "times_faster": medians["baseline"] / medians["ours"],
-        "images_per_second": config.training_images / medians["ours"],
+        "images_per_second": len(images) / medians["ours"],
         "gflop_per_epoch": flops / 1e9,
         "share_of_matrix_rate": flops / medians["ours"] / 1e9 / rate,
     }

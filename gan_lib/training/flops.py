@@ -36,8 +36,9 @@ def _penalty(config: RunConfig) -> int:
 
 
 def flops_per_epoch(config: RunConfig) -> int:
-    """flops_per_image times the training images."""
-    return flops_per_image(config) * config.training_images
+    """flops_per_image times the training images; "all", counted when they are read, stands for the default number."""
+    count = config.training_images
+    return flops_per_image(config) * (RunConfig.model_fields["training_images"].default if count == "all" else count)
 
 
 def _generator(config: RunConfig) -> list[int]:
