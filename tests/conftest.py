@@ -1,11 +1,14 @@
 """What several tests start from: tiny configs, two runs that were really trained, and run folders written by hand."""
 
+import random
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from gan_lib.config import RunConfig
 from gan_lib.presets import configure, run_name
@@ -37,6 +40,14 @@ WriteRun = Callable[..., Path]
 
 def tiny_config(**changes: Any) -> RunConfig:
     return RunConfig(**{**TINY, **changes})
+
+
+@pytest.fixture(autouse=True)
+def same_draws() -> None:
+    """Seed every global random generator: what a test draws does not depend on which tests ran before it."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
 
 
 @pytest.fixture

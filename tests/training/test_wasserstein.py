@@ -130,17 +130,17 @@ def test_the_penaltys_gradient_is_that_of_pytorchs_own_layers(model: str) -> Non
 @pytest.mark.parametrize("model", MODELS)
 def test_the_penalty_brings_the_critics_slope_near_1(model: str) -> None:
     run = trainer(model=model, loss="wgan-gp", learning_rate=1e-3, adam_beta1=0.0, adam_beta2=0.9, epochs=40)
-    real, generated = noise(40), run.pair.generator(torch.rand(40, 10) * 2 - 1).detach()
+    latents = torch.rand(40, 10, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
-    def slope() -> float:
-        between = ((real + generated) / 2).requires_grad_()
+    def slope() -> float:  # where the penalty holds it: between real images and those that the generator makes now
+        between = ((noise(40) + run.pair.generator(latents).detach()) / 2).requires_grad_()
         (gradient,) = torch.autograd.grad(run.pair.discriminator(between).sum(), between)
         return gradient.flatten(1).norm(dim=1).mean().item()
 
     assert slope() < 0.5
     for _ in run.train():
         pass
-    assert slope() == pytest.approx(1, abs=0.3)
+    assert slope() == pytest.approx(1, abs=0.35)  # 0.87 to 1.27 over six seeds and both models
 
 
 @pytest.mark.parametrize("model", MODELS)
