@@ -66,7 +66,7 @@ class Classifier(nn.Module):
         return self.head(self.layers(_as_digits(images)))
 
     @torch.no_grad()
-    def judge(self, images: Tensor, batch_size: int = 500) -> Judgement:
+    def judge(self, images: Tensor, batch_size: int = 100) -> Judgement:
         """Features and probabilities of images (N, C, S, S) in [-1, 1]; in eval mode, whatever mode it is in."""
         was_training = self.training
         self.eval()
@@ -107,10 +107,9 @@ def load_classifier(path: Path = WEIGHTS) -> Classifier:
     with torch.random.fork_rng(devices=[]):  # a network is drawn at random before its weights are read
         classifier = Classifier()
     try:
-        classifier.load_state_dict({name: _widen(tensor) for name, tensor in load(content).items()})
+        return _take(classifier, load(content))
     except (SafetensorError, RuntimeError) as error:
         raise DataError(f"{path} cannot be read as classifier weights: {first_line(error)}") from error
-    return classifier.eval()
 
 
 def classifier_facts(path: Path = WEIGHTS) -> dict[str, Any]:
@@ -138,16 +137,17 @@ def save_classifier(classifier: Classifier, path: Path, **facts: Any) -> None:
 
 def round_weights(classifier: Classifier) -> Classifier:
     """The classifier as it comes back from a file: its weights rounded to half precision."""
-    classifier.load_state_dict({name: _widen(_narrow(tensor)) for name, tensor in classifier.state_dict().items()})
-    return classifier
+    return _take(classifier, {name: _narrow(tensor) for name, tensor in classifier.state_dict().items()})
+
+
+def _take(classifier: Classifier, weights: dict[str, Tensor]) -> Classifier:
+    """The classifier with some weights, to judge images: channels last, which is three times as fast on a CPU."""
+    classifier.load_state_dict(weights)
+    return classifier.to(memory_format=torch.channels_last).eval()
 
 
 def _narrow(tensor: Tensor) -> Tensor:
     return tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
-
-
-def _widen(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def _as_digits(images: Tensor) -> Tensor:

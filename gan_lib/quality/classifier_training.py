@@ -2,9 +2,8 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, NamedTuple
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,13 +21,17 @@ from gan_lib.quality.classifier import (
     round_weights,
     save_classifier,
 )
-from gan_lib.quality.distances import frechet_distance
+from gan_lib.quality.distances import Features, frechet_distance
 
 EPOCHS = 15
-BATCH = 100
+_BATCH = 100
 _PEAK_RATE = 4e-3
 _WEIGHT_DECAY = 0.02
 _JUNK = 20  # images of no class that each batch gets on top
+# At most: an image's rotation in radians, shear, change of size, shift and bend in half image sides.
+_DISTORTION = {"rotation": 0.22, "shear": 0.2, "growth": 0.12, "shift": 0.14, "bend": 0.1}
+_LEARN, _CHECK = 5000, 2000  # labelled images to train on, and others to measure it by
+_RECIPE = (EPOCHS, _BATCH, _PEAK_RATE, _WEIGHT_DECAY, _JUNK, _DISTORTION, _LEARN, _CHECK)
 
 
 def train_classifier(images: Tensor, labels: Tensor, seed: int = 0, epochs: int = EPOCHS) -> Classifier:
@@ -44,7 +47,7 @@ def train_classifier(images: Tensor, labels: Tensor, seed: int = 0, epochs: int 
         torch.manual_seed(seed)
         classifier = Classifier()
         optimiser = torch.optim.AdamW(classifier.parameters(), lr=_PEAK_RATE, weight_decay=_WEIGHT_DECAY)
-        size = min(BATCH, len(images))
+        size = min(_BATCH, len(images))
         steps = epochs * (len(images) // size)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _PEAK_RATE, total_steps=steps, pct_start=0.2)
         classifier.train()
@@ -57,7 +60,7 @@ def train_classifier(images: Tensor, labels: Tensor, seed: int = 0, epochs: int 
                 optimiser.step()
                 schedule.step()
         classifier.set_scale(images)
-    return round_weights(classifier).eval()
+    return round_weights(classifier)
 
 
 def labelled_images(images: Images) -> tuple[Tensor, Tensor]:
@@ -77,15 +80,15 @@ def distort(images: Tensor, draw: torch.Generator) -> Tensor:
     """Each image under a rotation, shear, change of size, shift and bend of its own, such as another hand would give it."""
     count = len(images)
 
-    def uniform(bound: float, *shape: int) -> Tensor:
-        return (torch.rand(count, *shape, generator=draw) * 2 - 1) * bound
+    def uniform(name: str, *shape: int) -> Tensor:
+        return (torch.rand(count, *shape, generator=draw) * 2 - 1) * _DISTORTION[name]
 
-    angle, shear, grow = uniform(0.22), uniform(0.2), 1 + uniform(0.12, 2)
+    angle, shear, grow = uniform("rotation"), uniform("shear"), 1 + uniform("growth", 2)
     cos, sin = angle.cos(), angle.sin()
     turn = torch.stack([torch.stack([cos, -sin + shear], 1), torch.stack([sin, cos], 1)], 1) * grow.unsqueeze(1)  # (N, 2, 2)
-    affine = torch.cat([turn, uniform(0.14, 2, 1)], dim=2)  # shifts of up to 2 of 28 pixels
+    affine = torch.cat([turn, uniform("shift", 2, 1)], dim=2)  # up to 2 of 28 pixels
     grid = F.affine_grid(affine, list(images.shape), align_corners=False)  # (N, S, S, 2)
-    bend = F.interpolate(uniform(0.1, 2, 5, 5), images.shape[-2:], mode="bicubic", align_corners=True)
+    bend = F.interpolate(uniform("bend", 2, 5, 5), images.shape[-2:], mode="bicubic", align_corners=True)
     grid = grid + bend.permute(0, 2, 3, 1)
     return F.grid_sample(images + 1, grid, align_corners=False) - 1  # what comes in from outside is black, -1
 
@@ -119,8 +122,7 @@ def cross_validate(
     compares: the Fréchet distance of its features of seen images to those of others that it has seen, and to unseen ones, as
     many each time as a fold has. A generator without fault draws unseen images, so it can come no nearer than the latter.
     """
-    right, sure, junk_sure = [], [], []
-    seen_distances, unseen_distances = [], []
+    right, sure, junk_sure, seen_distances, unseen_distances = [], [], [], [], []
     for seen, unseen in split_folds(labels, folds, seed):
         classifier = train_classifier(images[seen], labels[seen], seed, epochs)
         features, probabilities = classifier.judge(images[unseen])
@@ -130,8 +132,8 @@ def cross_validate(
         strange = junk(images[unseen], len(unseen), draw)
         junk_sure.append(classifier.judge(strange).probabilities.amax(dim=1) >= CONFIDENT)
         known = classifier.judge(images[seen[torch.randperm(len(seen), generator=draw)]]).features.split(len(unseen))
-        seen_distances.append(frechet_distance(known[0], known[1]))
-        unseen_distances.append(frechet_distance(known[0], features))
+        seen_distances.append(frechet_distance(Features(known[0]), Features(known[1])))
+        unseen_distances.append(frechet_distance(Features(known[0]), Features(features)))
     all_right, all_sure = torch.cat(right), torch.cat(sure)
     return {
         "images": len(images),
@@ -171,10 +173,6 @@ def _single_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-_DIGITS = ("digits", "mnist")
-_LEARN, _CHECK = 5000, 2000  # labelled images to train on, and others to measure it by
-
-
 class Choice(NamedTuple):
     """A classifier, or none, and one line that says which or why."""
 
@@ -188,15 +186,13 @@ def choose_classifier(config: RunConfig, images: Images) -> Choice:
     Digits have the one that comes with the package. For another data set with labels one is trained, in about two minutes of
     one core, and kept in the cache folder for the next time. Without labels there is none, and about says so.
     """
-    if config.data in _DIGITS:
+    if config.data in ("digits", "mnist"):
         accuracy = classifier_facts()["accuracy"]
-        return Choice(
-            load_classifier(), f"the classifier of digits that comes with gan-lib: {accuracy:.1%} right on unseen digits"
-        )
+        about = f"the classifier of digits that comes with gan-lib: {accuracy:.1%} right on unseen digits"
+        return Choice(load_classifier(), about)
     if images.train_labels is None or images.held_out_labels is None:
-        return Choice(
-            None, f"no classifier: {config.data} has no labels to train one on, so what needs its features is left out"
-        )
+        about = f"no classifier: {config.data} has no labels to train one on, so what needs its features is left out"
+        return Choice(None, about)
     return _trained(config, images)
 
 
@@ -206,21 +202,20 @@ def _trained(config: RunConfig, images: Images) -> Choice:
     learn, check = order[:_LEARN], order[_LEARN : _LEARN + _CHECK]
     if len(check) < _CHECK:  # a small set: a fifth of it to measure by
         learn, check = order[len(order) // 5 :], order[: len(order) // 5]
-    key = hashlib.sha256(pixels[order].numpy().tobytes() + labels[order].numpy().tobytes() + bytes([EPOCHS])).hexdigest()
-    path = cache_folder() / "classifiers" / f"{config.data}-{key[:16]}.safetensors"
+    path = cache_folder() / "classifiers" / f"{config.data}-{cache_key(pixels[order], labels[order])}.safetensors"
     try:
         classifier, accuracy = load_classifier(path), float(classifier_facts(path)["accuracy"])
     except (DataError, KeyError, TypeError, ValueError):  # not there yet, or not whole: made anew
         classifier = train_classifier(pixels[learn], labels[learn])
         accuracy = (classifier.judge(pixels[check]).probabilities.argmax(dim=1) == labels[check]).double().mean().item()
-        _keep(classifier, path, data=config.data, accuracy=accuracy, images=len(learn), epochs=EPOCHS)
-    return Choice(
-        classifier, f"a classifier trained on {len(learn):,} labelled images of {config.data}: {accuracy:.1%} right on others"
-    )
+        with suppress(OSError):  # a cache that cannot be written costs time, no more
+            save_classifier(classifier, path, data=config.data, accuracy=accuracy, images=len(learn), epochs=EPOCHS)
+    about = f"a classifier trained on {len(learn):,} labelled images of {config.data}: {accuracy:.1%} right on others"
+    return Choice(classifier, about)
 
 
-def _keep(classifier: Classifier, path: Path, **facts: Any) -> None:
-    try:
-        save_classifier(classifier, path, **facts)
-    except OSError:  # a cache that cannot be written costs time, no more
-        return
+def cache_key(images: Tensor, labels: Tensor) -> str:
+    """A name for what a classifier comes from: images, labels, how it is trained, and its network. 16 hexadecimal digits."""
+    with torch.random.fork_rng(devices=[]):
+        recipe = repr((_RECIPE, Classifier()))
+    return hashlib.sha256(images.numpy().tobytes() + labels.numpy().tobytes() + recipe.encode()).hexdigest()[:16]

@@ -1,8 +1,9 @@
 """Two sets of features -> how far apart they are: as two clouds (Fréchet, kernel), and point by point (nearest neighbours).
 
-All work in float64 on features (N, F) of reference images and (M, F) of generated ones, and draw no random numbers.
+All work in float64 and draw no random numbers.
 """
 
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,32 @@ from torch import Tensor, nn
 NEIGHBOURS = 5  # as in Naeem et al. 2020
 
 
-def frechet_distance(reference: Tensor, generated: Tensor) -> float:
+class Features:
+    """The features (N, F) of a set of images, and what depends on that set alone: worked out at first use, then kept."""
+
+    def __init__(self, values: Tensor, neighbours: int = NEIGHBOURS) -> None:
+        """neighbours: whose distance is a point's radius. Raises ValueError when there are no more points than that."""
+        if len(values) <= neighbours:
+            raise ValueError(f"a set must have more than {neighbours} points (neighbours of each), got {len(values)}")
+        self.values, self.neighbours = values.double(), neighbours
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @cached_property
+    def radii(self) -> Tensor:
+        """Each point's distance from its nth neighbour, (N,); it is itself the first in the list."""
+        apart = torch.cdist(self.values, self.values)
+        return apart.topk(self.neighbours + 1, dim=1, largest=False).values[:, -1]
+
+    @cached_property
+    def similarity(self) -> float:
+        """The mean kernel value of two different points of the set."""
+        kernel = _kernel(self, self)
+        return float(kernel.sum() - kernel.trace()) / len(self) / (len(self) - 1)
+
+
+def frechet_distance(reference: Features, generated: Features) -> float:
     """The Fréchet distance of two Gaussians fitted to the features: |difference of means|² + trace(A + B - 2 (A B)^½).
 
     In squared units of the features; 0 for two clouds of the same mean and covariance. Too high by an amount that falls with
@@ -20,25 +46,27 @@ def frechet_distance(reference: Tensor, generated: Tensor) -> float:
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     same = nn.Identity()
-    same.num_features = reference.shape[1]  # type: ignore[assignment]
+    same.num_features = reference.values.shape[1]  # type: ignore[assignment]
     metric = FrechetInceptionDistance(feature=same)
-    metric.update(reference.double(), real=True)
-    metric.update(generated.double(), real=False)
+    metric.update(reference.values, real=True)
+    metric.update(generated.values, real=False)
     return float(metric.compute())
 
 
-def kernel_distance(reference: Tensor, generated: Tensor) -> float:
-    """The squared maximum mean discrepancy with the kernel (x·y / F + 1)³, from N features each.
+def kernel_distance(reference: Features, generated: Features) -> float:
+    """The squared maximum mean discrepancy with the kernel (x·y / F + 1)³, over all pairs of points.
 
-    Unbiased: 0 in the mean for two samples of one distribution, whatever N, and so below 0 at times. Bińkowski et al. 2018,
-    there on Inception's features as "KID" and averaged over random subsets; here once, over all pairs. Raises ValueError
-    when the two sets differ in size.
+    Unbiased: 0 in the mean for two samples of one distribution, whatever their size, and so below 0 at times. Bińkowski et al.
+    2018, there on Inception's features as "KID" and averaged over random subsets.
     """
-    from torchmetrics.image.kid import poly_mmd
+    return reference.similarity + generated.similarity - 2 * float(_kernel(reference, generated).mean())
 
-    if len(reference) != len(generated):
-        raise ValueError(f"both sets must be of one size, got {len(reference):,} and {len(generated):,}")
-    return float(poly_mmd(reference.double(), generated.double()))
+
+def _kernel(one: Features, other: Features) -> Tensor:
+    """The kernel of each point of one set with each of the other, (N, M)."""
+    from torchmetrics.image.kid import poly_kernel
+
+    return poly_kernel(one.values, other.values)
 
 
 class Neighbourhoods(NamedTuple):
@@ -50,30 +78,20 @@ class Neighbourhoods(NamedTuple):
     coverage: float  # share of reference points with a generated one in their neighbourhood; 0.97 for the same distribution
 
 
-def neighbourhoods(reference: Tensor, generated: Tensor, neighbours: int = NEIGHBOURS) -> Neighbourhoods:
+def neighbourhoods(reference: Features, generated: Features) -> Neighbourhoods:
     """Precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020).
 
     Coverage has its own ceiling: two samples of N points from one distribution cover each other to 1 - 2^-neighbours.
-    Raises ValueError when a set has no more points than neighbours are asked for.
     """
-    if min(len(reference), len(generated)) <= neighbours:
-        raise ValueError(f"both sets must have more than {neighbours} points, got {len(reference)} and {len(generated)}")
-    reference, generated = reference.double(), generated.double()
-    reference_radii, generated_radii = _radii(reference, neighbours), _radii(generated, neighbours)
-    apart = torch.cdist(reference, generated)  # (N, M)
-    in_reference = apart < reference_radii.unsqueeze(1)
-    in_generated = apart < generated_radii.unsqueeze(0)
+    apart = torch.cdist(reference.values, generated.values)  # (N, M)
+    in_reference = apart < reference.radii.unsqueeze(1)
+    in_generated = apart < generated.radii.unsqueeze(0)
     return Neighbourhoods(
         precision=_share(in_reference.any(dim=0)),
         recall=_share(in_generated.any(dim=1)),
-        density=float(in_reference.double().sum(dim=0).mean()) / neighbours,
+        density=float(in_reference.sum()) / len(generated) / reference.neighbours,
         coverage=_share(in_reference.any(dim=1)),
     )
-
-
-def _radii(points: Tensor, neighbours: int) -> Tensor:
-    """Each point's distance from its nth neighbour, (N,); it is itself the first in the list."""
-    return torch.cdist(points, points).kthvalue(neighbours + 1, dim=1).values
 
 
 def _share(yes: Tensor) -> float:

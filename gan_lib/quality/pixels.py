@@ -1,18 +1,24 @@
-"""Images -> how noisy they are, in numbers that mean something: "like real digits with so much noise added".
+"""Images -> how noisy they are ("like real digits with so much noise added"), and whether they copy training images.
 
 The paper finds by eye that the fully connected network's images carry noise and stray pixels that more training does not
 remove, and that convolutions smooth them away. Two measures, because these are two things: grain all over, and lone dots.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gan_lib.errors import DataError
+
 _SIGMAS = (0.0, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)  # at which the scale is made
 _CLEAN = 1000  # images that the scale is made from
 _LIT = 0.25  # of the way from black to white
+_COPY_QUANTILE = 0.01  # nearer to a training image than all but this share of images never trained on: as good as a copy
+_SAME = 0.5 / 255  # images that differ by less than half a grey level are one image
+_PART = 500  # images at a time
 
 
 def grain(images: Tensor) -> Tensor:
@@ -55,7 +61,7 @@ def stray_pixels(images: Tensor) -> float:
     Falls again when there are so many that they touch: read it beside the noise level.
     """
     lit = ((images.mean(dim=1, keepdim=True) + 1) / 2 >= _LIT).float()  # (N, 1, S, S)
-    around = F.conv2d(lit, torch.ones(1, 1, 3, 3), padding=1) - lit
+    around = 9 * F.avg_pool2d(lit, kernel_size=3, stride=1, padding=1) - lit  # six times as fast as a convolution
     return float((lit * (around < 0.5)).sum(dim=(1, 2, 3)).mean())
 
 
@@ -86,11 +92,6 @@ def _middle(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     return torch.maximum(torch.minimum(a, b), torch.minimum(torch.maximum(a, b), c))
 
 
-COPY_QUANTILE = 0.01  # nearer to a training image than all but this share of images never trained on: as good as a copy
-
-_PART = 500  # images at a time
-
-
 class Nearest(NamedTuple):
     """For each of N images, the training image most like it."""
 
@@ -105,64 +106,58 @@ class Memorisation(NamedTuple):
     copies: float  # share closer to a training image than all but 1 % of held-out images; 0.01 for new images like these
 
 
-class Usual(NamedTuple):
+class RealCloseness(NamedTuple):
     """How near images that were never trained on come to the training images: what generated ones are held against."""
 
-    apart: Tensor  # (M,) each training image's distance from the next one
-    closeness: Tensor  # (N,) of held-out images
+    spacing: Tensor  # (M,) each training image's distance from the next one that differs from it
+    closeness: Tensor  # of those held-out images that are no training image
+    duplicates: float  # share of the held-out images that are one
 
 
 def nearest_images(images: Tensor, train: Tensor) -> Nearest:
     """Which training image (M, C, S, S) is nearest to each image (N, C, S, S), pixel by pixel."""
-    flat = train.flatten(1).double()
-    # Part by part: all distances from 60,000 images at once would not fit into memory.
-    found = [torch.cdist(part.flatten(1).double(), flat).min(dim=1) for part in images.split(_PART)]
-    distance = torch.cat([part.values for part in found])
-    return Nearest(_in_pixels(distance, images), torch.cat([part.indices for part in found]))
+    nearest = [distances.min(dim=1) for distances in _distances(images, train)]
+    return Nearest(torch.cat([part.values for part in nearest]), torch.cat([part.indices for part in nearest]))
 
 
-def usual(train: Tensor, held_out: Tensor) -> Usual:
+def real_closeness(train: Tensor, held_out: Tensor) -> RealCloseness:
     """How near held-out images (N, C, S, S) come to the training images (M, C, S, S); the same for every set of generated ones.
 
-    Raises ValueError for fewer than two training images.
+    Held-out images that repeat a training image are counted and left out: by their measure nothing would be a copy. Raises
+    DataError where none is left.
     """
-    if len(train) < 2:
-        raise ValueError(f"there must be at least 2 training images, got {len(train)}")
-    flat = train.flatten(1).double()
-    parts = []
-    for first, part in zip(range(0, len(flat), _PART), flat.split(_PART), strict=True):
-        distance = torch.cdist(part, flat)
-        distance[torch.arange(len(part)), torch.arange(first, first + len(part))] = torch.inf  # not from itself
-        parts.append(distance.amin(dim=1))
-    apart = _in_pixels(torch.cat(parts), train)
-    apart = apart.clamp(min=apart[apart > 0].min() if (apart > 0).any() else 1.0)  # some sets hold an image twice
-    return Usual(apart, _closeness(held_out, train, apart))
+    spacing = torch.cat([apart.masked_fill(apart < _SAME, torch.inf).amin(dim=1) for apart in _distances(train, train)])
+    spacing = spacing.where(spacing.isfinite(), 1.0)  # where all training images are one and the same
+    distance, which = nearest_images(held_out, train)
+    new = distance >= _SAME
+    if not new.any():
+        raise DataError(f"held-out images must not all be training images too, got {len(held_out):,} that are")
+    return RealCloseness(spacing, (distance / spacing[which])[new], 1 - float(new.double().mean()))
 
 
-def memorisation(generated: Tensor, train: Tensor, known: Usual) -> Memorisation:
+def memorisation(generated: Tensor, train: Tensor, real: RealCloseness) -> Memorisation:
     """Do generated images lie closer to the training images than other images of the same kind do?
 
     Closeness is the distance to the nearest training image over that one's distance from the next training image: ones all look
     alike, so a generator that draws many ones would else be taken for one that copies. A generator that has learnt digits gives
     a ratio near 1, one that hands its training images out near 0. Below 1 is no proof of copying by itself: simple or blurred
-    images are close to everything. Look at the nearest pairs too. known: what usual() says of the same training images.
+    images are close to everything. Look at the nearest pairs too. real: real_closeness() of the same training images.
     """
-    return compared(_closeness(generated, train, known.apart), known)
+    distance, which = nearest_images(generated, train)
+    return judge_closeness(distance / real.spacing[which], real)
 
 
-def compared(closeness: Tensor, known: Usual) -> Memorisation:
+def judge_closeness(closeness: Tensor, real: RealCloseness) -> Memorisation:
     """The closeness of some images (N,), held against that of images never trained on."""
     return Memorisation(
-        distance_ratio=float(closeness.median() / known.closeness.median()),
-        copies=float((closeness < known.closeness.quantile(COPY_QUANTILE)).double().mean()),
+        distance_ratio=float(closeness.median() / real.closeness.median()),
+        copies=float((closeness < real.closeness.quantile(_COPY_QUANTILE)).double().mean()),
     )
 
 
-def _closeness(images: Tensor, train: Tensor, apart: Tensor) -> Tensor:
-    distance, which = nearest_images(images, train)
-    return distance / apart[which]
-
-
-def _in_pixels(distance: Tensor, images: Tensor) -> Tensor:
-    """Euclidean distances of images in [-1, 1] -> root mean square differences of their pixels, black to white = 1."""
-    return distance / 2 / images[0].numel() ** 0.5
+def _distances(images: Tensor, train: Tensor) -> Iterator[Tensor]:
+    """Root mean square differences of pixels (black to white = 1) of each image from each training image, (n, M) at a time:
+    all distances from 60,000 images at once would not fit into memory."""
+    flat = train.flatten(1).double()
+    for part in images.flatten(1).split(_PART):
+        yield torch.cdist(part.double(), flat) / 2 / flat.shape[1] ** 0.5

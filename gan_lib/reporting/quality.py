@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from gan_lib.quality.measures import DIRECTION, FRECHET
+from gan_lib.quality.measures import DIGITS, FRECHET
 from gan_lib.reporting.comparison import Row
 from gan_lib.reporting.convergence import Plateau, find_plateau
 from gan_lib.runs.record import Record
@@ -69,7 +69,7 @@ def _numbers(found: object) -> dict[str, float]:
         for name, value in entries
         if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     }
-    shares = [plain[name] for name in DIRECTION if name.startswith("digit_") and name[-1].isdigit() and name in plain]
+    shares = [plain[name] for name in DIGITS if name in plain]
     if shares:
         plain |= {"rarest_digit": min(shares), "most_frequent_digit": max(shares)}
     return plain

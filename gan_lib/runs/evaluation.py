@@ -83,6 +83,7 @@ class Evaluation:
             "quality_floor": standard.floor() if standard else None,
             "quality_about": self.about,
             "quality_images": standard.size if standard else None,
+            "quality_duplicates": standard.duplicates if standard else None,
             "evaluation_seconds": sum(line["evaluation_seconds"] for line in self.lines),
         }
 

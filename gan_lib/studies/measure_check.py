@@ -14,8 +14,8 @@ from gan_lib.config import RunConfig
 from gan_lib.data import Images, load_images
 from gan_lib.quality.classifier import CLASSES, Classifier, classifier_facts, load_classifier
 from gan_lib.quality.classifier_training import labelled_images
-from gan_lib.quality.distances import frechet_distance
-from gan_lib.quality.measures import floor, measure
+from gan_lib.quality.distances import Features, frechet_distance
+from gan_lib.quality.measures import Standard
 from gan_lib.quality.pixels import add_noise
 from gan_lib.reporting.style import FAINT, LABEL, Chart, set_title, tidy
 from gan_lib.runs.machine import Neighbours, fingerprint
@@ -62,15 +62,16 @@ def study(classifier: Classifier) -> dict[str, Any]:
     """Every measure under every DAMAGE, its floor, two sets that precision and recall tell apart, and what the size of the sets
     does to the Fréchet distance: all from the default digits."""
     images, pool, labels = three_parts()
+    standard = Standard(images, classifier)
     curves = {}
     for kind, levels in DAMAGE.items():
-        measured = [measure(damaged(kind, level, images, pool, labels), images, classifier) for level in levels]
+        measured = [standard.measure(damaged(kind, level, images, pool, labels)) for level in levels]
         curves[kind] = {"level": list(levels), **_columns(measured)}
     return {
         "images": IMAGES,
-        "floor": _rounded(floor(images, classifier)),
+        "floor": _rounded(standard.floor()),
         "damage": curves,
-        "told_apart": told_apart(images, pool, labels, classifier),
+        "told_apart": told_apart(pool, labels, standard),
         "frechet_distance_by_size": {
             "as many of each digit": by_size(classifier),
             "drawn at random": by_size(classifier, balanced=False),
@@ -78,7 +79,7 @@ def study(classifier: Classifier) -> dict[str, Any]:
     }
 
 
-def told_apart(images: Images, pool: Tensor, labels: Tensor, classifier: Classifier) -> dict[str, dict[str, float]]:
+def told_apart(pool: Tensor, labels: Tensor, standard: Standard) -> dict[str, dict[str, float]]:
     """Three sets of 300: digits as they are; one digit only, drawn well; and all ten digits, half of them drawn badly."""
     digits = keep_digits(pool, labels, 10, 300)
     sets = {
@@ -86,7 +87,7 @@ def told_apart(images: Images, pool: Tensor, labels: Tensor, classifier: Classif
         "one digit only": keep_digits(pool, labels, 1, 300),
         "digits and noisy copies": with_noisy_copies(digits, 0.4, torch.Generator().manual_seed(1)),
     }
-    return {name: _rounded(measure(chosen, images, classifier)) for name, chosen in sets.items()}
+    return {name: _rounded(standard.measure(chosen)) for name, chosen in sets.items()}
 
 
 def by_size(classifier: Classifier, sizes: Iterable[int] = _SIZES, balanced: bool = True) -> dict[str, list[float]]:
@@ -100,7 +101,7 @@ def by_size(classifier: Classifier, sizes: Iterable[int] = _SIZES, balanced: boo
         order = by_class.T.flatten()  # one of each class in turn
     features = classifier.judge(images[order]).features
     sizes = list(sizes)
-    distances = [frechet_distance(features[:size], features[-size:]) for size in sizes]
+    distances = [frechet_distance(Features(features[:size]), Features(features[-size:])) for size in sizes]
     return {
         "size": list(map(float, sizes)),
         "frechet_distance": [round(distance, 4) for distance in distances],
@@ -111,18 +112,19 @@ def by_size(classifier: Classifier, sizes: Iterable[int] = _SIZES, balanced: boo
 def seconds_per_evaluation(
     classifier: Classifier, threads: Iterable[int] = (1, 2), rounds: int = 3, count: int = 3000
 ) -> dict[str, dict[str, list[float]]]:
-    """How long measure() takes for so many images against as many, by the number of threads; after one round to warm up.
+    """How long one evaluation takes for so many images against as many, by the number of threads; after one round to warm up.
 
     wall: seconds on the clock; cpu: seconds of all threads together, which busy neighbours lengthen less.
     """
     images = load_images(RunConfig())
+    standard = Standard(images, classifier)
     generated = add_noise(images.held_out[:count], 0.1, torch.Generator().manual_seed(1))
     before = torch.get_num_threads()
     found = {}
     try:
         for number in threads:
             torch.set_num_threads(number)
-            timed = [_timed(lambda: measure(generated, images, classifier)) for _ in range(rounds + 1)][1:]
+            timed = [_timed(lambda: standard.measure(generated)) for _ in range(rounds + 1)][1:]
             found[str(number)] = {"wall": [wall for wall, _ in timed], "cpu": [cpu for _, cpu in timed]}
     finally:
         torch.set_num_threads(before)

@@ -59,7 +59,6 @@ def test_it_names_the_digits_it_has_learnt_whatever_their_format(classifier: Cla
 def test_features_have_the_scale_that_distances_are_stated_in(classifier: Classifier, images: Images) -> None:
     judged = classifier.judge(torch.cat([images.train, images.held_out]))
     assert judged.features.shape == (5000, FEATURES)
-    assert judged.features.dtype == judged.probabilities.dtype == torch.float64
     assert judged.features.mean().item() == pytest.approx(0, abs=0.01)
     assert judged.features.var(dim=0).sum().item() == pytest.approx(100, rel=0.01)
     assert judged.probabilities.sum(dim=1).allclose(torch.ones(5000, dtype=torch.float64))
@@ -84,7 +83,6 @@ def test_judging_depends_on_nothing_but_the_image(classifier: Classifier, images
 
 
 def test_a_saved_classifier_comes_back_as_it_was(tmp_path: Path, images: Images) -> None:
-    torch.manual_seed(1)
     path = tmp_path / "folder" / "some.safetensors"
     kept = round_weights(Classifier())
     save_classifier(kept, path, accuracy=0.5)

@@ -1,4 +1,6 @@
-"""The recipe learns, the same each time, and is measured on images that it has not seen."""
+"""The recipe learns, the same each time, and is measured on images that it has not seen; each data set has its classifier."""
+
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,7 +8,17 @@ import torch
 from gan_lib.config import RunConfig
 from gan_lib.data import Images, load_images
 from gan_lib.errors import DataError
-from gan_lib.quality.classifier_training import cross_validate, distort, junk, labelled_images, split_folds, train_classifier
+from gan_lib.quality import classifier_training
+from gan_lib.quality.classifier import Classifier, load_classifier
+from gan_lib.quality.classifier_training import (
+    choose_classifier,
+    cross_validate,
+    distort,
+    junk,
+    labelled_images,
+    split_folds,
+    train_classifier,
+)
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +85,44 @@ def test_images_without_labels_are_refused(images: Images) -> None:
     assert len(pixels) == len(labels) == 5000
     with pytest.raises(DataError, match="no labels"):
         labelled_images(images._replace(held_out_labels=None))
+
+
+@pytest.mark.parametrize("data", ["digits", "mnist"])
+def test_digits_have_the_shipped_classifier(data: str, images: Images) -> None:
+    found = choose_classifier(RunConfig(data=data), images)
+    assert found.classifier is not None
+    assert all(map(torch.equal, found.classifier.state_dict().values(), load_classifier().state_dict().values()))
+
+
+def test_images_without_labels_have_none_and_the_line_says_why(images: Images) -> None:
+    found = choose_classifier(RunConfig(data="folder:cats"), images._replace(train_labels=None, held_out_labels=None))
+    assert found.classifier is None
+    assert "folder:cats has no labels" in found.about
+
+
+def test_another_data_set_gets_one_of_its_own_once(images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAN_LIB_DATA", str(tmp_path))
+    trained: list[int] = []
+
+    def train(pixels: torch.Tensor, labels: torch.Tensor) -> Classifier:
+        trained.append(len(pixels))
+        return Classifier().eval()
+
+    monkeypatch.setattr(classifier_training, "train_classifier", train)
+    config = RunConfig(data="fashion-mnist")
+    small = images._replace(held_out=images.held_out[:400], held_out_labels=torch.arange(400) % 10)
+    first = choose_classifier(config, small)
+    assert trained == [640]  # a fifth of 800 is kept to measure it by
+    assert "640 labelled images of fashion-mnist" in first.about
+    again = choose_classifier(config, small)
+    assert trained == [640]
+    assert again.about == first.about
+    (weights,) = tmp_path.glob("classifiers/fashion-mnist-*.safetensors")
+    weights.write_bytes(b"broken")
+    assert choose_classifier(config, small).classifier is not None
+    assert trained == [640] * 2  # not whole, so made anew
+    choose_classifier(config, small._replace(held_out=small.held_out.flip(0)))
+    assert trained == [640] * 3  # other images, another classifier
+    monkeypatch.setattr(classifier_training, "_RECIPE", "another rate")
+    choose_classifier(config, small)
+    assert trained == [640] * 4  # another recipe, too

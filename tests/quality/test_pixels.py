@@ -1,12 +1,25 @@
-"""Noise that was put there is found again, in the amount that was put there."""
+"""Noise is found in its amount, copies of training images are found, and new images are not taken for them."""
 
 import pytest
 import torch
 from torch import Tensor
 
 from gan_lib.config import RunConfig
-from gan_lib.data import load_images
-from gan_lib.quality.pixels import _median, add_noise, grain, noise_level, noise_scale, stray_pixels
+from gan_lib.data import Images, load_images
+from gan_lib.errors import DataError
+from gan_lib.quality import pixels
+from gan_lib.quality.pixels import (
+    Memorisation,
+    _median,
+    add_noise,
+    grain,
+    memorisation,
+    nearest_images,
+    noise_level,
+    noise_scale,
+    real_closeness,
+    stray_pixels,
+)
 from gan_lib.studies.measure_check import blur
 
 
@@ -88,3 +101,81 @@ def test_images_in_colour_are_measured_too() -> None:
     images[:, :, 4, 4] = 1
     assert stray_pixels(images) == 1
     assert grain(images).tolist() == pytest.approx([1 / 64] * 2)
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    return load_images(RunConfig(training_images=1000))
+
+
+def judged(generated: Tensor, train: Tensor, held_out: Tensor) -> Memorisation:
+    return memorisation(generated, train, real_closeness(train, held_out))
+
+
+def test_the_nearest_image_by_hand() -> None:
+    train = torch.tensor([[-1.0, -1.0, -1.0, -1.0], [1.0, 1.0, 1.0, 1.0]]).view(2, 1, 2, 2)
+    found = nearest_images(torch.tensor([[1.0, 1.0, 1.0, -1.0]]).view(1, 1, 2, 2), train)
+    assert found.which.tolist() == [1]
+    assert found.distance.item() == pytest.approx(0.5)  # one of four pixels differs by all there is: sqrt(1 / 4)
+
+
+def test_training_images_are_copies_of_themselves(images: Images) -> None:
+    found = judged(images.train[:200], images.train, images.held_out[:1000])
+    assert found.copies == 1
+    assert found.distance_ratio == pytest.approx(0, abs=1e-6)
+
+
+def test_new_digits_are_as_far_from_the_training_images_as_held_out_ones(images: Images) -> None:
+    held_out, new = images.held_out[:3000:2], images.held_out[1:3000:2]  # in the order of their classes, in the file
+    found = judged(new, images.train, held_out)
+    assert found.distance_ratio == pytest.approx(1, abs=0.05)
+    assert found.copies == pytest.approx(0.01, abs=0.01)
+    itself = judged(held_out, images.train, held_out)
+    assert itself.distance_ratio == 1
+    assert itself.copies == pytest.approx(0.01, abs=0.001)
+
+
+def test_drawing_the_plainest_digit_often_is_no_copying(images: Images) -> None:
+    assert images.held_out_labels is not None
+    ones, held_out = images.held_out[images.held_out_labels == 1], images.held_out[::4]
+    assert nearest_images(ones, images.train).distance.median() < 0.6 * nearest_images(held_out, images.train).distance.median()
+    found = judged(ones, images.train, held_out)
+    assert found.distance_ratio == pytest.approx(1, abs=0.15)
+    assert found.copies < 0.1
+
+
+def test_a_training_set_with_an_image_twice_is_no_obstacle(images: Images) -> None:
+    train = torch.cat([images.train[:50], images.train[:50]])
+    found = judged(train[:20], train, images.held_out[::20])
+    assert found.distance_ratio == pytest.approx(0, abs=1e-6)
+    assert found.copies == 1
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5])
+def test_held_out_images_that_repeat_training_images_hide_no_copies(images: Images, share: float) -> None:
+    held_out = images.held_out[::4]
+    repeated = round(share * len(held_out))
+    mixed = torch.cat([images.train[:repeated], held_out[repeated:]])
+    real = real_closeness(images.train, mixed)
+    assert real.duplicates == pytest.approx(share, abs=1e-3)
+    assert memorisation(images.train[:200], images.train, real).copies == 1
+    assert memorisation(images.held_out[1::4], images.train, real).copies == pytest.approx(0.01, abs=0.01)
+    with pytest.raises(DataError, match="held-out images must not all be training images too, got 50"):
+        real_closeness(images.train, images.train[:50])
+
+
+def test_a_share_of_copies_is_found_as_that_share_even_when_they_are_a_little_noisy(images: Images) -> None:
+    new = images.held_out[::8]
+    copied = images.train[: len(new) // 2]
+    copied = copied + 0.02 * torch.randn(copied.shape, generator=draw())
+    found = judged(torch.cat([copied, new[len(copied) :]]), images.train, images.held_out[1::4])
+    assert found.copies == pytest.approx(0.5, abs=0.02)
+
+
+def test_many_images_are_taken_part_by_part(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = real_closeness(images.train, images.held_out[:30])
+    monkeypatch.setattr(pixels, "_PART", 7)
+    parts = real_closeness(images.train, images.held_out[:30])
+    assert torch.allclose(parts.spacing, whole.spacing, atol=1e-9)
+    assert torch.allclose(parts.closeness, whole.closeness, atol=1e-9)
+    assert whole.spacing.min() > 0

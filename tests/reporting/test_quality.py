@@ -5,20 +5,10 @@ from pathlib import Path
 import pytest
 from conftest import MEASURED, WriteRun
 
-from gan_lib.quality import measures
-from gan_lib.quality.measures import DIRECTION
 from gan_lib.reporting import quality
 from gan_lib.reporting.comparison import compare
 from gan_lib.reporting.convergence import Plateau
 from gan_lib.runs.record import RunFolder, read_record
-
-
-def test_every_measure_has_words_for_people() -> None:
-    plain = {name for name in DIRECTION if not name[-1].isdigit()}
-    assert measures.MEASURES.keys() == plain | {"rarest_digit", "most_frequent_digit"}
-    for name in plain:
-        better = {1: "higher", -1: "lower", 0: ""}[DIRECTION[name]]
-        assert measures.MEASURES[name].better.startswith(better)
 
 
 def test_a_row_gives_the_last_measurement_of_each_run_and_the_floor(write_run: WriteRun, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from conftest import MakeConfig
 from gan_lib.config import RunConfig
 from gan_lib.data import Images, load_images
 from gan_lib.errors import DataError
-from gan_lib.quality.measures import DIRECTION, Standard
+from gan_lib.quality.measures import NAMES, Standard
 from gan_lib.runs.evaluation import NOT_ASKED_FOR, Evaluation, measures
 from gan_lib.runs.experiment import Experiment
 from gan_lib.runs.record import METRICS_COLUMNS, read_record
@@ -56,19 +56,20 @@ def test_measuring_leaves_training_bit_identical(tiny: MakeConfig, tmp_path: Pat
 def test_the_record_holds_each_measurement_and_the_last_with_its_floor(tiny: MakeConfig, tmp_path: Path) -> None:
     experiment = trained(tiny(evaluate_every=2), tmp_path)
     record = read_record(tmp_path)
-    assert list(record.metrics) == [*METRICS_COLUMNS, *DIRECTION]
+    assert list(record.metrics) == [*METRICS_COLUMNS, *NAMES]
     assert record.metrics["epoch"] == [2, 3]  # every other one, and the last
     seconds = record.history["training_seconds"]
     assert record.metrics["training_seconds"] == pytest.approx([sum(seconds[:2]), sum(seconds)])
     assert all(value > 0 for value in record.metrics["evaluation_seconds"])
     summary = record.summary
-    assert summary["quality"] == {name: record.metrics[name][-1] for name in DIRECTION}
+    assert summary["quality"] == {name: record.metrics[name][-1] for name in NAMES}
     again = Standard(experiment.images, experiment.evaluation._standard.classifier)  # type: ignore[union-attr]
     assert summary["quality"] == again.measure(experiment.evaluation.draw(experiment.trainer.pair.generator))
     assert summary["quality_floor"] == again.floor()
     assert summary["quality_floor"]["frechet_distance"] < summary["quality"]["frechet_distance"]
     assert summary["quality_about"].startswith("the classifier of digits that comes with gan-lib")
     assert summary["quality_images"] == 200
+    assert summary["quality_duplicates"] == 0
     assert summary["evaluation_seconds"] == pytest.approx(sum(record.metrics["evaluation_seconds"]))
     assert summary["metrics_sha256"] == checksum((tmp_path / "metrics.csv").read_bytes())
 
