@@ -75,6 +75,7 @@ def run(
     jobs = runner.plan(list(dict.fromkeys(configs)), results_dir, fresh)
     finished = [] if fresh else [job for job in jobs if is_finished(job.folder)]
     runner.check_inputs([job.config for job in jobs if job not in finished])
+    runner.check_finished(finished)
     runs = f"{len(jobs)} run{'s' if len(jobs) > 1 else ''} in {_short(results_dir / 'runs')}"
     print(runs + (f", {len(finished)} finished already" if finished else ""), flush=True)
     line = ProgressLine()
@@ -145,7 +146,8 @@ def sample(
     results_dir: Results = RESULTS,
 ) -> None:
     """Draw a grid of images from a run's saved generator."""
-    from gan_lib.runs import pictures, trained
+    from gan_lib import pictures
+    from gan_lib.runs import trained
     from gan_lib.training import sampling
 
     record = _find(run, results_dir)
@@ -171,7 +173,7 @@ def score(
     from gan_lib.training import sampling
 
     record = _find(run, results_dir)
-    loaded = data.load_files(images, record.config.image_shape)
+    loaded = data.load_files(images, record.config.image_shape, record.config.background)
     discriminator = trained.load_network(record.config, record.path, "discriminator")
     judge = sampling.score if record.config.wasserstein else sampling.judge
     beliefs = judge(discriminator, loaded).tolist()

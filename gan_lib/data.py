@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,19 +13,45 @@ from torch import Tensor
 
 from gan_lib.config import RunConfig
 from gan_lib.errors import ConfigurationError, DataError
+from gan_lib.pictures import find_images, list_broken, read_images
 from gan_lib.text import first_line
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+MOST_HELD_OUT = 3000  # of a folder: as many as quality is measured on
+
+
+class Reading(NamedTuple):
+    """What was found of a source and what became of it, for a record and for people."""
+
+    found: int  # images, or files that are called so
+    used: int  # that are trained on
+    held_out: int
+    converted: dict[str, int]  # images, by what was done to them besides fitting them into the square
+    skipped: tuple[str, ...] = ()  # broken files that were left out, each with what is wrong with it
+    classes: tuple[str, ...] = ()  # of class folders, in the order of their labels
+
+    def text(self) -> str:
+        """One line: "200 images found: 180 to train on, 20 held out, 0 skipped, converted: 3 transparent on black"."""
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.converted.items())
+        parts = [f"{self.used:,} to train on", f"{self.held_out:,} held out", f"{len(self.skipped):,} skipped"]
+        parts += [f"converted: {kinds}"] if kinds else ["0 converted"]
+        parts += [f"{len(self.classes)} classes"] if self.classes else []
+        return f"{self.found:,} images found: {', '.join(parts)}"
 
 
 class Images(NamedTuple):
-    """A loaded data set. Images are float32 in [-1, 1]; labels are int64, or None where the source has none."""
+    """A loaded data set. Labels are int64, or None where the source has none."""
 
-    train: Tensor  # (N, C, S, S): what the networks learn from
+    train: Tensor  # (N, C, S, S) float32 in [-1, 1]: what the networks learn from
     train_labels: Tensor | None  # (N,)
-    held_out: Tensor  # (M, C, S, S): never trained on; M may be 0 for a folder
+    waiting: Tensor  # (M, C, S, S) never trained on, M may be 0 for a folder: uint8, or float32 in [-1, 1] where it was resized
     held_out_labels: Tensor | None  # (M,)
-    checksum: str  # SHA-256 of the training pixels, so that a record says which images it saw
+    checksum: str  # SHA-256 of the training pixels, of a folder also of the others: a record says which images it saw
+    reading: Reading = Reading(0, 0, 0, {})
+
+    @property
+    def held_out(self) -> Tensor:
+        """The images that were never trained on, (M, C, S, S) float32 in [-1, 1]: made anew each time, four times as large."""
+        return _scale(self.waiting) if self.waiting.dtype == torch.uint8 else self.waiting
 
 
 class _Source(NamedTuple):
@@ -39,43 +66,43 @@ class _Source(NamedTuple):
 def load_images(config: RunConfig) -> Images:
     """The data set that a config names, whole in memory: no loading happens while the clock runs.
 
-    Raises DataError when files are missing, unreadable or corrupt (the file is named), and ConfigurationError when the
-    source has fewer images than config.training_images.
+    Raises DataError when files are missing, unreadable or corrupt (they are named), and ConfigurationError when the source has
+    fewer images than config.training_images.
     """
-    source = _read_source(config)
+    if config.data.startswith("folder:"):
+        return _load_folder(config)
+    source = _digits() if config.data == "digits" else _torchvision(config.data)
     available = len(source.pixels)
-    chosen = _choose(source, config, _count(config, available, source.test_pixels is not None))
-    rest = torch.ones(available, dtype=torch.bool).index_fill_(0, chosen, False).nonzero().flatten()
     separate = source.test_pixels is not None
+    count = _count(config, available, separate)
+    order = _order(available, source.labels, config)
+    chosen, rest = order[:count].sort().values, order[count:].sort().values
     held_out = source.test_pixels if source.test_pixels is not None else source.pixels[rest]
-    held_out_labels = source.test_labels if separate else _pick(source.labels, rest)
-    train = _prepare(source.pixels[chosen], config)
+    train = _scale(_fit(source.pixels[chosen], config))
     return Images(
         train=train,
         train_labels=_pick(source.labels, chosen),
-        held_out=_prepare(held_out, config),
-        held_out_labels=held_out_labels,
-        checksum=hashlib.sha256(train.numpy().tobytes()).hexdigest(),
+        waiting=_fit(held_out, config),
+        held_out_labels=source.test_labels if separate else _pick(source.labels, rest),
+        checksum=_checksum(train),
+        reading=Reading(available + (len(held_out) if separate else 0), count, len(held_out), {}),
     )
 
 
-def load_files(paths: list[Path], image_shape: tuple[int, int, int]) -> Tensor:
-    """Image files -> (N, C, S, S) float32 in [-1, 1]: fitted to the square, grey or RGB. Raises DataError, naming the file."""
-    channels, size, _ = image_shape
-    return _scale(torch.stack([_read_image(path, channels, size) for path in paths]))
+def load_files(paths: Sequence[Path], image_shape: tuple[int, int, int], background: str = "black") -> Tensor:
+    """Image files -> (N, C, S, S) float32 in [-1, 1]: fitted to the square, grey or RGB.
+
+    background: what transparent parts show, black or white. Raises DataError, naming the files that cannot be read.
+    """
+    pixels, _, broken, _ = read_images(paths, range(len(paths)), len(paths), image_shape, background)
+    if broken:
+        raise DataError(list_broken(broken))
+    return _scale(pixels)
 
 
 def cache_folder() -> Path:
     """Where downloaded data sets live: GAN_LIB_DATA, or ~/.cache/gan-lib."""
     return Path(os.environ.get("GAN_LIB_DATA") or Path.home() / ".cache" / "gan-lib")
-
-
-def _read_source(config: RunConfig) -> _Source:
-    if config.data == "digits":
-        return _digits()
-    if config.data.startswith("folder:"):
-        return _folder(Path(config.data.removeprefix("folder:")).expanduser(), config)
-    return _torchvision(config.data)
 
 
 def _digits() -> _Source:
@@ -128,82 +155,102 @@ def _is_whole_idx(path: Path) -> bool:
     return len(shape) == dimensions and len(content) == 4 + 4 * dimensions + int(shape.astype(np.int64).prod())
 
 
-def _folder(folder: Path, config: RunConfig) -> _Source:
-    """Every image below a folder, in the order of their paths. Folders of one class each are not needed, nor read as labels."""
+def _load_folder(config: RunConfig) -> Images:
+    """A folder's images: all are listed, those to train on and MOST_HELD_OUT others chosen, and only these are read."""
     try:
-        if not folder.is_dir():
-            raise DataError(f"data folder {folder} does not exist or is not a folder")
-        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
-    except OSError as error:
-        raise DataError(f"data folder {folder} cannot be read: {error.strerror}") from error
-    if not paths:
-        raise DataError(f"data folder {folder} holds no images ({', '.join(sorted(_SUFFIXES))}), or cannot be read")
-    if config.training_images != "all" and config.training_images > len(paths):  # before hours of decoding
-        raise ConfigurationError(
-            f"training_images must be at most {len(paths):,} (all the images in {folder}), got {config.training_images:,}"
+        folder = Path(config.data.removeprefix("folder:")).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{config.data} does not exist ({first_line(error)})") from error
+    paths = find_images(folder)
+    classes, labels = _class_folders(folder, paths)
+    most = _tenth_less(len(paths)) if config.training_images == "all" else _count(config, len(paths))
+    order = _order(len(paths), labels, config)
+    end = most + MOST_HELD_OUT  # beyond it are those that take the place of broken ones
+    order = torch.cat([order[:most].sort().values, order[most:end].sort().values, order[end:]])
+    pixels, kept, broken, converted = read_images(paths, order.tolist(), end, config.image_shape, config.background)
+    if len(broken) > config.skip_broken:
+        raise DataError(
+            f"data folder {folder}: {list_broken(broken)}; mend or remove them, or leave them out: "
+            f"--set skip_broken={len(broken)}"
         )
-    return _Source(torch.stack([_read_image(path, config.channels, config.image_size) for path in paths]), None)
+    count = _count(config, len(paths) - len(broken))
+    train, waiting = _scale(pixels[:count]), pixels[count : count + MOST_HELD_OUT]
+    train_labels, held_out_labels = (
+        _pick(labels, part) for part in torch.tensor(kept[: count + len(waiting)]).tensor_split([count])
+    )
+    checksum = _checksum(train, waiting, train_labels, held_out_labels)
+    skipped = tuple(f"{path} {problem}" for path, problem in broken.items())
+    reading = Reading(len(paths), count, len(waiting), converted, skipped, classes)
+    return Images(train, train_labels, waiting, held_out_labels, checksum, reading)
 
 
-def _read_image(path: Path, channels: int, size: int) -> Tensor:
-    """One file -> (C, S, S) uint8: converted to grey or RGB, scaled to cover the square, the middle cut out."""
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as opened:
-            picture = ImageOps.exif_transpose(opened)
-            if picture.mode.startswith("I;16"):  # Pillow would cut 16 bits off at 255 instead of scaling them
-                picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
-            picture = picture.convert("L" if channels == 1 else "RGB")
-    except FileNotFoundError as error:
-        raise DataError(f"image {path} does not exist") from error
-    except Exception as error:  # whatever Pillow's readers stumble over, in pixels or in EXIF
-        raise DataError(f"image {path} is corrupt or not an image ({first_line(error)})") from error
-    square = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.array(square)).reshape(size, size, channels).permute(2, 0, 1)
+def _class_folders(folder: Path, paths: list[Path]) -> tuple[tuple[str, ...], Tensor | None]:
+    """The classes, and each image's label (N,), where every image lies in one of at least two folders of one class each."""
+    parts = [path.relative_to(folder).parts for path in paths]
+    classes = tuple(sorted({first for first, *_ in parts}))
+    if len(classes) < 2 or any(len(part) != 2 for part in parts):
+        return (), None
+    return classes, torch.tensor([classes.index(first) for first, _ in parts])
 
 
-def _count(config: RunConfig, available: int, separate: bool) -> int:
+def _tenth_less(available: int) -> int:
+    return available - -(-available // 10)
+
+
+def _count(config: RunConfig, available: int, separate: bool = False) -> int:
     """The number of training images. Of "all", a tenth is held out where there is no separate test set, and one more where it
     would be alone in its batch. Raises ConfigurationError for a number that cannot be."""
     count = config.training_images
-    if count == "all":
-        count = available if separate else available - -(-available // 10)
-        count -= count % config.batch_size == 1
-        RunConfig(**{**config.model_dump(), "training_images": count})  # says what is wrong with it
-    if count > available:
-        raise ConfigurationError(f"training_images must be at most {available:,} (all that {config.data} has), got {count:,}")
+    if count != "all":
+        if count > available:
+            raise ConfigurationError(
+                f"training_images must be at most {available:,} (all that {config.data} has), got {count:,}"
+            )
+        return count
+    count = available if separate else _tenth_less(available)
+    count -= count % config.batch_size == 1
+    try:
+        RunConfig(**{**config.model_dump(), "training_images": count})
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"{config.data} has {available:,} images, {available - count:,} to hold out: {error}"
+        ) from error
     return count
 
 
-def _choose(source: _Source, config: RunConfig, count: int) -> Tensor:
-    """Indices of the training images: the first ones, or drawn by data_seed, as many of each class as can be."""
+def _order(available: int, labels: Tensor | None, config: RunConfig) -> Tensor:
+    """Indices of all images, those to train on first: as they come, or drawn by data_seed, as many of each class as can be."""
     if config.selection == "first":
-        return torch.arange(count)
-    generator = torch.Generator().manual_seed(config.data_seed)
-    order = torch.randperm(len(source.pixels), generator=generator)
-    if source.labels is not None:
+        return torch.arange(available)
+    order = torch.randperm(available, generator=torch.Generator().manual_seed(config.data_seed))
+    if labels is not None:
         # Deal the shuffled images out class by class, one of each a round: 2,000 of 10 classes is 200 of each.
-        by_class = source.labels[order].argsort(stable=True)
-        counts = source.labels.bincount()
+        by_class = labels[order].argsort(stable=True)
+        counts = labels.bincount()
         rounds = torch.cat([torch.arange(int(count)) for count in counts])
         order = order[by_class[rounds.argsort(stable=True)]]
-    return order[:count].sort().values
+    return order
 
 
-def _prepare(pixels: Tensor, config: RunConfig) -> Tensor:
-    """(N, c, h, w) uint8 -> (N, C, S, S) float32 in [-1, 1]."""
-    images = _scale(pixels)
+def _fit(pixels: Tensor, config: RunConfig) -> Tensor:
+    """(N, c, h, w) uint8 -> (N, C, S, S) uint8, or float32 in [-1, 1] where it had to be resized."""
     size = config.image_size
-    if images.shape[-2:] != (size, size):
-        images = F.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
-    if images.shape[1] != config.channels:
-        images = images.expand(-1, config.channels, -1, -1).contiguous()
-    return images
+    if pixels.shape[-2:] != (size, size):
+        pixels = F.interpolate(_scale(pixels), (size, size), mode="bilinear", antialias=True, align_corners=False)
+    return pixels.expand(-1, config.channels, -1, -1)
 
 
 def _scale(pixels: Tensor) -> Tensor:
-    return pixels.to(torch.float32).div_(127.5).sub_(1)
+    """uint8 -> float32 in [-1, 1]; what is float32 already stays. In one block of memory."""
+    return (pixels.to(torch.float32).div_(127.5).sub_(1) if pixels.dtype == torch.uint8 else pixels).contiguous()
+
+
+def _checksum(*tensors: Tensor | None) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        if tensor is not None:
+            digest.update(tensor.numpy().data)
+    return digest.hexdigest()
 
 
 def _pick(labels: Tensor | None, indices: Tensor) -> Tensor | None:

@@ -11,8 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
+from gan_lib import data
 from gan_lib.config import RunConfig
-from gan_lib.data import Images, load_files, load_images
+from gan_lib.data import Images, Reading, load_files, load_images
 from gan_lib.errors import ConfigurationError, DataError
 
 Config = Callable[..., RunConfig]
@@ -109,31 +110,17 @@ def save(path: Path, mode: str, size: tuple[int, int], colour: int | tuple[int, 
     Image.new(mode, size, colour).save(path)
 
 
-@pytest.mark.parametrize(
-    ("mode", "suffix", "colour", "grey", "rgb"),
-    [
-        ("L", "png", 255, 255, (255, 255, 255)),
-        ("L", "jpg", 0, 0, (0, 0, 0)),
-        ("RGB", "png", (255, 0, 0), 76, (255, 0, 0)),  # 0.299 R + 0.587 G + 0.114 B
-        ("RGBA", "png", (10, 20, 30, 128), 18, (10, 20, 30)),
-        ("1", "png", 1, 255, (255, 255, 255)),
-        ("P", "gif", 0, 0, (0, 0, 0)),
-        ("I;16", "png", 128 * 257, 128, (128, 128, 128)),  # of 65,535, as scanners write it
-    ],
-)
-def test_a_folders_images_of_any_mode_and_size_become_squares(
-    of_folder: Config, tmp_path: Path, mode: str, suffix: str, colour: int, grey: int, rgb: tuple[int, int, int]
-) -> None:
-    save(tmp_path / f"a.{suffix}", mode, (31, 17), colour)
-    save(tmp_path / "deeper" / f"b.{suffix.upper()}", mode, (5, 9), colour)
+def test_a_folders_images_of_any_size_become_squares(of_folder: Config, tmp_path: Path) -> None:
+    save(tmp_path / "a.png", "RGB", (31, 17), (255, 0, 0))
+    save(tmp_path / "deeper" / "b.BMP", "RGB", (5, 9), (255, 0, 0))
     images = load_images(of_folder())
-    assert images.train.shape == (2, 1, 8, 8)
-    assert images.train.unique().tolist() == pytest.approx([grey / 127.5 - 1], abs=1e-6)
-    coloured = load_images(of_folder(channels=3)).train
-    assert coloured.shape == (2, 3, 8, 8)
-    assert coloured.mean((0, 2, 3)).tolist() == pytest.approx([value / 127.5 - 1 for value in rgb], abs=1e-5)
-    assert images.train_labels is None
-    assert images.held_out.shape == (0, 1, 8, 8)
+    assert images.train.unique().tolist() == pytest.approx([76 / 127.5 - 1], abs=1e-6)  # 0.299 of red
+    coloured = load_images(of_folder(channels=3))
+    assert coloured.train.shape == (2, 3, 8, 8)
+    assert coloured.train.amin((0, 2, 3)).tolist() == coloured.train.amax((0, 2, 3)).tolist() == [1, -1, -1]
+    assert (images.train_labels, images.held_out.shape) == (None, (0, 1, 8, 8))
+    assert (images.reading.found, images.reading.used, images.reading.held_out) == (2, 2, 0)
+    assert images.reading.converted == {"from colour to grey": 2} and not coloured.reading.converted
 
 
 def test_the_middle_of_a_wide_image_is_kept(of_folder: Config, tmp_path: Path) -> None:
@@ -144,27 +131,88 @@ def test_the_middle_of_a_wide_image_is_kept(of_folder: Config, tmp_path: Path) -
     assert load_images(of_folder()).train.unique().tolist() == [1.0]
 
 
-def test_folder_images_that_are_not_trained_on_are_held_out(of_folder: Config, tmp_path: Path) -> None:
-    for value in range(5):
-        save(tmp_path / f"{value}.png", "L", (8, 8), value * 50)
-    images = load_images(of_folder())
-    values = [round((image.mean().item() + 1) * 127.5) for image in (*images.train, *images.held_out)]
-    assert values == [0, 50, 100, 150, 200]
+def grey_folder(folder: Path, count: int) -> None:
+    """Images that are as bright as their number."""
+    for value in range(count):
+        save(folder / f"{value:03}.png", "L", (8, 8), value)
 
 
-@pytest.mark.parametrize("kind", ["not an image", "empty", "truncated", "headless", "truncated photo"])
-def test_a_corrupt_or_truncated_image_is_named_in_one_line(of_folder: Config, tmp_path: Path, kind: str) -> None:
-    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8))
-    noise.save(tmp_path / "whole.png")
-    noise.save(tmp_path / "whole.jpg")
-    whole, photo = (tmp_path / "whole.png").read_bytes(), (tmp_path / "whole.jpg").read_bytes()
-    contents = {"empty": b"", "truncated": whole[:-900], "headless": whole[100:], "truncated photo": photo[:-300]}
-    broken = tmp_path / ("broken.jpg" if kind == "truncated photo" else "broken.png")
-    broken.write_bytes(contents.get(kind, b"hello"))
-    with pytest.raises(DataError) as caught:
-        load_images(of_folder())
-    assert str(caught.value).startswith(f"image {broken} is corrupt or not an image (")
-    assert "\n" not in str(caught.value)
+def brightness(images: torch.Tensor) -> list[int]:
+    return [round((image.mean().item() + 1) * 127.5) for image in images]
+
+
+@pytest.mark.parametrize(("found", "batch_size", "used"), [(20, 4, 18), (17, 7, 14), (2, 2, 0), (15, 16, 0)])
+def test_a_folder_without_a_number_gives_all_but_a_tenth(
+    of_folder: Config, tmp_path: Path, found: int, batch_size: int, used: int
+) -> None:
+    grey_folder(tmp_path, found)
+    config = of_folder(training_images=None, batch_size=batch_size)
+    if not used:
+        with pytest.raises(ConfigurationError, match=rf"has {found} images, \d to hold out: training_images must be at least"):
+            load_images(config)
+        return
+    images = load_images(config)  # 17 of which 2 are held out leave 15, two batches of 7 and a last one of 1
+    assert brightness(images.train) == list(range(used))
+    assert brightness(images.held_out) == list(range(used, found))
+    assert len(load_images(RunConfig(training_images="all")).train) == 4500
+
+
+def test_only_what_is_used_is_read_and_what_waits_takes_a_byte_a_pixel(
+    of_folder: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "MOST_HELD_OUT", 5)
+    grey_folder(tmp_path, 40)
+    (tmp_path / "039.png").write_bytes(b"broken, but never read")
+    images = load_images(of_folder(training_images=10, batch_size=5))
+    assert brightness(images.train) == list(range(10)) and brightness(images.held_out) == list(range(10, 15))
+    assert (images.waiting.dtype, images.held_out.dtype) == (torch.uint8, torch.float32)
+    assert images.reading == Reading(40, 10, 5, {})
+    drawn = load_images(of_folder(training_images=10, batch_size=5, selection="seeded", skip_broken=1))
+    assert len({*brightness(drawn.train), *brightness(drawn.held_out)}) == 15
+
+
+def test_all_broken_files_are_named_at_once_and_left_out_when_that_is_asked_for(of_folder: Config, tmp_path: Path) -> None:
+    grey_folder(tmp_path, 20)
+    broken = [tmp_path / f"{value:03}.png" for value in range(3, 15)]
+    for path in broken:
+        path.write_bytes(b"")
+    for allowed in (0, 11):
+        with pytest.raises(DataError) as caught:
+            load_images(of_folder(training_images="all", skip_broken=allowed))
+        message = str(caught.value)
+        assert [str(path) in message for path in broken] == [True] * 10 + [False] * 2
+        assert "12 in all" in message and "--set skip_broken=12" in message and "\n" not in message
+    images = load_images(of_folder(training_images="all", skip_broken=12))
+    assert (brightness(images.train), brightness(images.held_out)) == ([0, 1, 2, 15, 16, 17], [18, 19])
+    assert images.reading.skipped == tuple(f"{path} is empty" for path in broken)
+    with pytest.raises(ConfigurationError, match="training_images must be at most 8 "):
+        load_images(of_folder(training_images=10, skip_broken=12))
+
+
+def test_folders_of_one_class_each_are_labels(of_folder: Config, tmp_path: Path) -> None:
+    classes = {"cats": 30, "dogs": 20, "owls": 10}
+    for label, (name, count) in enumerate(classes.items()):
+        for number in range(count):
+            save(tmp_path / name / f"{number}.png", "L", (8, 8), 100 * label)
+    images = load_images(of_folder(training_images=15, batch_size=5, selection="seeded"))
+    assert images.reading.classes == tuple(classes)
+    assert images.train_labels is not None and images.held_out_labels is not None
+    assert images.train_labels.bincount().tolist() == [5, 5, 5]
+    assert images.held_out_labels.bincount().tolist() == [25, 15, 5]
+    for pixels, labels in ((images.train, images.train_labels), (images.held_out, images.held_out_labels)):
+        assert brightness(pixels) == (labels * 100).tolist()
+    save(tmp_path / "stray.png", "L", (8, 8), 0)
+    assert load_images(of_folder()).train_labels is None
+
+
+def test_an_image_that_is_replaced_changes_the_checksum_wherever_it_is_used(of_folder: Config, tmp_path: Path) -> None:
+    grey_folder(tmp_path, 4)
+    before = load_images(of_folder()).checksum
+    assert load_images(of_folder()).checksum == before
+    for name in ("000.png", "003.png"):  # one is trained on, one is held out
+        save(tmp_path / name, "L", (8, 8), 200)
+        assert load_images(of_folder()).checksum != before
+        save(tmp_path / name, "L", (8, 8), int(name[:3]))
 
 
 def test_a_folder_that_is_missing_or_a_file_or_without_images_is_refused(of_folder: Config, tmp_path: Path) -> None:
@@ -183,7 +231,7 @@ def test_fewer_images_than_asked_for_is_refused_with_their_number(of_folder: Con
     save(tmp_path / "only.png", "L", (8, 8), 0)
     with pytest.raises(ConfigurationError) as caught:
         load_images(of_folder())
-    assert str(caught.value) == f"training_images must be at most 1 (all the images in {tmp_path}), got 2"
+    assert str(caught.value) == f"training_images must be at most 1 (all that folder:{tmp_path} has), got 2"
 
 
 def test_single_files_are_read_at_a_models_shape(tmp_path: Path) -> None:

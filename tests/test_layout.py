@@ -11,19 +11,20 @@ PACKAGE = Path(__file__).resolve().parent.parent / "gan_lib"
 WINGS = sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists())
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix() for path in PACKAGE.rglob("*.py"))
 
-GROUND = {"errors", "text", "paper", "config", "presets", "data"}  # files at the top, below every wing
+GROUND = {"errors", "text", "paper", "pictures", "config", "presets", "data"}  # files at the top, below every wing
 # The arrows between files at the top and wings. `errors` and `text` may be imported from everywhere.
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "text": set(),
     "paper": set(),
+    "pictures": set(),
     "config": set(),
     "presets": {"config"},
-    "data": {"config"},
+    "data": {"config", "pictures"},
     "training": {"config"},
     "quality": {"config", "data"},
-    "runs": {"training", "quality", "data", "presets", "config"},
-    "reporting": {"runs", "quality", "paper", "presets", "config"},
+    "runs": {"training", "quality", "data", "presets", "pictures", "config"},
+    "reporting": {"runs", "quality", "paper", "presets", "pictures", "config"},
     "batch": {"reporting", "runs", "training", "data", "presets", "config"},
     "studies": {"batch", "reporting", "runs", "quality", "training", "data", "paper", "config", "presets"},
     "cloud": {"batch", "reporting", "runs", "presets", "paper", "config"},

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from gan_lib.batch.job import Job, hold, is_done, make, record_of, say_if_unavailable, unavailable
 from gan_lib.batch.progress import Estimate, Progress
@@ -12,7 +13,7 @@ from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
 from gan_lib.presets import run_name
 from gan_lib.runs.locks import holder
-from gan_lib.runs.record import Record, check_same
+from gan_lib.runs.record import Record, check_images, check_same
 
 
 def plan(configs: Iterable[RunConfig], results: Path, fresh: bool = False) -> list[Job]:
@@ -56,9 +57,26 @@ def check_inputs(configs: Iterable[RunConfig]) -> None:
     for config in configs:
         if not unavailable_reason(config.machine):
             pick_precision(config.precision, pick_device(config.machine))
-    what_loading_depends_on = ("data", "training_images", "selection", "data_seed", "image_size", "channels")
-    for config in {tuple(getattr(config, name) for name in what_loading_depends_on): config for config in configs}.values():
+    for config in {_source(config): config for config in configs}.values():
         load_images(config)
+
+
+def check_finished(jobs: Iterable[Job]) -> None:
+    """Raise RecordError where a folder's images were changed since a run of them was finished."""
+    from gan_lib.data import load_images
+
+    checksums: dict[tuple[Any, ...], str] = {}
+    for job in jobs:
+        if job.config.data.startswith("folder:"):
+            if (source := _source(job.config)) not in checksums:
+                checksums[source] = load_images(job.config).checksum
+            check_images(job.folder, checksums[source])
+
+
+def _source(config: RunConfig) -> tuple[Any, ...]:
+    """What loading images depends on."""
+    names = ("data", "training_images", "selection", "data_seed", "image_size", "channels", "background", "skip_broken")
+    return tuple(getattr(config, name) for name in names)
 
 
 def run_batch(

@@ -71,11 +71,11 @@ def roc_auc(real: Tensor, generated: Tensor) -> float:
 
 def evaluation_size(images: Images) -> int:
     """How many images to generate for measure(): 3,000, or as many as are held out. Raises DataError for fewer than 100."""
-    size = min(IMAGES, len(images.held_out))
+    size = min(IMAGES, len(images.waiting))
     if size < FEWEST:
         raise DataError(
             f"held-out images must be at least {FEWEST} (quality is measured against images that were not trained on), "
-            f"got {len(images.held_out)}: choose fewer training_images"
+            f"got {len(images.waiting)}: choose fewer training_images"
         )
     return size
 
@@ -90,7 +90,7 @@ class Standard:
         few training images that they have no floor, and where every held-out image is a training image too.
         """
         self.size = evaluation_size(images)
-        pixels = images.held_out[0].numel() * max(len(images.train), self.size)
+        pixels = images.train[0].numel() * max(len(images.train), self.size)
         if pixels > _MOST_PIXELS:
             raise DataError(
                 f"images to be measured must have at most {_MOST_PIXELS:,} pixels in all (their distances are held in memory), "
@@ -102,8 +102,9 @@ class Standard:
                 f"neighbours say), got {len(images.train)}"
             )
         self.images, self.classifier = images, classifier
-        self._real = real_closeness(images.train, _pick(images.held_out, self.size))
-        self._noise_scale = noise_scale(images.held_out)
+        held_out = images.held_out
+        self._real = real_closeness(images.train, _pick(held_out, self.size))
+        self._noise_scale = noise_scale(held_out)
         self._held_out: dict[int, tuple[Features, Tensor]] = {}  # features and histogram of so many held-out images
 
     @property

@@ -62,7 +62,7 @@ class Evaluation:
 
     def draw(self, generator: nn.Module) -> Tensor:
         """The images that quality is measured on, (N, C, S, S) in [-1, 1]: the same latents each time."""
-        return sample(generator, fixed_latents(self._config, min(IMAGES, max(FEWEST, len(self._images.held_out)))))
+        return sample(generator, fixed_latents(self._config, min(IMAGES, max(FEWEST, len(self._images.waiting)))))
 
     def facts(self) -> dict[str, Any]:
         """What a checkpoint keeps: plain JSON values, from which `load` goes on."""

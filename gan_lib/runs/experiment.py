@@ -15,13 +15,14 @@ from torch import Tensor
 from gan_lib.config import RunConfig
 from gan_lib.data import load_images
 from gan_lib.errors import MachineUnavailable, RecordError, TrainingError
+from gan_lib.pictures import gif, grid, png
 from gan_lib.runs import checkpoint
 from gan_lib.runs.evaluation import Evaluation
 from gan_lib.runs.machine import Neighbours, fingerprint, pick_device, pick_precision, set_threads
-from gan_lib.runs.pictures import gif, grid, png
 from gan_lib.runs.record import (
     HISTORY_COLUMNS,
     RunFolder,
+    check_images,
     check_same,
     count_epochs,
     is_finished,
@@ -95,11 +96,14 @@ class Experiment:
             self._show_finished()
         else:
             self._go_on()
-            written = {"started": self.started, **self.machine, "data_sha256": self.data_sha256}
+            images = {"data_sha256": self.data_sha256, "images": self.images.reading._asdict()}
+            written = {"started": self.started, **self.machine, **images}
             self.record.write_json("machine.json", written)
 
     def _show_finished(self) -> None:
         """Take the results of a run that is finished, in place of training it again."""
+        if self.config.data.startswith("folder:"):
+            check_images(self.record.path, self.data_sha256)
         record = read_record(self.record.path)
         for name, network in self.trainer.pair._asdict().items():
             load_weights(network, record.path / f"{name}.safetensors")

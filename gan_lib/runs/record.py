@@ -222,6 +222,13 @@ def check_same(path: Path, config: RunConfig) -> None:
         raise RecordError(f"{path} holds a run of other parameters ({listed}): use --fresh to replace it")
 
 
+def check_images(path: Path, data_sha256: str) -> None:
+    """Raise RecordError when a finished run saw other images than those that its source holds now."""
+    machine = read_json(path / "machine.json", missing={})
+    if "images" in machine and machine.get("data_sha256") != data_sha256:
+        raise RecordError(f"{path} holds a run of other images (they were changed since): use --fresh to replace it")
+
+
 def load_weights(network: "nn.Module", path: Path) -> None:
     """Read a network's weights from a safetensors file, which cannot run code. Raises RecordError when they do not fit."""
     if not path.exists():

@@ -38,7 +38,7 @@ def three_parts() -> tuple[Images, Tensor, Tensor]:
     split = load_images(RunConfig(training_images=1000))
     labels = labelled_images(split)[1][len(split.train) :]
     fourth = torch.arange(len(labels)) % 4 == 0  # in the order of the file, which is that of the classes
-    images = split._replace(held_out=split.held_out[fourth], held_out_labels=labels[fourth])
+    images = split._replace(waiting=split.held_out[fourth], held_out_labels=labels[fourth])
     return images, split.held_out[~fourth], labels[~fourth]
 
 

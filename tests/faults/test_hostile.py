@@ -216,7 +216,7 @@ def test_a_picture_that_unpacks_to_gigabytes_is_refused_unread(write_run: WriteR
     (path / "samples.png").write_bytes(bomb)
     with pytest.raises(RecordError, match=r"samples\.png is corrupt or not a picture"):
         figures.sample_sheet(rows_of(tmp_path / "runs", tmp_path / "none"))
-    with pytest.raises(DataError, match=r"samples\.png is corrupt or not an image"):
+    with pytest.raises(DataError, match=r"samples\.png is too large"):
         load_files([path / "samples.png"], (1, 28, 28))
 
 

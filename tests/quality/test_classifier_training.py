@@ -110,7 +110,7 @@ def test_another_data_set_gets_one_of_its_own_once(images: Images, tmp_path: Pat
 
     monkeypatch.setattr(classifier_training, "train_classifier", train)
     config = RunConfig(data="fashion-mnist")
-    small = images._replace(held_out=images.held_out[:400], held_out_labels=torch.arange(400) % 10)
+    small = images._replace(waiting=images.held_out[:400], held_out_labels=torch.arange(400) % 10)
     first = choose_classifier(config, small)
     assert trained == [640]  # a fifth of 800 is kept to measure it by
     assert "640 labelled images of fashion-mnist" in first.about
@@ -121,7 +121,7 @@ def test_another_data_set_gets_one_of_its_own_once(images: Images, tmp_path: Pat
     weights.write_bytes(b"broken")
     assert choose_classifier(config, small).classifier is not None
     assert trained == [640] * 2  # not whole, so made anew
-    choose_classifier(config, small._replace(held_out=small.held_out.flip(0)))
+    choose_classifier(config, small._replace(waiting=small.held_out.flip(0)))
     assert trained == [640] * 3  # other images, another classifier
     monkeypatch.setattr(classifier_training, "_RECIPE", "another rate")
     choose_classifier(config, small)

@@ -107,7 +107,7 @@ def test_real_digits_are_at_their_floor(parts: Parts, classifier: Classifier) ->
 def test_each_damage_makes_its_measures_worse_the_more_of_it_there_is(
     kind: str, levels: tuple[float, ...], names: tuple[str, ...], parts: Parts, classifier: Classifier
 ) -> None:
-    images = parts[0]._replace(held_out=parts[0].held_out[::2])  # in the order of their classes: still as many of each
+    images = parts[0]._replace(waiting=parts[0].held_out[::2])  # in the order of their classes: still as many of each
     standard = Standard(images, classifier)
     found = [standard.measure(damaged(kind, level, *parts, count=500)) for level in levels]
     for name in names:
@@ -142,6 +142,6 @@ def test_measuring_is_the_same_each_time_and_leaves_the_global_generator_alone(p
 def test_the_number_of_images_to_generate_is_that_of_the_held_out_ones_or_3000(parts: Parts) -> None:
     images = parts[0]
     assert evaluation_size(images) == 1000
-    assert evaluation_size(images._replace(held_out=images.held_out.repeat(4, 1, 1, 1))) == 3000
+    assert evaluation_size(images._replace(waiting=images.held_out.repeat(4, 1, 1, 1))) == 3000
     with pytest.raises(DataError, match=r"held-out images must be at least 100 .*, got 99: choose fewer training_images"):
-        evaluation_size(images._replace(held_out=images.held_out[:99]))
+        evaluation_size(images._replace(waiting=images.held_out[:99]))

@@ -11,8 +11,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 
 from gan_lib.errors import RecordError
+from gan_lib.pictures import png
 from gan_lib.reporting.html import render, write_index
-from gan_lib.runs.pictures import png
 
 HOSTILE = '<script>alert("x")</script>'
 PICTURE = png(Image.new("L", (4, 4)))

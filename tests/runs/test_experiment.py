@@ -14,11 +14,11 @@ from torch import Tensor
 from gan_lib.config import RunConfig
 from gan_lib.data import load_images
 from gan_lib.errors import ConfigurationError, DataError, MachineUnavailable, RecordError, TrainingError
+from gan_lib.pictures import grid
 from gan_lib.presets import configure
 from gan_lib.reporting import tables
 from gan_lib.reporting.convergence import NO_BAND
 from gan_lib.runs.experiment import Experiment
-from gan_lib.runs.pictures import grid
 from gan_lib.runs.record import Record, load_weights, read_record
 from gan_lib.runs.storage import pack, unpack
 from gan_lib.training.models import build_pair
