@@ -1,8 +1,7 @@
 """Write on-create.sh and on-start.sh into stack.yaml, between its markers: python lifecycle/embed.py
 
 CloudFormation takes no parameter longer than 4,096 bytes, so the template itself must carry the scripts. A test
-fails when the two copies differ. Lines that are only a comment stay behind: each script, with the settings that
-the template puts before it, has to stay within 12,288 bytes.
+fails when the two copies differ. Lines that are only a comment stay behind: the template has a limit of 51,200 bytes.
 """
 
 import re

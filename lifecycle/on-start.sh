@@ -1,7 +1,7 @@
 #!/bin/bash
 # SageMaker notebook instance, on-start hook: runs as root at every start, and right after on-create.
-# Purpose: arm the auto-stop, show the kernel "Python (gan-lib)" in JupyterLab, and in the background bring project and
-# environment up to date and run a requested batch. Where nothing is to be done, nothing changes.
+# Purpose: arm the auto-stop and fetch the project, whose own lifecycle/setup.sh does the rest. Root runs nothing from the
+# user's volume. Where nothing is to be done, nothing changes.
 set -euo pipefail
 
 # Knobs: edit what stands after ":-". Without a git URL or archive, you put the project into ~/SageMaker/gan-lib.
@@ -15,54 +15,28 @@ RETRY_DELAYS="${RETRY_DELAYS:-10 60 180}"     # seconds between attempts on the 
 IDLE_MINUTES="${IDLE_MINUTES:-60}"            # stop the instance when nothing ran for so long; 0: never
 MAX_HOURS="${MAX_HOURS:-12}"                  # and so many hours after its start, whatever runs then
 
-# --- the same in both hooks ---
-ROOT="${GAN_LIB_ROOT:-}"  # empty on an instance; the tests name a sandbox folder
-export PATH="$ROOT/usr/local/bin:$ROOT/usr/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-HOME_DIR="$ROOT/home/ec2-user"
-VOLUME="$HOME_DIR/SageMaker"             # the only folder that survives a stop
+GAN_LIB_ROOT="${GAN_LIB_ROOT:-}"  # empty on an instance; the tests name a sandbox folder
+PATH="$GAN_LIB_ROOT/usr/local/bin:$GAN_LIB_ROOT/usr/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+HOME_DIR="$GAN_LIB_ROOT/home/ec2-user"
+VOLUME="$HOME_DIR/SageMaker"         # the only folder that survives a stop
 PROJECT_DIR="$VOLUME/gan-lib"
-ENV_DIR="$VOLUME/envs/gan-lib"           # a link to the newest finished build
-STATUS="$VOLUME/GAN-LIB-STATUS.txt"      # for the user
-LOG="$VOLUME/gan-lib-setup.log"          # of the last build
-SOURCE="$VOLUME/.gan-lib-source"         # the commit or checksum that the project folder came from
-STATE_DIR="$HOME_DIR/.gan-lib"           # locks: gone after a stop, as they should be
-METADATA="$ROOT/opt/ml/metadata/resource-metadata.json"
+STATUS="$VOLUME/GAN-LIB-STATUS.txt"  # for the user
+SOURCE="$VOLUME/.gan-lib-source"     # the commit or checksum that the project folder came from
+STATE_DIR="$HOME_DIR/.gan-lib"       # locks: gone after a stop, as they should be
+METADATA="$GAN_LIB_ROOT/opt/ml/metadata/resource-metadata.json"
+INSTANCE="$(sed -n 's/.*"ResourceName": *"\([^"]*\)".*/\1/p' "$METADATA" 2>/dev/null || true)"
 SETTINGS=(PROJECT_GIT_URL PROJECT_GIT_COMMIT PROJECT_ARCHIVE S3_PREFIX PYTHON_INDEX_URL TORCH_INDEX_URL RETRY_DELAYS
-  ROOT PATH HOME_DIR VOLUME PROJECT_DIR ENV_DIR STATUS LOG SOURCE STATE_DIR METADATA)
-
-instance_name() { sed -n 's/.*"ResourceName": *"\([^"]*\)".*/\1/p' "$METADATA"; }
+  GAN_LIB_ROOT PATH HOME_DIR VOLUME PROJECT_DIR STATUS SOURCE STATE_DIR METADATA INSTANCE)
+export "${SETTINGS[@]}"  # the project's scripts find them in their environment
 
 retry() {
   local delay
-  for delay in $RETRY_DELAYS; do
-    if "$@"; then return 0; fi
-    sleep "$delay"
-  done
-  "$@"
+  for delay in $RETRY_DELAYS 0; do if "$@"; then return 0; fi; sleep "$delay"; done
+  return 1
 }
 
 keep() {  # keep FILE TEXT: written whole, and only when it changes; a full disk must not stop the rest
   [[ "$(cat "$1" 2>/dev/null)" == "$2" ]] || { printf '%s\n' "$2" >"$1.new" && mv -f "$1.new" "$1"; } 2>/dev/null || true
-}
-
-register_kernel() {  # at every start, for the home folder is new; the kernel's name says what is wrong
-  local name="Python (gan-lib)" folder="$HOME_DIR/.local/share/jupyter/kernels/gan-lib"
-  local argv="\"/bin/sh\", \"-c\", \"cat '$STATUS' >&2; exit 1\""
-  [[ "$1" == ready ]] || name+=" - $1, see ${STATUS##*/}"
-  if [[ -f "$ENV_DIR/.ready" ]]; then
-    argv="\"$ENV_DIR/bin/python\", \"-m\", \"ipykernel_launcher\", \"-f\", \"{connection_file}\""
-  fi
-  mkdir -p "$folder"
-  # kernels run no activate hooks, so what activation would set stands here
-  keep "$folder/kernel.json" "{\"argv\": [$argv], \"display_name\": \"$name\", \"language\": \"python\", \"env\": {
-  \"CONDA_PREFIX\": \"$ENV_DIR\", \"CONDA_DEFAULT_ENV\": \"gan-lib\", \"PYTHONNOUSERSITE\": \"1\",
-  \"PATH\": \"$ENV_DIR/bin:/usr/local/bin:/usr/bin:/bin\"}}"
-}
-
-tell() {  # tell STATE SENTENCE
-  keep "$STATUS" "gan-lib: $1"$'\n'"$2"$'\n'"Log of the last build: $LOG"
-  register_kernel "$1"
-  [[ -z "$S3_PREFIX" ]] || timeout 60 aws s3 cp --quiet "$STATUS" "$S3_PREFIX/$(instance_name)/status.txt" || true
 }
 
 download() {  # download VERSION FOLDER
@@ -99,125 +73,55 @@ fetch_project() {  # the last line printed says why it failed
   keep "$SOURCE" "$want"
 }
 
-builder() {
-  PIP_INDEX_URL="$PYTHON_INDEX_URL" TORCH_INDEX_URL="$TORCH_INDEX_URL" RETRY_DELAYS="$RETRY_DELAYS" GAN_LIB_ROOT="$ROOT" \
-    /bin/bash "$PROJECT_DIR/lifecycle/build-environment.sh" "$@"
+show_kernel() {  # JupyterLab lists the kernels that it finds when the hook has ended
+  [[ ! -f "$PROJECT_DIR/lifecycle/setup.sh" ]] || /bin/bash "$PROJECT_DIR/lifecycle/setup.sh" --kernel
 }
 
-prepare() {  # prepare COMMAND: project, environment, kernel, and when all is well COMMAND; as ec2-user, one at a time
-  local answer trouble=""
-  mkdir -p "$STATE_DIR"
+load() {  # fetch the project and hand over to it; one at a time
+  local answer trouble="" kernel="$HOME_DIR/.local/share/jupyter/kernels/gan-lib"
+  mkdir -p "$STATE_DIR" "$kernel"
   exec 9>>"$STATE_DIR/setup.lock"  # the system drops this lock when its holder dies, however it dies
   flock 9
   answer="$(fetch_project 2>&1)" || trouble="The project could not be fetched: ${answer##*$'\n'}. "
-  if [[ ! -f "$PROJECT_DIR/lifecycle/build-environment.sh" ]]; then
-    tell "waiting for the project" "${trouble}Put the project into $PROJECT_DIR, then stop and start the instance."
-  elif builder --quick || { tell "being set up" "This takes some minutes." && builder >"$LOG" 2>&1; }; then
-    answer="$(cat "$ENV_DIR/gan-lib-build.txt")"
-    if [[ -n "$trouble" ]]; then
-      tell "project not refreshed" "${trouble}The copy that was there is used. $answer"
-    else
-      tell ready "$answer"
-      exec 9>&-
-      "$@"
-    fi
-  else
-    tell "setup failed" "$(grep '^gan-lib: ' "$LOG" | tail -n 1 || true) The next start tries again."
+  if [[ -f "$PROJECT_DIR/lifecycle/setup.sh" ]]; then
+    TROUBLE="$trouble" exec /bin/bash "$PROJECT_DIR/lifecycle/setup.sh"
   fi
+  trouble+="Put the project into $PROJECT_DIR, then stop and start the instance."
+  keep "$STATUS" "gan-lib: waiting for the project"$'\n'"$trouble"
+  keep "$kernel/kernel.json" "{\"argv\": [\"/bin/sh\", \"-c\", \"cat '$STATUS' >&2; exit 1\"], \"language\": \"python\",
+  \"display_name\": \"Python (gan-lib) - waiting for the project, see ${STATUS##*/}\"}"
+  [[ -z "$S3_PREFIX" ]] || timeout 60 aws s3 cp --quiet "$STATUS" "$S3_PREFIX/$INSTANCE/status.txt"
 }
 
-as_user() {  # as_user [--background] FUNCTION: root runs nothing from the user's volume; sudo drops settings and
-  local launcher=()  # strict mode, so both are passed on
-  if [[ "$1" == --background ]]; then shift; launcher=(nohup setsid); fi
-  "${launcher[@]}" sudo -n -u ec2-user -H /bin/bash -c \
-    "set -euo pipefail; $(declare -p "${SETTINGS[@]}"); PATH+=:$HOME_DIR/anaconda3/bin; $(declare -f); \"\$@\"" bash "$@"
-}
-# --- end of the same ---
-
-run_batch() {
-  GAN_LIB_ROOT="$ROOT" S3_PREFIX="$S3_PREFIX" INSTANCE="$(instance_name)" \
-    /bin/bash "$PROJECT_DIR/lifecycle/run-batch.sh"
-}
-
-show_kernel() { if [[ -f "$ENV_DIR/.ready" ]]; then register_kernel ready; else register_kernel "being set up"; fi; }
-
-# --- auto-stop: these functions become a program that a timer runs every 5 minutes ---
-run_lock_alive() {  # of this boot and host, with a living process; an unreadable one counts too
-  local pid host
-  (($(stat -c %Y "$1") >= EPOCHSECONDS - UPTIME)) || return 1
-  pid="$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$1")"
-  host="$(sed -n 's/.*"host": *"\([^"]*\)".*/\1/p' "$1")"
-  [[ -z "$pid" ]] || { [[ -d "$ROOT/proc/$pid" ]] && [[ -z "$host" || "$host" == "$HOSTNAME" ]]; }
-}
-
-jupyter_api() {  # the server's own file names its address and token; the default is SageMaker's
-  local file url token
-  for file in "$HOME_DIR"/.local/share/jupyter/runtime/jpserver-*.json; do
-    url="$(sed -n 's/.*"url": *"\([^"]*\)".*/\1/p' "$file" 2>/dev/null || true)"
-    token="$(sed -n 's/.*"token": *"\([^"]*\)".*/\1/p' "$file" 2>/dev/null || true)"
-    printf 'header = "Authorization: token %s"\n' "$token" |
-      curl -sfk --max-time 20 --config - "${url:-https://localhost:8443/}api/$1" && return 0
-  done
-  return 1
-}
-
-busy() {  # prints why the instance must go on; fails when nothing speaks for it
-  local file tty name line load answer
-  for file in setup batch; do
-    if [[ -e "$STATE_DIR/$file.lock" ]] && ! flock -n "$STATE_DIR/$file.lock" true; then echo "$file runs"; return 0; fi
-  done
-  while IFS= read -r file; do
-    if run_lock_alive "$file"; then echo "a run holds $file"; return 0; fi
-  done < <(find "$VOLUME" -path "$VOLUME/envs" -prune -o -name run.lock -print)
-  while read -r tty name line; do
-    if [[ "$line" =~ papermill|nbconvert|gan-lib\ run|-m\ gan_lib ]]; then echo "a batch runs: $line"; return 0; fi
-    if [[ "$tty" == pts/* && ! "$name" =~ ^(ba|z|)sh$ ]]; then echo "a terminal runs $name"; return 0; fi
-  done <<<"$(ps -u ec2-user -o tty=,comm=,args= || true)"
-  for _ in 1 2 3; do
-    line="$(nvidia-smi --query-gpu=utilization.gpu --format=csv,noheader,nounits 2>/dev/null | sort -n | tail -n 1 || true)"
-    [[ "$line" =~ ^[0-9]+$ ]] || break
-    if ((line >= 5)); then echo "the GPU is at $line %"; return 0; fi
-    sleep 1
-  done
-  read -r _ load _ <"$ROOT/proc/loadavg"  # shows what nobody else here sees, such as a program under nohup
-  if ((10#${load/./} >= 50)); then echo "the processors are used"; return 0; fi
-  # no answer: somebody may be working, and the cap still holds
-  answer="$(jupyter_api kernels)" || { echo "JupyterLab does not answer"; return 0; }
-  if [[ "$answer" =~ \"execution_state\":\ *\"busy\" ]]; then echo "a kernel is busy"; return 0; fi
-  answer+="$(jupyter_api terminals || true)"
-  while IFS= read -r line; do
-    if ((EPOCHSECONDS - $(date -d "$line" +%s || echo 0) < 600)); then echo "JupyterLab is used"; return 0; fi
-  done < <(grep -o '"last_activity": *"[^"]*"' <<<"$answer" | cut -d '"' -f 4)
-  return 1
-}
-
-auto_stop() {
-  local idle_file="$ROOT/run/gan-lib/idle-since" since="" why="" reason
-  read -r UPTIME _ <"$ROOT/proc/uptime"
-  UPTIME="${UPTIME%.*}"
-  if ((UPTIME >= MAX_HOURS * 3600)); then
+auto_stop() {  # becomes a program that a timer runs: what else may keep the instance, the project's busy.sh knows
+  local idle_file="$GAN_LIB_ROOT/run/gan-lib/idle-since" limit=$((IDLE_MINUTES * 60)) since uptime why="" reason
+  read -r uptime _ <"$GAN_LIB_ROOT/proc/uptime"
+  uptime="${uptime%.*}"
+  if ((uptime >= MAX_HOURS * 3600)); then
     why="the cap of $MAX_HOURS hours is reached"
-  elif reason="$(busy)"; then
+  elif reason="$(/bin/bash "$PROJECT_DIR/lifecycle/busy.sh")"; then
     rm -f "$idle_file"
   else
     since="$(cat "$idle_file" 2>/dev/null || true)"
-    [[ "$since" =~ ^[0-9]+$ ]] || { since="$UPTIME"; echo "$since" >"$idle_file"; }
-    reason="idle for $(((UPTIME - since) / 60)) minutes"
-    ((IDLE_MINUTES == 0 || UPTIME - since < IDLE_MINUTES * 60)) || why="nothing ran for $IDLE_MINUTES minutes"
+    [[ "$since" =~ ^[0-9]+$ ]] || { since="$uptime"; echo "$since" >"$idle_file"; }
+    reason="idle for $(((uptime - since) / 60)) minutes"
+    # written by run-batch.sh: what the instance was started for will never run
+    [[ ! -e "$STATE_DIR/refused" ]] || limit=0 reason+=", and the batch was refused"
+    ((IDLE_MINUTES == 0 || uptime - since < limit)) || why="$reason"
   fi
   keep "$VOLUME/gan-lib-auto-stop.txt" "$(date '+%F %T'): ${why:+stopping, }${why:-$reason}"
-  [[ -z "$why" ]] || aws sagemaker stop-notebook-instance --notebook-instance-name "$(instance_name)" \
+  [[ -z "$why" ]] || aws sagemaker stop-notebook-instance --notebook-instance-name "$INSTANCE" \
     --region "$(sed -n 's/.*"arn:[^:]*:sagemaker:\([^:]*\):.*/\1/p' "$METADATA")"
 }
 
 install_auto_stop() {  # root's own file, run as ec2-user
-  local program="$ROOT/usr/local/sbin/gan-lib-auto-stop" unit="$ROOT/etc/systemd/system/gan-lib-auto-stop"
+  local program="$GAN_LIB_ROOT/usr/local/sbin/gan-lib-auto-stop" unit="$GAN_LIB_ROOT/etc/systemd/system/gan-lib-auto-stop"
   [[ "$IDLE_MINUTES" =~ ^[0-9]+$ ]] || IDLE_MINUTES=60
   [[ "$MAX_HOURS" =~ ^[1-9][0-9]*$ ]] || MAX_HOURS=12
   keep "$program" "#!/bin/bash
 set -euo pipefail
 $(declare -p "${SETTINGS[@]}" IDLE_MINUTES MAX_HOURS)
-$(declare -f)
+$(declare -f keep auto_stop)
 PATH+=:$HOME_DIR/anaconda3/bin
 auto_stop"
   chmod 755 "$program"
@@ -236,7 +140,12 @@ WantedBy=timers.target"
   systemctl enable --now gan-lib-auto-stop.timer
 }
 
+as_user() {  # as_user FUNCTION [LAUNCHER]: sudo drops settings and strict mode, so both are passed on
+  "${@:2}" sudo -n -u ec2-user -H /bin/bash -c \
+    "set -euo pipefail; $(declare -p "${SETTINGS[@]}"); PATH+=:$HOME_DIR/anaconda3/bin; $(declare -f); $1"
+}
+
 install_auto_stop  # first, and a failure is one: what nothing would stop had better not start
 as_user show_kernel
-as_user --background prepare run_batch </dev/null >/dev/null 2>&1 &
+as_user load nohup setsid </dev/null >/dev/null 2>&1 &
 echo "gan-lib: going on in the background, see $STATUS"

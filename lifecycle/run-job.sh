@@ -4,16 +4,15 @@
 #
 # The container has PyTorch and little else: what is missing comes from this project's lock, PyTorch itself stays as it is.
 # Results and checkpoints lie in /opt/ml/checkpoints, which SageMaker copies to the bucket as they are written and puts
-# back when the job is started again: the same command then goes on from there.
+# back when the job is started again: the same command then resumes from there.
 set -euo pipefail
 
 # Knobs.
 PYTHON="${PYTHON:-python3}"
-RETRY_DELAYS="${RETRY_DELAYS:-10 60 180}"  # seconds between attempts on the network
 
 ROOT="${GAN_LIB_ROOT:-}"  # empty in a job; the tests put a sandbox folder here
-PROJECT_DIR="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 RESULTS="$ROOT/opt/ml/checkpoints"
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 fail() {
   mkdir -p "$ROOT/opt/ml/output"
@@ -21,29 +20,15 @@ fail() {
   exit 1
 }
 
-retry() {
-  local delay
-  for delay in $RETRY_DELAYS; do
-    if "$@"; then return 0; fi
-    echo "gan-lib: attempt failed, trying again in $delay s: $*" >&2
-    sleep "$delay"
-  done
-  "$@"
-}
-
-pip_install() { "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-input --no-deps "$@"; }
+pip_install() { "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-input --retries 10 --no-deps "$@"; }
 
 "$PYTHON" -c 'import torch, torchvision' ||
   fail "the container has no PyTorch and torchvision: name another one with --image"
 REQUIREMENTS="$(mktemp)"
-trap 'rm -f "$REQUIREMENTS"' EXIT
-grep -Ev '^(torch|torchvision|triton|nvidia-[a-z0-9-]*|cuda-[a-z0-9-]*)(\[[a-z,]*\])?==' \
-  "$PROJECT_DIR/requirements.lock" >"$REQUIREMENTS"
-retry pip_install --requirement "$REQUIREMENTS" || fail "pip could not install the locked packages"
-retry pip_install --editable "$PROJECT_DIR" || fail "pip could not install the project"
+grep -Ev '^(torch|torchvision|triton|nvidia-[a-z0-9-]*|cuda-[a-z0-9-]*)(\[[a-z,]*\])?==' requirements.lock >"$REQUIREMENTS"
+pip_install --requirement "$REQUIREMENTS" || fail "pip could not install the locked packages"
+pip_install --editable . || fail "pip could not install the project"
 rm -f "$REQUIREMENTS"
-
 mkdir -p "$RESULTS"
-cd "$PROJECT_DIR"
 # in this process's place: the stop signal that comes before a job is ended reaches the training itself
 exec "$PYTHON" -m gan_lib run "$@" --results-dir "$RESULTS"

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -53,6 +54,7 @@ class Sandbox:
         self.bucket = root / "s3"
         self.control = root / "control"
         self.knobs: dict[str, str] = {}
+        self._alive: list[int] = []  # one pipe for each hook, open as long as something of it runs
         self.control.mkdir(parents=True)
         self.volume.mkdir(parents=True)
         shutil.copy(STAND_IN, root / "stand_in.sh")
@@ -68,14 +70,7 @@ class Sandbox:
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         for name in ["usr", "etc", "run", "opt", "proc", "sys"]:
             shutil.rmtree(self.root / name, ignore_errors=True)
-        for name in [
-            "usr/bin",
-            "usr/local/sbin",
-            "etc/systemd/system",
-            "run/gan-lib",
-            "opt/ml/metadata",
-            "proc",
-        ]:
+        for name in ["usr/bin", "usr/local/sbin", "etc/systemd/system", "run/gan-lib", "opt/ml/metadata", "proc"]:
             (self.root / name).mkdir(parents=True)
         for program in PROGRAMS:
             (self.root / "usr/bin" / program).symlink_to(self.root / "stand_in.sh")
@@ -94,7 +89,7 @@ class Sandbox:
         (folder / "environment.yml").write_text(ENVIRONMENT_YML)
         (folder / "requirements.lock").write_text(LOCK)
         (folder / "pyproject.toml").write_text("[project]\nname = 'gan-lib'\n")
-        for name in ["build-environment.sh", "run-batch.sh"]:
+        for name in ["setup.sh", "busy.sh", "build-environment.sh", "run-batch.sh"]:
             shutil.copy(LIFECYCLE / name, folder / "lifecycle" / name)
 
     # --- what the tests set ---
@@ -121,24 +116,29 @@ class Sandbox:
         return {"PATH": HOOK_PATH, "GAN_LIB_ROOT": str(self.root), "RETRY_DELAYS": "1 1", **self.knobs}
 
     def hook(self, name: str, script: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Run on-create or on-start as SageMaker does: in /, with its PATH; returns when the hook has ended."""
-        return subprocess.run(
-            ["/bin/bash", str(script or LIFECYCLE / f"{name}.sh")],
-            env=self.environment(),
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            start_new_session=True,
-        )
+        """Run on-create or on-start as SageMaker does: in /, with its PATH; returns when the hook has ended.
 
-    def create(self) -> None:
-        """On-create and, right after it, on-start; then wait for the background."""
-        assert self.hook("on-create").returncode == 0
-        self.start()
+        Everything that it starts inherits a pipe, which tells when the last of them has ended: see `wait`.
+        """
+        alive, inherited = os.pipe()
+        self._alive.append(alive)
+        try:
+            return subprocess.run(
+                ["/bin/bash", str(script or LIFECYCLE / f"{name}.sh")],
+                env=self.environment(),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=30,
+                start_new_session=True,
+                pass_fds=(inherited,),
+            )
+        finally:
+            os.close(inherited)
 
     def start(self) -> None:
+        """A start, the first one too, for on-create does nothing; then wait for the background."""
         done = self.hook("on-start")
         assert done.returncode == 0, done.stderr
         self.wait()
@@ -150,6 +150,7 @@ class Sandbox:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
             time.sleep(0.02)
+        self.wait()
         self._boot()
 
     def _background(self) -> list[int]:
@@ -165,21 +166,24 @@ class Sandbox:
                 alive.append(int(entry.name))
         return alive
 
-    def wait(self, seconds: float = 20) -> None:
-        deadline = time.monotonic() + seconds
-        while self._background():
-            assert time.monotonic() < deadline, "the background work does not end"
-            time.sleep(0.02)
+    def wait(self, seconds: float = 60) -> None:
+        """Until no process is left that a hook has started: its pipe has no writer then."""
+        while self._alive:
+            ended, _, _ = select.select(self._alive, [], [], seconds)
+            assert ended, "the background work does not end"
+            for pipe in ended:
+                os.close(pipe)
+                self._alive.remove(pipe)
 
     # --- what it left behind ---
     def calls(self, program: str = "") -> list[tuple[int, str, str]]:
-        """(session, program, arguments) of every recorded call."""
-        found = []
-        for line in (self.root / "calls.log").read_text().splitlines():
-            session, name, arguments = line.split("\t", 2)
-            if program in ("", name):
-                found.append((int(session), name, arguments))
-        return found
+        """(session, program, arguments) of every recorded call; a line that is just being written is waited for."""
+        log = self.root / "calls.log"
+        text = log.read_text()
+        while text and not text.endswith("\n"):
+            text = log.read_text()
+        calls = [line.split("\t", 2) for line in text.splitlines()]
+        return [(int(session), name, arguments) for session, name, arguments in calls if program in ("", name)]
 
     def arguments(self, program: str) -> list[str]:
         return [arguments for _, _, arguments in self.calls(program)]
@@ -190,6 +194,11 @@ class Sandbox:
     def kernel(self) -> dict[str, object]:
         kernel: dict[str, object] = json.loads(self.kernel_file.read_text())
         return kernel
+
+    @property
+    def kernel_command(self) -> list[str]:
+        """What starts the kernel once there is an environment."""
+        return [f"{self.env}/bin/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
 
     def kernel_name(self) -> str:
         return str(self.kernel()["display_name"])

@@ -47,7 +47,9 @@ fail_times() {
 in_bucket() { if [[ "$1" == s3://* ]]; then echo "$root/s3/${1#s3://}"; else echo "$1"; fi; }
 
 session_of "$$"
-printf '%s\t%s\t%s\n' "$SESSION" "$name" "${all//$'\n'/ }" >>"$root/calls.log"
+# one write of at most a page, which no other call's line can come between
+line="$(printf '%s\t%s\t%s' "$SESSION" "$name" "${all//$'\n'/ }")"
+printf '%s\n' "${line:0:4000}" >>"$root/calls.log"
 # shellcheck disable=SC1090
 if [[ -f "$root/control/$name" ]]; then source "$root/control/$name"; fi
 

@@ -1,15 +1,19 @@
 """The auto-stop: every signal that keeps an instance, and every way to its end."""
 
+import contextlib
 import fcntl
 import json
 import os
 import socket
 import subprocess
-import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
+from gan_lib.presets import configure
+from gan_lib.runs.record import RunFolder
 
 from .sandbox import Sandbox
 
@@ -55,56 +59,48 @@ def stops(instance: Sandbox) -> bool:
     return False
 
 
-def run_lock(instance: Sandbox, pid: int, host: str | None = None) -> Path:
-    lock = instance.project / "results/runs/gan-cpu/seed-0/run.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    lock.write_text(json.dumps({"pid": pid, "host": host or socket.gethostname()}))
-    return lock
-
-
 def test_with_nothing_at_work_it_stops_after_the_idle_time(armed: Sandbox) -> None:
     assert stops(armed)
-    assert "stopping, nothing ran for 60 minutes" in (armed.volume / "gan-lib-auto-stop.txt").read_text()
+    assert "stopping, idle for 60 minutes" in (armed.volume / "gan-lib-auto-stop.txt").read_text()
 
 
-def test_a_live_run_lock_keeps_it(armed: Sandbox) -> None:
-    run_lock(armed, 4242)
-    (armed.root / "proc/4242").mkdir()
-    assert not stops(armed)
-    assert "a run holds" in check(armed)
+LOCKS = [
+    ".gan-lib/setup.lock",
+    ".gan-lib/batch.lock",
+    "SageMaker/gan-lib/results/runs/gan-cpu/seed-0/run.lock",
+    "SageMaker/gan-lib/results/runs/gan-cpu/seed-0/batch.lock",
+]
 
 
-def test_a_lock_of_several_lines_is_read_too(armed: Sandbox) -> None:
-    lock = run_lock(armed, 4242)
-    lock.write_text(json.dumps({"pid": 4242, "host": socket.gethostname()}, indent=2))
+@contextlib.contextmanager
+def held(lock: Path) -> Iterator[None]:
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_that_is_held_keeps_it(armed: Sandbox, name: str) -> None:
+    with held(armed.home / name):
+        assert not stops(armed)
+        assert f"{name} is held" in check(armed)
+
+
+def test_the_lock_of_a_run_is_one_of_them(armed: Sandbox) -> None:
+    folder = RunFolder(armed.project / "results/runs/gan-cpu/seed-0")
+    folder.create(configure("gan-cpu"))
+    assert "run.lock is held" in check(armed)
+    folder.release()
     assert "idle" in check(armed)
-    (armed.root / "proc/4242").mkdir()
-    assert "a run holds" in check(armed)
 
 
-def test_a_run_lock_whose_process_is_gone_does_not(armed: Sandbox) -> None:
-    run_lock(armed, 4242)
+def test_a_lock_whose_process_is_gone_does_not(armed: Sandbox) -> None:
+    """Whatever the file says: the number in it may belong to another process by now, here to this one."""
+    lock = armed.project / "results/runs/gan-cpu/seed-0/run.lock"
+    lock.parent.mkdir(parents=True)
+    lock.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
     assert stops(armed)
-
-
-def test_a_run_lock_of_another_host_does_not(armed: Sandbox) -> None:
-    run_lock(armed, 4242, host="ip-10-0-0-1")
-    (armed.root / "proc/4242").mkdir()
-    assert stops(armed)
-
-
-def test_a_run_lock_from_before_this_start_does_not(armed: Sandbox) -> None:
-    """After a stop the same number may belong to another process."""
-    lock = run_lock(armed, 4242)
-    (armed.root / "proc/4242").mkdir()
-    long_ago = time.time() - 7 * 24 * 3600
-    os.utime(lock, (long_ago, long_ago))
-    assert stops(armed)
-
-
-def test_a_run_lock_that_cannot_be_read_keeps_it(armed: Sandbox) -> None:
-    run_lock(armed, 4242).write_text("{")
-    assert not stops(armed)
 
 
 BATCHES = [
@@ -138,14 +134,11 @@ def test_a_busy_kernel_keeps_it(armed: Sandbox) -> None:
     assert "a kernel is busy" in check(armed)
 
 
-def test_a_kernel_used_between_two_checks_keeps_it(armed: Sandbox) -> None:
-    jupyter(armed, [{"execution_state": "idle", "last_activity": ago(minutes=4)}])
-    assert "JupyterLab is used" in check(armed)
-
-
-def test_a_terminal_used_a_moment_ago_keeps_it(armed: Sandbox) -> None:
-    jupyter(armed, [], [{"name": "1", "last_activity": ago(minutes=4)}])
-    assert "JupyterLab is used" in check(armed)
+def test_a_kernel_or_terminal_used_between_two_checks_keeps_it(armed: Sandbox) -> None:
+    for kernels, terminals in ([{"execution_state": "idle"}], []), ([], [{"name": "1"}]):
+        jupyter(armed, [{**kernel, "last_activity": ago(minutes=4)} for kernel in kernels],
+                [{**terminal, "last_activity": ago(minutes=4)} for terminal in terminals])  # fmt: skip
+        assert "JupyterLab is used" in check(armed)
 
 
 def test_a_program_in_a_terminal_keeps_it(armed: Sandbox) -> None:
@@ -181,15 +174,6 @@ def test_busy_processors_keep_it(armed: Sandbox) -> None:
     assert stops(armed)
 
 
-@pytest.mark.parametrize("name", ["setup", "batch"])
-def test_a_setup_or_batch_of_ours_keeps_it(armed: Sandbox, name: str) -> None:
-    lock = armed.home / f".gan-lib/{name}.lock"
-    with lock.open("a") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        assert not stops(armed)
-        assert f"{name} runs" in check(armed)
-
-
 def test_a_jupyterlab_that_does_not_answer_keeps_it(armed: Sandbox) -> None:
     armed.on("curl", "exit 7")
     assert not stops(armed)
@@ -219,13 +203,25 @@ def test_work_in_between_starts_the_idle_time_anew(armed: Sandbox) -> None:
 
 
 def test_the_cap_stops_it_whatever_runs(armed: Sandbox) -> None:
-    run_lock(armed, 4242)
-    (armed.root / "proc/4242").mkdir()
-    armed.uptime(12 * 3600 - 1)
-    assert "a run holds" in check(armed)
-    assert STOP not in armed.arguments("aws")
+    with held(armed.home / LOCKS[-1]):
+        armed.uptime(12 * 3600 - 1)
+        assert "is held" in check(armed)
+        assert STOP not in armed.arguments("aws")
+        armed.uptime(12 * 3600)
+        assert "stopping, the cap of 12 hours is reached" in check(armed)
+    assert armed.arguments("aws") == [STOP]
+
+
+def test_without_a_project_the_time_alone_counts(empty: Sandbox) -> None:
+    empty.start()
+    empty.uptime(IDLE)
+    assert stops(empty)
+
+
+def test_a_project_whose_script_hangs_does_not_lift_the_cap(armed: Sandbox) -> None:
+    (armed.project / "lifecycle/busy.sh").write_text("sleep infinity\n")
     armed.uptime(12 * 3600)
-    assert "stopping, the cap of 12 hours is reached" in check(armed)
+    check(armed)
     assert armed.arguments("aws") == [STOP]
 
 

@@ -1,5 +1,6 @@
 """A request makes on-start run a batch, once, and the bucket sees it as it goes."""
 
+import subprocess
 import time
 
 import pytest
@@ -12,7 +13,7 @@ REQUEST = "# 2026-11-22 10:00\ngan-gpu\ncgan-gpu\n\n--preset\npaper\n"
 @pytest.fixture
 def ready(sandbox: Sandbox) -> Sandbox:
     """An instance that was set up earlier and is stopped."""
-    sandbox.create()
+    sandbox.start()
     sandbox.stop()
     sandbox.forget_calls()
     return sandbox
@@ -37,7 +38,7 @@ def test_without_a_request_nothing_runs(ready: Sandbox) -> None:
 
 def test_a_request_runs_after_the_build_and_once(sandbox: Sandbox) -> None:
     ask(sandbox)
-    sandbox.create()
+    sandbox.start()
     assert sandbox.arguments("gan-lib") == ["run gan-gpu cgan-gpu --preset paper"]
     assert (sandbox.project / "results/runs/gan-gpu/seed-0/summary.json").exists()
     assert (sandbox.volume / "gan-lib-batch.status.txt").read_text() == "ended with exit status 0\n"
@@ -47,23 +48,43 @@ def test_a_request_runs_after_the_build_and_once(sandbox: Sandbox) -> None:
     assert len(sandbox.arguments("gan-lib")) == 1
 
 
+@pytest.mark.parametrize("text", [
+    REQUEST.replace("\n", "\r\n"),
+    "\N{BYTE ORDER MARK}gan-gpu\ncgan-gpu\n--preset\npaper",
+    "\N{BYTE ORDER MARK}# from an editor\r\n  gan-gpu \r\n\tcgan-gpu\r\n \r\n--preset\r\npaper\r\n",
+])  # fmt: skip
+def test_a_request_is_read_as_editors_write_it(ready: Sandbox, text: str) -> None:
+    (ready.volume / "gan-lib-batch.txt").write_bytes(text.encode())
+    ready.start()
+    assert ready.arguments("gan-lib") == ["run gan-gpu cgan-gpu --preset paper"]
+
+
+def test_an_instance_whose_batch_is_refused_does_not_wait_for_its_idle_time(ready: Sandbox) -> None:
+    """gan-lib run ends with 2 for what it will never do; a failed run, 1, may be looked at in JupyterLab."""
+    for status, stopped in (1, False), (2, True):
+        ask(ready, f"# {status}\ngan-gpu\n")
+        ready.on("gan-lib", f"exit {status}")
+        for name in "kernels", "terminals":
+            (ready.control / f"api-{name}").write_text("[]")
+        ready.start()
+        subprocess.run([ready.root / "usr/local/sbin/gan-lib-auto-stop"], check=True)
+        assert any("stop-notebook-instance" in call for call in ready.arguments("aws")) is stopped
+        ready.stop()
+    ready.start()
+    subprocess.run([ready.root / "usr/local/sbin/gan-lib-auto-stop"], check=True)
+    assert sum("stop-notebook-instance" in call for call in ready.arguments("aws")) == 1, "the next start is another matter"
+
+
 def test_a_line_is_an_argument_never_a_command(ready: Sandbox) -> None:
     ask(ready, "gan-gpu\n--name\n$(touch /tmp/x); `id` *\n")
     ready.start()
     assert ready.arguments("gan-lib") == ["run gan-gpu --name $(touch /tmp/x); `id` *"]
 
 
-def test_on_create_runs_no_batch(ready: Sandbox) -> None:
-    ask(ready)
-    assert ready.hook("on-create").returncode == 0
-    ready.wait()
-    assert ready.arguments("gan-lib") == []
-
-
 def test_a_failed_setup_runs_no_batch(sandbox: Sandbox) -> None:
     ask(sandbox)
     sandbox.on("conda", "exit 1")
-    sandbox.create()
+    sandbox.start()
     assert sandbox.arguments("gan-lib") == []
     assert (sandbox.volume / "gan-lib-batch.txt").exists(), "the request waits"
 
@@ -138,7 +159,8 @@ def test_the_bucket_sees_results_while_the_batch_runs(ready: Sandbox) -> None:
         time.sleep(0.05)
     assert (folder / "batch.status.txt").read_text() == "running\n"
     (sync, *_) = [call for call in ready.arguments("aws") if call.startswith("s3 sync")]
-    assert "--exclude *checkpoint*" in sync
+    for pattern in ("*checkpoint*", "*.lock", "*/.*"):
+        assert f"--exclude {pattern} " in sync
 
 
 def test_results_that_do_not_reach_the_bucket_are_told(ready: Sandbox) -> None:
@@ -155,6 +177,6 @@ def test_a_setup_that_fails_is_seen_in_the_bucket(sandbox: Sandbox) -> None:
     """Whoever started the instance from afar reads the reason there."""
     ask_in_bucket(sandbox)
     sandbox.on("conda", "exit 1")
-    sandbox.create()
+    sandbox.start()
     assert (sandbox.bucket / "bucket/gan-lib/gan-lib-gpu/status.txt").read_text() == sandbox.status()
     assert "setup failed" in sandbox.status()

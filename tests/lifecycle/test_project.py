@@ -59,7 +59,7 @@ def upload(instance: Sandbox, folder: Path) -> None:
 
 
 def test_an_empty_volume_waits_for_the_project_and_says_how(empty: Sandbox) -> None:
-    empty.create()
+    empty.start()
     assert empty.kernel_name() == "Python (gan-lib) - waiting for the project, see GAN-LIB-STATUS.txt"
     assert f"Put the project into {empty.project}, then stop and start the instance." in empty.status()
     empty.make_project(empty.project)
@@ -69,21 +69,21 @@ def test_an_empty_volume_waits_for_the_project_and_says_how(empty: Sandbox) -> N
 
 
 def test_a_git_commit(empty: Sandbox, remote: Path) -> None:
-    empty.create()
+    empty.start()
     assert empty.ready()
     assert git("rev-parse", "HEAD", folder=empty.project) == empty.knobs["PROJECT_GIT_COMMIT"]
     assert git("status", "--porcelain", folder=empty.project) == "", "runs record a clean commit"
 
 
 def test_an_archive(empty: Sandbox, archive: Path) -> None:
-    empty.create()
+    empty.start()
     assert empty.ready()
     assert (empty.project / "requirements.lock").read_text() == LOCK
     assert not list(empty.volume.glob("*.tar.gz"))
 
 
 def test_the_same_commit_is_fetched_once(empty: Sandbox, remote: Path) -> None:
-    empty.create()
+    empty.start()
     before = empty.snapshot()
     empty.stop()
     empty.forget_calls()
@@ -93,7 +93,7 @@ def test_the_same_commit_is_fetched_once(empty: Sandbox, remote: Path) -> None:
 
 
 def test_the_same_archive_is_fetched_once(empty: Sandbox, archive: Path) -> None:
-    empty.create()
+    empty.start()
     before = empty.snapshot()
     empty.stop()
     empty.forget_calls()
@@ -105,7 +105,7 @@ def test_the_same_archive_is_fetched_once(empty: Sandbox, archive: Path) -> None
 @pytest.mark.parametrize("source", ["remote", "archive"])
 def test_a_new_version_loses_nothing_of_the_users(empty: Sandbox, source: str, request: pytest.FixtureRequest) -> None:
     folder: Path = request.getfixturevalue(source)
-    empty.create()
+    empty.start()
     run = empty.project / "results/runs/gan-cpu/seed-0/summary.json"
     run.parent.mkdir(parents=True)
     run.write_text("a run")
@@ -126,7 +126,7 @@ def test_a_new_version_loses_nothing_of_the_users(empty: Sandbox, source: str, r
 
 @pytest.mark.parametrize("kill", ["git", "mv"])
 def test_a_fetch_that_is_cut_off_heals(empty: Sandbox, remote: Path, kill: str) -> None:
-    empty.create()
+    empty.start()
     run = empty.project / "results/runs/gan-cpu/seed-0/summary.json"
     run.parent.mkdir(parents=True)
     run.write_text("a run")
@@ -150,7 +150,7 @@ def test_a_fetch_that_is_cut_off_heals(empty: Sandbox, remote: Path, kill: str) 
 
 def test_an_archive_with_another_checksum_is_refused(empty: Sandbox, archive: Path) -> None:
     (empty.bucket / "bucket/gan-lib/gan-lib.tar.gz").write_bytes(b"something else")
-    empty.create()
+    empty.start()
     assert not empty.project.exists()
     assert "wrong checksum: s3://bucket/gan-lib/gan-lib.tar.gz" in empty.status()
     assert "waiting for the project" in empty.kernel_name()
@@ -159,13 +159,13 @@ def test_an_archive_with_another_checksum_is_refused(empty: Sandbox, archive: Pa
 @pytest.mark.parametrize("name", ["main", "v1.0", "0123abc", ""])
 def test_a_branch_or_tag_is_refused(empty: Sandbox, remote: Path, name: str) -> None:
     empty.knobs["PROJECT_GIT_COMMIT"] = name
-    empty.create()
+    empty.start()
     assert not empty.project.exists()
     assert "PROJECT_GIT_COMMIT must be a commit id of 40 hex digits" in empty.status()
 
 
 def test_without_a_network_the_copy_that_is_there_serves(empty: Sandbox, archive: Path) -> None:
-    empty.create()
+    empty.start()
     empty.stop()
     empty.on("aws", "echo 'Could not connect to the endpoint URL' >&2; exit 255")
     empty.start()
@@ -177,11 +177,11 @@ def test_without_a_network_the_copy_that_is_there_serves(empty: Sandbox, archive
 
 def test_a_fetch_from_git_is_tried_again(empty: Sandbox, remote: Path) -> None:
     empty.on("git", '[[ "$all" != *" fetch "* ]] || fail_times 2')
-    empty.create()
+    empty.start()
     assert empty.ready()
 
 
 def test_a_fetch_from_the_bucket_is_tried_again(empty: Sandbox, archive: Path) -> None:
     empty.on("aws", "fail_times 2")
-    empty.create()
+    empty.start()
     assert empty.ready()

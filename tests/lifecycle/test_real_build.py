@@ -17,7 +17,7 @@ def test_the_repositorys_own_lock_and_environment(sandbox: Sandbox) -> None:
     yaml = pytest.importorskip("yaml")
     for name in ["environment.yml", "requirements.lock", "pyproject.toml"]:
         shutil.copy(REPOSITORY / name, sandbox.project / name)
-    sandbox.create()
+    sandbox.start()
     assert sandbox.ready(), sandbox.status()
     for_conda = yaml.safe_load((sandbox.env / "environment.yml").read_text())
     assert all(isinstance(entry, str) for entry in for_conda["dependencies"]), "pip's part is left to pip"
@@ -51,7 +51,6 @@ def test_a_real_build(sandbox: Sandbox, tmp_path: Path) -> None:
     )
     sandbox.driver("580.65.06")
     sandbox.on("conda", f'{sys.executable} -m venv "$5"', "exit 0")
-    assert sandbox.hook("on-create").returncode == 0
     assert sandbox.hook("on-start").returncode == 0
     sandbox.wait(120)
     assert sandbox.ready(), (sandbox.volume / "gan-lib-setup.log").read_text()

@@ -71,8 +71,11 @@ def test_the_settings_are_values_that_sagemaker_knows(name: str) -> None:
     assert found["RootAccess"] in model("RootAccess").enum
     assert found["DirectInternetAccess"] == {"If": ["InSubnet", "Disabled", "Enabled"]}
     assert set(found["DirectInternetAccess"]["If"][1:]) == set(model("DirectInternetAccess").enum)
-    assert found["PlatformIdentifier"] == "notebook-al2023-v1"
-    assert re.fullmatch(model("PlatformIdentifier").metadata["pattern"], found["PlatformIdentifier"])
+    assert found["PlatformIdentifier"] == {"Ref": "PlatformIdentifier"}
+    assert default("PlatformIdentifier") == "notebook-al2023-v1"
+    for platform in default("PlatformIdentifier"), "notebook-al2023-v2":
+        assert re.fullmatch(model("PlatformIdentifier").metadata["pattern"], platform)
+        assert re.fullmatch(template()["Parameters"]["PlatformIdentifier"]["AllowedPattern"], platform)
     metadata_service = found["InstanceMetadataServiceConfiguration"]["MinimumInstanceMetadataServiceVersion"]
     assert metadata_service == "2"
     assert re.fullmatch(model("MinimumInstanceMetadataServiceVersion").metadata["pattern"], metadata_service)
@@ -120,7 +123,9 @@ def test_the_shared_policy_is_the_least() -> None:
     assert bucket["Action"] == ["s3:GetObject", "s3:PutObject"]
     assert bucket["Resource"] == {"Sub": "${Bucket.Arn}/gan-lib/*"}
     assert listing["Action"] == "s3:ListBucket"
-    assert listing["Condition"] == {"StringLike": {"s3:prefix": ["gan-lib/*"]}}
+    ours = {"StringEquals": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": ["gan-lib/*"]}, **ours}
+    assert bucket["Condition"] == ours, "a bucket of this name in another account is refused"
     assert all(":log-group:/aws/sagemaker/NotebookInstances" in arn["Sub"] for arn in logs["Resource"])
     assert all(action.startswith("logs:") for action in logs["Action"])
     assert key["If"][0] == "WithKey" and key["If"][1]["Resource"] == {"Ref": "KmsKeyArn"}
@@ -162,9 +167,10 @@ def content(hook: str, values: dict[str, str]) -> str:
     """What CloudFormation makes of a hook's Content, before base64."""
     (entry,) = properties("LifecycleConfig")[hook]
     separator, parts = entry["Content"]["Fn::Base64"]["Fn::Join"]
-    text = [part if isinstance(part, str) else part["Sub"] for part in parts]
-    filled = re.sub(r"\$\{(\w+)\}", lambda match: values[match[1]], text[1])
-    return str(separator).join([text[0], filled, text[2]])
+    text = [
+        part if isinstance(part, str) else re.sub(r"\$\{(\w+)\}", lambda match: values[match[1]], part["Sub"]) for part in parts
+    ]
+    return str(separator).join(text)
 
 
 VALUES = {"Bucket": "gan-lib-bucket-1abcdefghijkl", "ProjectGitUrl": "", "ProjectGitCommit": "", "PythonIndexUrl": "",
@@ -192,12 +198,10 @@ def test_the_stack_carries_the_scripts_as_they_are(hook: str, script: str) -> No
 
 def test_the_stacks_scripts_run(empty: Sandbox, tmp_path: Path) -> None:
     """Its own settings reach them: the archive in its bucket, and the hours."""
-    scripts = {}
-    for hook, name in [("OnCreate", "on-create"), ("OnStart", "on-start")]:
-        scripts[name] = tmp_path / f"{name}.sh"
-        scripts[name].write_text(content(hook, {**VALUES, "MaxHours": "7"}))
-    for name, script in scripts.items():
-        assert empty.hook(name, script).returncode == 0
+    for hook in "OnCreate", "OnStart":
+        script = tmp_path / hook
+        script.write_text(content(hook, {**VALUES, "MaxHours": "7"}))
+        assert empty.hook(hook, script).returncode == 0
     empty.wait()
     archive = f"s3://{VALUES['Bucket']}/gan-lib/gan-lib.tar.gz"
     assert any(f"{archive}.sha256" in call for call in empty.arguments("aws"))
