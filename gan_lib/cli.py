@@ -175,7 +175,7 @@ def score(
     record = _find(run, results_dir)
     loaded = data.load_files(images, record.config.image_shape, record.config.background)
     discriminator = trained.load_network(record.config, record.path, "discriminator")
-    judge = sampling.score if record.config.wasserstein else sampling.judge
+    judge = sampling.score if record.config.scores else sampling.judge
     beliefs = judge(discriminator, loaded).tolist()
     try:
         held_out = data.load_images(record.config).held_out
@@ -184,7 +184,7 @@ def score(
         held_out = loaded[:0]
     usual = judge(discriminator, held_out) if len(held_out) else None
     width = max(len(str(path)) for path in images)
-    column = "  score" if record.config.wasserstein else "P(real)"
+    column = "  score" if record.config.scores else "P(real)"
     print(f"{'image':<{width}}  {column}" + ("  share of real held-out images judged lower" if usual is not None else ""))
     for path, belief in zip(images, beliefs, strict=True):
         rank = f"  {float((usual < belief).float().mean()):.0%}" if usual is not None else ""

@@ -1,11 +1,13 @@
 """RunConfig: every choice that somebody might vary between two runs, validated."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from gan_lib.errors import ConfigurationError
+from gan_lib.registry import LOSSES, MODELS, family_name, implied
 from gan_lib.text import nearest, shorten
 
 
@@ -14,18 +16,33 @@ def _because(bound: str, reason: str) -> dict[str, Any]:
     return {"reason": {bound: reason}}
 
 
+def _one_of(known: Mapping[str, Any]) -> AfterValidator:
+    """A validator that takes the names of a registry, whatever is in it by then."""
+
+    def check(name: str) -> str:
+        if name not in known:
+            raise PydanticCustomError("literal_error", "unknown", {"expected": " or ".join(map(repr, known))})
+        return name
+
+    return AfterValidator(check)
+
+
+def _listed(known: Mapping[str, Any]) -> str:
+    """ "gan: fully connected; cgan: convolutional"."""
+    return "; ".join(f"{name}: {entry.description}" for name, entry in known.items())
+
+
 class RunConfig(BaseModel):
-    """One training run, completely. Defaults are the paper's; where it is silent, see README "What the paper leaves open".
+    """One training run, completely. A field that is missing or None takes what its model and its loss imply
+    (registry.implied), else its default: the paper's, or where it is silent, see README "What the paper leaves open".
 
     Raises ConfigurationError, one line, on anything unknown or out of bounds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    model: Annotated[
-        Literal["gan", "cgan"],
-        Field(description="gan: fully connected; cgan: convolutional (the paper's name; not a conditional GAN)"),
-    ] = "gan"
+    model: Annotated[str, _one_of(MODELS), Field(description=_listed(MODELS))] = "gan"
+    width: Annotated[int, Field(ge=2, le=512, description="small only: maps of its widest layers, divided by four")] = 24
     machine: Annotated[Literal["cpu", "gpu"], Field(description="the device to train on: cpu, or gpu (one CUDA GPU)")] = "cpu"
     data: Annotated[
         str,
@@ -67,30 +84,35 @@ class RunConfig(BaseModel):
     latent_size: Annotated[
         int, Field(ge=1, le=10_000, description="values, uniform in [-1, 1], that one image is generated from")
     ] = 100
-    loss: Annotated[
-        Literal["bce", "wgan", "wgan-gp"],
-        Field(
-            description="bce (cross-entropy, the paper's), wgan (Wasserstein, clipped weights) or wgan-gp (gradient penalty)"
-        ),
-    ] = "bce"
+    loss: Annotated[str, _one_of(LOSSES), Field(description=_listed(LOSSES))] = "bce"
     critic_steps: Annotated[
-        int,
-        Field(
-            ge=1, le=1000, description="updates of the discriminator for one of the generator; wgan's and wgan-gp's articles: 5"
-        ),
+        int, Field(ge=1, le=1000, description="wgan and wgan-gp only: updates of D for one of G; the articles': 5")
     ] = 1
-    clip: Annotated[
-        float, Field(gt=0, le=1000, description="wgan only: the critic's weights stay within plus and minus this")
-    ] = 0.01
+    clip: Annotated[float, Field(gt=0, le=1000, description="wgan only: D's weights stay within plus and minus this")] = 0.01
     penalty_weight: Annotated[
-        float, Field(ge=0, le=1_000_000, description="wgan-gp only: weight of the gradient penalty in the critic's loss")
+        float, Field(ge=0, le=1_000_000, description="wgan-gp only: weight of the gradient penalty in D's loss")
     ] = 10.0
+    r1_weight: Annotated[
+        float, Field(ge=0, le=1_000_000, description="weight of R1: D's squared slope at real images, halved; 0: none")
+    ] = 0.0
+    r2_weight: Annotated[float, Field(ge=0, le=1_000_000, description="the same at generated images (R2); 0: none")] = 0.0
+    penalty_every: Annotated[
+        int, Field(ge=1, le=1000, description="steps between two with R1 and R2, which then weigh as many times more")
+    ] = 1
     learning_rate: Annotated[float, Field(gt=0, le=1, description="Adam's step size, both networks")] = 0.0002
+    discriminator_learning_rate: Annotated[
+        float | None, Field(gt=0, le=1, description="D's own step size; None: the same as G's")
+    ] = None
+    schedule: Annotated[
+        Literal["constant", "linear"],
+        Field(description="of the step sizes: constant, or linear to zero over the last part of the run"),
+    ] = "constant"
+    schedule_start: Annotated[float, Field(ge=0, lt=1, description="linear only: the share of the run before the fall")] = 0.5
     adam_beta1: Annotated[float, Field(ge=0, lt=1, description="Adam's decay of the mean gradient")] = 0.9
     adam_beta2: Annotated[float, Field(ge=0, lt=1, description="Adam's decay of the squared gradient")] = 0.999
     initialisation: Annotated[
-        Literal["pytorch", "glorot", "dcgan"],
-        Field(description="weights: pytorch (its layers' defaults), glorot (uniform, as in Flux) or dcgan (N(0, 0.02))"),
+        Literal["pytorch", "glorot", "dcgan", "kaiming"],
+        Field(description="weights: pytorch (its layers' own), glorot (as in Flux), dcgan (N(0, 0.02)) or kaiming (normal)"),
     ] = "pytorch"
     dropout: Annotated[
         float,
@@ -110,6 +132,23 @@ class RunConfig(BaseModel):
         Literal["active", "off"],
         Field(description="the discriminator's dropout in the generator's step: active, as in its own step, or off"),
     ] = "active"
+    average_decay: Annotated[
+        float, Field(ge=0, lt=1, description="of the running average of G's weights, which is sampled and measured; 0: off")
+    ] = 0.0
+    augmentation: Annotated[
+        Literal["none", "shift", "affine", "cutout"],
+        Field(description="of all images that D sees: none, shift, affine (small turns and stretches) or cutout; never flips"),
+    ] = "none"
+    augmentation_pixels: Annotated[
+        int, Field(ge=1, le=64, description="how far a shift or the corners of an affine go at most; half a cutout's side")
+    ] = 1
+    classes: Annotated[
+        int, Field(ge=0, le=1000, description="classes to condition on, as many as the labels have (digits: 10); 0: none")
+    ] = 0
+    keep: Annotated[
+        Literal["last", "best"],
+        Field(description="the weights that are kept: the last, or the best measured on one half of the held-out images"),
+    ] = "last"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="seed of weights, latents, order and dropout")] = 0
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
@@ -126,15 +165,24 @@ class RunConfig(BaseModel):
     ] = 30.0
 
     @property
-    def configuration(self) -> str:
-        """The name for this network and loss on this machine, such as the paper's "cgan-gpu"; "cwgan-gpu" with a critic."""
-        network = self.model.replace("gan", "wgan") if self.wasserstein else self.model
-        return f"{network}-{self.machine}"
+    def family(self) -> str:
+        """The name for this network and this loss: "gan", "cwgan"; "gan-hinge" for two without a name of their own."""
+        return family_name(self.model, self.loss)
 
     @property
-    def wasserstein(self) -> bool:
-        """Whether the discriminator is a critic: what it returns is a score without bound, and no belief."""
-        return self.loss != "bce"
+    def configuration(self) -> str:
+        """The name for this network and loss on this machine, such as the paper's "cgan-gpu"."""
+        return f"{self.family}-{self.machine}"
+
+    @property
+    def scores(self) -> bool:
+        """Whether the discriminator's output is a score without bound, and no logit of a belief."""
+        return LOSSES[self.loss].scores
+
+    @property
+    def band(self) -> bool:
+        """Whether the paper's balance band, which is of cross-entropy, applies to the losses."""
+        return LOSSES[self.loss].band
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -147,30 +195,37 @@ class RunConfig(BaseModel):
         for name, value in data.items() if isinstance(data, dict) else ():
             if isinstance(value, bool):  # no field is one, and Python would take True for the number 1
                 raise ConfigurationError(f"{name} must be a number or text, got {value}")
-        if isinstance(data, dict) and data.get("loss", "bce") != "bce":
-            data = {"critic_steps": 5, **data}  # both articles'
-        if isinstance(data, dict) and data.get("training_images") is None:
-            source = data.get("data")
+        if isinstance(data, dict):
+            given = {name: value for name, value in data.items() if value is not None}
+            model, loss = given.get("model", "gan"), given.get("loss", "bce")
+            known = isinstance(model, str) and isinstance(loss, str) and model in MODELS and loss in LOSSES
+            source = given.get("data")
             own = isinstance(source, str) and source.startswith("folder:")  # nobody counts their own images first
-            data = {**data, "training_images": "all" if own else cls.model_fields["training_images"].default}
+            data = {**({"training_images": "all"} if own else {}), **(implied(model, loss) if known else {}), **given}
         try:
             config: RunConfig = handler(data)
         except ValidationError as error:
             problems = {problem["loc"][:1]: problem for problem in reversed(error.errors())}  # the first one of each field
             raise ConfigurationError("; ".join(map(_explain, reversed(problems.values())))) from None
         _check_together(config)
-        _check_loss(config)
+        _check_used(config)
         return config
 
 
 def _check_together(config: RunConfig) -> None:
     """The bounds that two fields share."""
-    if config.model == "cgan" and config.image_size % 4:
-        below = config.image_size - config.image_size % 4
+    model = MODELS[config.model]
+    if config.image_size < model.smallest:
+        raise ConfigurationError(f"image_size must be at least {model.smallest} for {config.model}, got {config.image_size}")
+    if rest := config.image_size % model.multiple:
+        below = config.image_size - rest
         raise ConfigurationError(
-            f"image_size must be a multiple of 4 for cgan (two layers of stride 2 halve it twice), "
-            f"got {config.image_size}: {below} and {below + 4} would do"
+            f"image_size must be a multiple of {model.multiple} for {config.model} (its layers of stride 2 halve it), "
+            f"got {config.image_size}: {below} and {below + model.multiple} would do"
         )
+    if config.classes and not model.classes:
+        able = " or ".join(name for name, entry in MODELS.items() if entry.classes)
+        raise ConfigurationError(f"classes must be 0 for model {config.model} (only {able} takes labels), got {config.classes}")
     if config.training_images != "all":  # else counted when they are read, and checked then
         _check_batches(config, config.training_images)
 
@@ -189,27 +244,27 @@ def _check_batches(config: RunConfig, images: int) -> None:
     batches = -(-images // config.batch_size)
     if config.critic_steps > batches:
         raise ConfigurationError(
-            f"critic_steps must be at most {batches}, the batches of an epoch (each epoch corrects the generator too), "
+            f"critic_steps must be at most {batches}, the batches of an epoch (each epoch updates the generator too), "
             f"got {config.critic_steps}"
         )
 
 
-def _check_loss(config: RunConfig) -> None:
-    """What depends on the loss and on dropout: a field without a use keeps its default, so that no run is named after it."""
-    if not config.wasserstein and config.critic_steps != 1:
-        raise ConfigurationError(
-            f"critic_steps must be 1 for loss bce (both networks take turns, once a batch), got {config.critic_steps}"
-        )
-    for name, loss in (("clip", "wgan"), ("penalty_weight", "wgan-gp")):
-        value, usual = getattr(config, name), RunConfig.model_fields[name].default
-        if config.loss != loss and value != usual:
-            raise ConfigurationError(
-                f"{name} must stay {usual} for loss {config.loss} (only {loss} has a use for it), got {value}"
-            )
-    if not config.dropout and config.generator_dropout != "active":
-        raise ConfigurationError(
-            f"generator_dropout must stay active for dropout 0 (there is none to turn off), got {config.generator_dropout!r}"
-        )
+def _check_used(config: RunConfig) -> None:
+    """A field without a use keeps its default, so that no run is named after it."""
+    used = {*MODELS[config.model].uses, *LOSSES[config.loss].uses}
+    switches = {
+        "generator_dropout": (bool(config.dropout), "dropout 0"),
+        "schedule_start": (config.schedule == "linear", f"schedule {config.schedule}"),
+        "augmentation_pixels": (config.augmentation != "none", f"augmentation {config.augmentation}"),
+        "penalty_every": (bool(config.r1_weight or config.r2_weight), "r1_weight and r2_weight 0"),
+    }
+    for entries, kind, name in ((MODELS, "model", config.model), (LOSSES, "loss", config.loss)):
+        for field in {field for entry in entries.values() for field in entry.uses} - used:
+            switches.setdefault(field, (False, f"{kind} {name}"))
+    for field, (in_use, where) in switches.items():
+        value, usual = getattr(config, field), RunConfig.model_fields[field].default
+        if not in_use and value != usual:
+            raise ConfigurationError(f"{field} must stay {usual} for {where} (nothing there uses it), got {value}")
 
 
 _BOUNDS = {
@@ -240,12 +295,10 @@ def _explain(error: ErrorDetails) -> str:
 
 # What a run that goes on may have otherwise than when it began: nothing that is learnt or drawn depends on it, and each line of
 # metrics.csv says its epoch.
-FREE = ("checkpoint_seconds", "evaluate_every")
+FREE = ("checkpoint_seconds", "evaluate_every", "sample_every")
 
 
-def differences(
-    config: RunConfig, other: RunConfig, ignore: tuple[str, ...] = ("seed", "sample_every", *FREE)
-) -> dict[str, tuple[Any, Any]]:
+def differences(config: RunConfig, other: RunConfig, ignore: tuple[str, ...] = ("seed", *FREE)) -> dict[str, tuple[Any, Any]]:
     """The fields in which two configs differ, as {name: (value in config, value in other)}."""
     return {
         name: (getattr(config, name), getattr(other, name))

@@ -5,43 +5,22 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from gan_lib.config import RunConfig, differences
 from gan_lib.errors import ConfigurationError
+from gan_lib.registry import FAMILIES, LOSSES, family_name, find_family
 from gan_lib.text import nearest, shorten
 
+MACHINES: tuple[str, ...] = get_args(RunConfig.model_fields["machine"].annotation)
+
 # The paper's four: which network, and which of its two machines the name stands for.
-CONFIGURATIONS: dict[str, dict[str, str]] = {
-    "gan-cpu": {"model": "gan", "machine": "cpu"},
-    "cgan-cpu": {"model": "cgan", "machine": "cpu"},
-    "gan-gpu": {"model": "gan", "machine": "gpu"},
-    "cgan-gpu": {"model": "cgan", "machine": "gpu"},
-}
-
-# Further ones, which the paper names as future work: the same networks, trained with a Wasserstein loss. Run when asked for.
-WASSERSTEIN_CONFIGURATIONS: dict[str, dict[str, str]] = {
-    "wgan-cpu": {"model": "gan", "machine": "cpu"},
-    "cwgan-cpu": {"model": "cgan", "machine": "cpu"},
-    "wgan-gpu": {"model": "gan", "machine": "gpu"},
-    "cwgan-gpu": {"model": "cgan", "machine": "gpu"},
-}
-ALL_CONFIGURATIONS = {**CONFIGURATIONS, **WASSERSTEIN_CONFIGURATIONS}
-
-# After their articles. wgan-gp: Gulrajani et al. 2017, algorithm 1, with three times its learning rate, because a run here has
-# a small part of the updates there. wgan: Arjovsky et al. 2017, algorithm 1, whose RMSProp is Adam without the mean of
-# gradients, but for a correction in the first steps. No dropout, in either: the critic's two mean scores, and the slope that
-# the penalty or the clip holds, are to be those of one function, not of another each pass.
-WASSERSTEIN_LOSS = "wgan-gp"  # what the names above stand for
-WASSERSTEIN_TRAINING: dict[str, dict[str, float]] = {
-    "wgan-gp": {"learning_rate": 0.0003, "adam_beta1": 0.0, "adam_beta2": 0.9, "dropout": 0.0},
-    "wgan": {"learning_rate": 0.00005, "adam_beta1": 0.0, "adam_beta2": 0.99, "dropout": 0.0},
-}
-
-# PyTorch draws a transposed convolution's weights as though each pixel were the sum of 16 values, and here 256 go into it. With
-# pixels that large a critic's first wishes drive every fourth one of every fourth row to white, where tanh is flat, and there
-# they stay. Glorot's start is a third as large, and is that of the paper's own library.
-WASSERSTEIN_NETWORKS: dict[str, dict[str, str]] = {"gan": {}, "cgan": {"initialisation": "glorot"}}
+CONFIGURATIONS = tuple(f"{name}-{machine}" for machine in MACHINES for name, family in FAMILIES.items() if family.paper)
+# The optimal one, which `gan-lib run` makes too, and the critics that the paper names as future work, run when asked for.
+ALL_CONFIGURATIONS = (
+    *CONFIGURATIONS,
+    *(f"{name}-{machine}" for machine in MACHINES for name, family in FAMILIES.items() if not family.paper),
+)
 
 # paper: the paper's schedule. Its Adam betas are not stated; (0.9, 0.999), the default of the authors' library, gives the
 # shapes of its curves. wgan and cwgan are not in the paper: they get its epochs, in which the generator has a fifth of the
@@ -54,38 +33,69 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "cgan": {"epochs": 300, "sample_every": 5, "evaluate_every": 25},
         "wgan": {"epochs": 1200, "sample_every": 20, "evaluate_every": 100},
         "cwgan": {"epochs": 300, "sample_every": 5, "evaluate_every": 25},
+        "optimal": {"epochs": 600, "sample_every": 10, "evaluate_every": 25},
     },
     "quick": {
         "gan": {"epochs": 150, "sample_every": 5, "evaluate_every": 50, "adam_beta1": 0.5},
         "cgan": {"epochs": 30, "sample_every": 1, "evaluate_every": 10, "adam_beta1": 0.5, "initialisation": "glorot"},
         "wgan": {"epochs": 300, "sample_every": 10, "evaluate_every": 100},
         "cwgan": {"epochs": 60, "sample_every": 2, "evaluate_every": 20},
+        "optimal": {"epochs": 120, "sample_every": 2, "evaluate_every": 20},
     },
 }
+_SCHEDULE = ("epochs", "sample_every", "evaluate_every")
+# What the optimal configuration is, besides its model and loss: results/ablation shows what each part gives.
+OPTIMAL = {"average_decay": 0.999, "schedule": "linear", "augmentation": "shift"}
+
+
+def parts(configuration: str) -> dict[str, str]:
+    """What a configuration's name stands for: {"model": "gan", "machine": "cpu", "loss": "bce"}.
+
+    Raises ConfigurationError for an unknown name; the nearest is suggested.
+    """
+    name, _, machine = configuration.rpartition("-")
+    family = find_family(name)
+    if family is None or machine not in MACHINES:
+        raise ConfigurationError(f"unknown configuration {shorten(configuration)}{nearest(configuration, ALL_CONFIGURATIONS)}")
+    return {"model": family.model, "machine": machine, "loss": family.loss}
+
+
+def title(configuration: str) -> str:
+    """A configuration for tables and figures: "GAN, CPU"."""
+    name, _, machine = configuration.rpartition("-")
+    family = find_family(name)
+    return f"{family.title if family else name}, {machine.upper()}"
+
+
+def schedule(preset: str, family: str, model: str) -> dict[str, Any]:
+    """What a preset says of a family; of one that it does not know, the length that it gives to another of the same model."""
+    presets = PRESETS[preset]
+    if family in presets:
+        return {**presets[family], **(OPTIMAL if family == "optimal" else {})}
+    alike = next((name for name, entry in FAMILIES.items() if entry.model == model), "gan")
+    return {name: presets[alike][name] for name in _SCHEDULE}
 
 
 def configure(configuration: str, preset: str = "paper", **changes: Any) -> RunConfig:
-    """The RunConfig of one named configuration, at a preset's length, with single parameters changed.
+    """The RunConfig of one configuration, at a preset's length, with single parameters changed.
 
-    Raises ConfigurationError for an unknown name (the nearest is suggested) or value.
+    configuration: one of ALL_CONFIGURATIONS, or MODEL-LOSS-MACHINE such as "gan-hinge-cpu". A loss that is changed gives the
+    configuration of that loss. Raises ConfigurationError for an unknown name (the nearest is suggested) or value.
     """
-    if configuration not in ALL_CONFIGURATIONS:
-        raise ConfigurationError(f"unknown configuration {shorten(configuration)}{nearest(configuration, ALL_CONFIGURATIONS)}")
+    named = parts(configuration)
     if preset not in PRESETS:
         raise ConfigurationError(f"unknown preset {shorten(preset)}{nearest(preset, PRESETS)}")
-    named = ALL_CONFIGURATIONS[configuration]
-    for name in named.keys() & changes.keys():
-        raise ConfigurationError(f"{name} is part of the configuration's name ({configuration}): choose another configuration")
-    values = {**named, **PRESETS[preset][configuration.partition("-")[0]]}
-    if configuration in WASSERSTEIN_CONFIGURATIONS:
-        loss = changes.get("loss", WASSERSTEIN_LOSS)
-        values |= {"loss": loss, **WASSERSTEIN_TRAINING.get(str(loss), {}), **WASSERSTEIN_NETWORKS[named["model"]]}
-    config = RunConfig(**{**values, **changes})
-    if config.configuration != configuration:
-        raise ConfigurationError(
-            f"loss {config.loss} is not for {configuration}: choose {config.configuration}, or a loss that belongs to the name"
-        )
-    return config
+    for name in ("model", "machine"):
+        if name in changes:
+            raise ConfigurationError(
+                f"{name} is part of the configuration's name ({configuration}): choose another configuration"
+            )
+    changes = {name: value for name, value in changes.items() if value is not None}  # None: as the preset says
+    loss = changes.get("loss", named["loss"])
+    if not isinstance(loss, str) or loss not in LOSSES:
+        return RunConfig(**{**named, **changes})  # which says what is wrong with it
+    family = family_name(named["model"], loss)
+    return RunConfig(**{**named, **schedule(preset, family, named["model"]), **changes})
 
 
 def variant(config: RunConfig) -> str:
@@ -93,12 +103,16 @@ def variant(config: RunConfig) -> str:
 
     Seeds of one variant are repetitions of one experiment, and every variant has folders of its own.
     """
-    candidates = {preset: differences(config, configure(config.configuration, preset, data=config.data)) for preset in PRESETS}
+    candidates = {
+        preset: differences(config, configure(config.configuration, preset, data=config.data, loss=config.loss))
+        for preset in PRESETS
+    }
     preset = min(candidates, key=lambda name: len(candidates[name]))  # the first, paper, wins a tie
-    parts = [] if preset == "paper" else [preset]
-    parts += [] if config.data == "digits" else [f"data-{config.data}"]
-    parts += [f"{name.replace('_', '-')}-{value}" for name, (value, _) in candidates[preset].items()]
-    exact = "-".join(parts)
+    words = [] if preset == "paper" else [preset]
+    words += [] if config.loss == parts(config.configuration)["loss"] else [f"loss-{config.loss}"]
+    words += [] if config.data == "digits" else [f"data-{config.data}"]
+    words += [f"{name.replace('_', '-')}-{value}" for name, (value, _) in candidates[preset].items()]
+    exact = "-".join(words)
     name = re.sub(r"[^a-z0-9.]+|\.\.+", "-", exact.lower()).strip("-.")
     if name != exact or len(name) > 60:  # two variants never share a name, and every file system takes it
         name = f"{name[:50].rstrip('-.')}-{hashlib.sha256(exact.encode()).hexdigest()[:8]}"

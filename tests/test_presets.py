@@ -8,9 +8,9 @@ import pytest
 from gan_lib.config import differences
 from gan_lib.errors import ConfigurationError
 from gan_lib.presets import (
+    ALL_CONFIGURATIONS,
     CONFIGURATIONS,
     PRESETS,
-    WASSERSTEIN_CONFIGURATIONS,
     configure,
     parse_changes,
     parse_counts,
@@ -53,8 +53,7 @@ def test_both_machines_of_a_model_differ_in_nothing_but_the_machine() -> None:
         (("gan-cpuu",), "unknown configuration 'gan-cpuu': did you mean 'gan-cpu'?"),
         (
             ("x",),
-            "unknown configuration 'x': choose from gan-cpu, cgan-cpu, gan-gpu, cgan-gpu, wgan-cpu, cwgan-cpu, wgan-gpu, "
-            "cwgan-gpu",
+            f"unknown configuration 'x': choose from {', '.join(ALL_CONFIGURATIONS)}",
         ),
         (("gan-cpu", "quik"), "unknown preset 'quik': did you mean 'quick'?"),
     ],
@@ -65,32 +64,42 @@ def test_an_unknown_name_is_answered_with_the_nearest(arguments: tuple[str, ...]
     assert str(caught.value) == message
 
 
-def test_a_configuration_cannot_be_turned_into_another_by_a_parameter() -> None:
-    with pytest.raises(ConfigurationError, match="machine is part of the configuration's name"):
-        configure("gan-cpu", machine="gpu")
-    with pytest.raises(
-        ConfigurationError, match=r"^loss wgan is not for cgan-cpu: choose cwgan-cpu, or a loss that belongs to"
-    ):
-        configure("cgan-cpu", loss="wgan")
-    with pytest.raises(
-        ConfigurationError, match=r"^loss bce is not for wgan-gpu: choose gan-gpu, or a loss that belongs to the"
-    ):
-        configure("wgan-gpu", loss="bce", critic_steps=1)
+@pytest.mark.parametrize("changes", [{"machine": "gpu"}, {"model": "cgan"}])
+def test_model_and_machine_are_part_of_a_configurations_name(changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="is part of the configuration's name"):
+        configure("gan-cpu", **changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "loss", "becomes"),
+    [("cgan-cpu", "wgan", "cwgan-cpu"), ("wgan-gpu", "bce", "gan-gpu"), ("gan-cpu", "hinge", "gan-hinge-cpu")],
+)
+def test_another_loss_is_another_configuration_and_trains_as_its_article_does(name: str, loss: str, becomes: str) -> None:
+    config = configure(name, "quick", loss=loss)
+    assert config.configuration == becomes
+    assert config == configure(becomes, "quick", loss=loss)
+    steps = {"cwgan-cpu": 5, "gan-gpu": 1, "gan-hinge-cpu": 1}[becomes]
+    assert config.critic_steps == steps
+
+
+def test_none_means_as_the_preset_says() -> None:
+    assert configure("cgan-cpu", "quick", initialisation=None, epochs=None) == configure("cgan-cpu", "quick")
 
 
 def test_the_wasserstein_configurations_train_after_their_articles_but_for_step_and_start() -> None:
-    assert list(WASSERSTEIN_CONFIGURATIONS) == ["wgan-cpu", "cwgan-cpu", "wgan-gpu", "cwgan-gpu"]
-    for name in WASSERSTEIN_CONFIGURATIONS:
+    critics = [name for name in ALL_CONFIGURATIONS if "wgan" in name]
+    assert critics == ["wgan-cpu", "cwgan-cpu", "wgan-gpu", "cwgan-gpu"]
+    for name in critics:
         for preset in PRESETS:
             config = configure(name, preset)
-            assert (config.configuration, config.loss, config.wasserstein) == (name, "wgan-gp", True)
+            assert (config.configuration, config.loss, config.scores, config.band) == (name, "wgan-gp", True, False)
             assert (config.learning_rate, config.adam_beta1, config.adam_beta2) == (3e-4, 0.0, 0.9)
             assert config.initialisation == ("glorot" if config.model == "cgan" else "pytorch")
             assert (config.critic_steps, config.penalty_weight, config.dropout) == (5, 10.0, 0.0)
     clipped = configure("cwgan-cpu", loss="wgan")
     assert (clipped.learning_rate, clipped.adam_beta1, clipped.adam_beta2, clipped.clip) == (5e-5, 0.0, 0.99, 0.01)
     assert run_name(configure("wgan-cpu", "quick")) == "wgan-cpu--quick/seed-0"
-    assert run_name(clipped) == "cwgan-cpu--loss-wgan-learning-rate-5e-05-adam-beta2-0.99/seed-0"
+    assert run_name(clipped) == "cwgan-cpu--loss-wgan/seed-0"
 
 
 @pytest.mark.parametrize(

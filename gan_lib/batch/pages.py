@@ -23,7 +23,7 @@ def with_siblings(experiments: Iterable[str], results: Path) -> list[str]:
     """Some experiments, and those of the same variant on disk of the configurations that they leave out."""
     chosen = {name.partition("--")[0]: name for name in experiments}
     variants = {name.partition("--")[2] for name in chosen.values()}
-    for configuration in ALL_CONFIGURATIONS.keys() - chosen.keys():
+    for configuration in set(ALL_CONFIGURATIONS) - chosen.keys():
         for variant in sorted(variants):
             name = f"{configuration}--{variant}" if variant else configuration
             if (results / "runs" / name).is_dir():

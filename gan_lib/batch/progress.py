@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from gan_lib.config import RunConfig
-from gan_lib.presets import ALL_CONFIGURATIONS
 from gan_lib.text import duration
 from gan_lib.training.flops import flops_per_epoch
 
@@ -28,8 +27,6 @@ class Progress:
 
 _OUTSIDE_SECONDS = 10.0  # a run's time outside training, until one has been seen
 _FIRST_GUESS = 100e9  # FLOP/s: a laptop's order of magnitude, until the first epochs are in
-# How near each came to the machine's matrix rate in results/bench: convolutions keep it busier.
-_BUSY = {"gan": 0.45, "cgan": 0.84}
 
 
 class Estimate:
@@ -76,8 +73,7 @@ class Estimate:
         name = next((name for name in (*alike, *self._rates) if name in self._rates), None)
         if name is None:
             return flops_per_epoch(config) / _FIRST_GUESS
-        busier = _BUSY[config.model] / _BUSY[ALL_CONFIGURATIONS[name]["model"]]
-        return flops_per_epoch(config) / (self._rates[name] * busier)
+        return flops_per_epoch(config) / self._rates[name]
 
 
 class ProgressLine:

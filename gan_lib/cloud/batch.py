@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from gan_lib.config import RunConfig
 from gan_lib.errors import ConfigurationError
-from gan_lib.presets import ALL_CONFIGURATIONS, CONFIGURATIONS, configure
+from gan_lib.presets import CONFIGURATIONS, configure, parts
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Batch:
     @property
     def machines(self) -> list[str]:
         """cpu, gpu or both, in this order."""
-        return sorted({ALL_CONFIGURATIONS[name]["machine"] for name in self.configurations})
+        return sorted({parts(name)["machine"] for name in self.configurations})
 
     def arguments(self, machine: str) -> list[str]:
         """What `gan-lib run` is given on one machine."""
-        own = [name for name in self.configurations if ALL_CONFIGURATIONS[name]["machine"] == machine]
+        own = [name for name in self.configurations if parts(name)["machine"] == machine]
         seeds = ["--seeds", ",".join(map(str, self.seeds))]
         return [*own, "--preset", self.preset, *seeds, *(part for setting in self.settings for part in ("--set", setting))]
 

@@ -325,7 +325,7 @@ def when_to_stop(records: Sequence[Record]) -> Table:
         found = quality.plateau(record)
         best = None if found is None else f"{show(found.best)} at epoch {found.best_epoch:,}"
         stopped: Any = quality.NOT_MEASURED if found is None else found.epoch or f"not yet in {record.epochs_done:,}"
-        balance = NO_BAND if record.config.wasserstein else _balance(record) or f"never in {record.epochs_done:,}"
+        balance = NO_BAND if not record.config.band else _balance(record) or f"never in {record.epochs_done:,}"
         return {
             "run": record.name,
             "balance at epoch": balance,
@@ -366,7 +366,7 @@ def balance_answer(records: Sequence[Record]) -> str:
     Runs with a Wasserstein loss have no balance, and are left out.
     """
     question = "Whether the paper's balance rule finds the moment to stop"
-    measured = [record for record in records if not record.config.wasserstein and quality.plateau(record)]
+    measured = [record for record in records if record.config.band and quality.plateau(record)]
     if not measured:
         return f"{question} cannot be told: quality was not measured in any of these runs."
     found = Counter(timing(record) for record in measured)

@@ -7,7 +7,7 @@ from statistics import mean, median
 
 from gan_lib import paper
 from gan_lib.errors import ConfigurationError
-from gan_lib.presets import ALL_CONFIGURATIONS, CONFIGURATIONS, PRESETS
+from gan_lib.presets import ALL_CONFIGURATIONS, CONFIGURATIONS, PRESETS, parts
 from gan_lib.reporting.convergence import Balance, balance, median_epoch
 from gan_lib.runs.record import Record, find_records
 from gan_lib.text import shorten
@@ -35,17 +35,17 @@ class Row:
     @property
     def model(self) -> str:
         """ "gan" or "cgan"."""
-        return ALL_CONFIGURATIONS[self.configuration]["model"]
+        return parts(self.configuration)["model"]
 
     @property
     def network(self) -> str:
         """ "gan", "cgan", "wgan" or "cwgan": the model, and whether its loss is a Wasserstein loss."""
-        return self.configuration.partition("-")[0]
+        return self.configuration.rpartition("-")[0]
 
     @property
     def named_machine(self) -> str:
         """ "cpu" or "gpu": which of the paper's two machines the configuration's name stands for."""
-        return ALL_CONFIGURATIONS[self.configuration]["machine"]
+        return parts(self.configuration)["machine"]
 
     @property
     def published(self) -> paper.Published | None:
@@ -161,7 +161,7 @@ def _alike(run: Record, others: list[Record]) -> bool:
 
 def _quick_note(runs: Sequence[Record]) -> str:
     """What sets the quick preset apart; with a Wasserstein loss nothing but its length does."""
-    return QUICK_NOTE if any(not run.config.wasserstein for run in runs) else FEWER_PASSES
+    return QUICK_NOTE if any(run.config.band for run in runs) else FEWER_PASSES
 
 
 def _like_the_newest(own: list[Record]) -> set[str]:

@@ -56,7 +56,7 @@ def find_balance(
 
 def balance(record: Record) -> Balance | None:
     """When a run reached the paper's balance, from its history; None with a Wasserstein loss, see NO_BAND."""
-    if record.config.wasserstein:
+    if not record.config.band:
         return None
     return find_balance(record.history["discriminator_loss"], record.history["generator_loss"])
 

@@ -252,7 +252,7 @@ def critic_curves(rows: Comparison) -> Chart | None:
 
     The axes are not common ones: a critic measures with a scale of its own.
     """
-    shown = [row for row in rows.values() if row.records and row.records[0].config.wasserstein]
+    shown = [row for row in rows.values() if row.records and row.records[0].config.scores]
     if not shown:
         return None
     chart = Chart(figsize=(9.6, 3.0 * -(-len(shown) // 2)), layout="constrained")

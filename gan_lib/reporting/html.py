@@ -96,7 +96,7 @@ def heading(config: RunConfig, machine: dict[str, Any], started: str, notes: Ite
 
 
 def _quick_note(config: RunConfig) -> str:
-    return FEWER_PASSES if config.wasserstein else QUICK_NOTE
+    return QUICK_NOTE if config.band else FEWER_PASSES
 
 
 def opening(rows: Comparison) -> str:
@@ -104,7 +104,7 @@ def opening(rows: Comparison) -> str:
     verdict = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences(rows))
     return (
         "<h1>GAN and CGAN, on a CPU and on a GPU: the paper's four configurations compared</h1>"
-        + (f"<p>{_FURTHER}</p>" if rows.keys() - CONFIGURATIONS.keys() else "")
+        + (f"<p>{_FURTHER}</p>" if rows.keys() - set(CONFIGURATIONS) else "")
         + f'<div class="verdict">{verdict}</div>'
         f'<p>{escape(describe(rows))}</p><p class="provenance">{escape(_provenance(rows))}</p>'
         f'<p class="provenance">The paper: {escape(paper.CITATION)}.</p>'

@@ -11,10 +11,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from gan_lib import paper
+from gan_lib.registry import MODELS, find_family
 from gan_lib.reporting.convergence import WINDOW, trailing_mean
 
+
 # One colour for each network, one line style for each machine. Those of Okabe and Ito are told apart by everybody.
-COLOURS = {"gan": "#0072B2", "cgan": "#D55E00", "wgan": "#56B4E9", "cwgan": "#E69F00"}
+class _Colours(dict[str, str]):
+    def __missing__(self, name: str) -> str:
+        family = find_family(name)
+        return family.colour if family else MODELS[name].colour if name in MODELS else INK
+
+
+COLOURS = _Colours()  # by the name of a family or a model; the registry says which
 STYLES = {"cpu": "-", "gpu": "--"}
 INK, FAINT, BAND = "#222222", "#8a8a8a", "#e9e4d4"
 LABEL: dict[str, Any] = {"fontsize": 9, "color": INK}

@@ -13,7 +13,7 @@ from torch import nn
 
 from gan_lib import paper
 from gan_lib.config import RunConfig
-from gan_lib.presets import ALL_CONFIGURATIONS
+from gan_lib.presets import title
 from gan_lib.quality.measures import FRECHET, MEASURES
 from gan_lib.reporting import quality
 from gan_lib.reporting.comparison import Comparison, Row, cost_usd
@@ -23,7 +23,13 @@ from gan_lib.runs.record import Record
 from gan_lib.text import exact, show
 from gan_lib.training.models import build_pair, layer_shapes, megabytes, parameter_count
 
-TITLES = {name: name.upper().replace("-", ", ") for name in ALL_CONFIGURATIONS}  # "gan-cpu": "GAN, CPU"
+
+class _Titles(dict[str, str]):
+    def __missing__(self, configuration: str) -> str:
+        return title(configuration)
+
+
+TITLES = _Titles()  # "gan-cpu": "GAN, CPU"
 NOT_PUBLISHED = "not in the paper"
 
 

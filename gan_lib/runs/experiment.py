@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from PIL.Image import Image, fromarray
-from torch import Tensor
+from torch import Tensor, nn
 
 from gan_lib.config import RunConfig
 from gan_lib.data import load_images
-from gan_lib.errors import MachineUnavailable, RecordError, TrainingError
+from gan_lib.errors import ConfigurationError, MachineUnavailable, RecordError, TrainingError
 from gan_lib.pictures import gif, grid, png
 from gan_lib.runs import checkpoint
 from gan_lib.runs.evaluation import Evaluation
@@ -88,7 +88,9 @@ class Experiment:
         self.precision = pick_precision(self.config.precision, self.device)
         self.images = load_images(self.config)
         self.data_sha256 = self.images.checksum
-        self.trainer = Trainer(self.config, self.images.train.to(self.device), self.precision)
+        check_classes(self.config, self.images.train_labels)
+        images = self.images.train.to(self.device)
+        self.trainer = Trainer(self.config, images, self.precision, labels=self.images.train_labels)
         self.evaluation = Evaluation(self.config, self.images)
         self._latents = fixed_latents(self.config, SAMPLES, seed=0)  # the same for every seed: runs can be told apart by eye
         self.machine = {**fingerprint(self.device), "precision": self.precision, "notice": self.trainer.notice}
@@ -105,7 +107,7 @@ class Experiment:
         if self.config.data.startswith("folder:"):
             check_images(self.record.path, self.data_sha256)
         record = read_record(self.record.path)
-        for name, network in self.trainer.pair._asdict().items():
+        for name, network in self._networks().items():
             load_weights(network, record.path / f"{name}.safetensors")
         self._history = list(zip(*record.history.values(), strict=True))
         self.summary, self.machine = record.summary, record.machine
@@ -195,7 +197,7 @@ class Experiment:
 
     def _measure(self, epoch: int) -> None:
         """Measure quality, off the training clock, and record it."""
-        line = self.evaluation.measure(self.trainer.pair.generator, epoch, sum(self._column("training_seconds")))
+        line = self.evaluation.measure(self.trainer.sampled, epoch, sum(self._column("training_seconds")))
         if line:
             self.record.append_metrics(line)
 
@@ -227,9 +229,15 @@ class Experiment:
         self._checkpoint_write_seconds += time.perf_counter() - begun
         self._saved_at = time.monotonic()
 
+    def _networks(self) -> dict[str, nn.Module]:
+        """The networks that are kept, by the names of their files; beside a running average the raw generator too."""
+        pair = self.trainer.pair
+        networks = {"generator": self.trainer.sampled, "discriminator": pair.discriminator}
+        return {**networks, "generator.raw": pair.generator} if self.trainer.average else networks
+
     def samples(self) -> Tensor:
         """Nine images from this run's fixed latents, as the generator draws them now: (9, C, S, S) in [-1, 1]."""
-        return sample(self.trainer.pair.generator, self._latents)
+        return sample(self.trainer.sampled, self._latents)
 
     @property
     def history(self) -> dict[str, list[float]]:
@@ -260,7 +268,7 @@ class Experiment:
         self.record.write_bytes("samples.png", png(self._frames[-1]))
         stride = -(-len(self._frames) // _MAX_FRAMES)  # thin out from the end, so that the last frame stays
         self.record.write_bytes("progress.gif", gif(self._frames[::-1][::stride][::-1]))
-        sizes = [self.record.save_weights(name, network) for name, network in pair._asdict().items()]
+        sizes = [self.record.save_weights(name, network) for name, network in self._networks().items()]
         training_seconds = sum(self._column("training_seconds"))
         losses = {name: self.history[name] for name in ("discriminator_loss", "generator_loss")}
         self.summary = {
@@ -337,3 +345,14 @@ class Clocks:
     def total(self) -> float:
         """Seconds since the beginning, without those between a stop and going on."""
         return time.perf_counter() - self._start
+
+
+def check_classes(config: RunConfig, labels: Tensor | None) -> None:
+    """Raise ConfigurationError where a config has classes, and its data has not as many."""
+    if not config.classes:
+        return
+    if labels is None:
+        raise ConfigurationError(f"classes must be 0 for {config.data} (its images have no labels), got {config.classes}")
+    count = int(labels.max()) + 1
+    if config.classes != count:
+        raise ConfigurationError(f"classes must be {count} (the labels of {config.data}), got {config.classes}")

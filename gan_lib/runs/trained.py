@@ -59,7 +59,7 @@ class Trained:
 
     def judge(self, images: Tensor) -> Tensor:
         """Images (N, C, S, S) -> the discriminator's belief that each is real, (N,) in [0, 1]; a critic's score."""
-        return (score if self.config.wasserstein else judge)(self.pair.discriminator, images)
+        return (score if self.config.scores else judge)(self.pair.discriminator, images)
 
     def interpolate(self, rows: int, steps: int, seed: int) -> Tensor:
         """Straight ways between random latents: (rows * steps, Z), row after row."""

@@ -14,7 +14,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from gan_lib.config import RunConfig
 from gan_lib.data import load_images
+from gan_lib.errors import ConfigurationError
 from gan_lib.presets import configure
+from gan_lib.registry import MODELS, resolve
 from gan_lib.runs.machine import fingerprint, pick_device, pick_precision, set_threads
 from gan_lib.training.flops import flops_per_epoch
 from gan_lib.training.trainer import DTYPES, Trainer
@@ -31,7 +33,7 @@ class Baseline:
 
     def __init__(self, config: RunConfig, images: Tensor) -> None:
         self.config, self.device = config, images.device
-        self.generator, self.discriminator = (network.to(self.device) for network in _tutorial_networks(config))
+        self.generator, self.discriminator = (network.to(self.device) for network in plain_networks(config))
         self.loader = DataLoader(TensorDataset(images.cpu()), batch_size=config.batch_size, shuffle=True)
         betas = (config.adam_beta1, config.adam_beta2)
         self.generator_adam = torch.optim.Adam(self.generator.parameters(), lr=config.learning_rate, betas=betas)
@@ -168,20 +170,31 @@ def _peak_memory(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def _tutorial_networks(config: RunConfig) -> tuple[nn.Module, nn.Module]:
-    """The same layers from PyTorch's own shelf, in float32 and with channels first."""
-    slope, dropout, (channels, side, _) = config.leaky_slope, config.dropout, config.image_shape
-    if config.model == "gan":
-        values = channels * side**2
-        generator: list[nn.Module] = []
-        for inputs, outputs in ((config.latent_size, 256), (256, 512), (512, 1024)):
-            generator += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.LeakyReLU(slope)]
-        discriminator: list[nn.Module] = [nn.Flatten()]
-        for inputs, outputs in ((values, 1024), (1024, 512), (512, 256)):
-            discriminator += [nn.Linear(inputs, outputs), nn.LeakyReLU(slope), nn.Dropout(dropout)]
-        generator += [nn.Linear(1024, values), nn.Tanh(), nn.Unflatten(1, config.image_shape)]
-        return nn.Sequential(*generator), nn.Sequential(*discriminator, nn.Linear(256, 1))
-    quarter = side // 4
+def plain_networks(config: RunConfig) -> tuple[nn.Module, nn.Module]:
+    """A model's layers from PyTorch's own shelf: generator and discriminator. Raises ConfigurationError where it has none."""
+    plain = MODELS[config.model].plain
+    if plain is None:
+        raise ConfigurationError(f"model {config.model} has no plain networks to compare with (plain, in its registry entry)")
+    networks: tuple[nn.Module, nn.Module] = resolve(plain)(config)
+    return networks
+
+
+def plain_gan(config: RunConfig) -> tuple[nn.Module, nn.Module]:
+    """GAN's layers from PyTorch's own shelf, in float32."""
+    slope, values = config.leaky_slope, config.channels * config.image_size**2
+    generator: list[nn.Module] = []
+    for inputs, outputs in ((config.latent_size, 256), (256, 512), (512, 1024)):
+        generator += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.LeakyReLU(slope)]
+    discriminator: list[nn.Module] = [nn.Flatten()]
+    for inputs, outputs in ((values, 1024), (1024, 512), (512, 256)):
+        discriminator += [nn.Linear(inputs, outputs), nn.LeakyReLU(slope), nn.Dropout(config.dropout)]
+    generator += [nn.Linear(1024, values), nn.Tanh(), nn.Unflatten(1, config.image_shape)]
+    return nn.Sequential(*generator), nn.Sequential(*discriminator, nn.Linear(256, 1))
+
+
+def plain_cgan(config: RunConfig) -> tuple[nn.Module, nn.Module]:
+    """CGAN's layers from PyTorch's own shelf, in float32 and with channels first."""
+    slope, dropout, channels, quarter = config.leaky_slope, config.dropout, config.channels, config.image_size // 4
     return nn.Sequential(
         nn.Linear(config.latent_size, 256 * quarter**2), nn.ReLU(), nn.BatchNorm1d(256 * quarter**2), nn.ReLU(),
         nn.Unflatten(1, (256, quarter, quarter)),

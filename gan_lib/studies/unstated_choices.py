@@ -97,7 +97,7 @@ def by_choice(records: Sequence[Record]) -> Runs:
     """The runs of each combination, one for each model and seed, in the order of CHOICES; also those that failed."""
     found: Runs = {choice: {} for choice in CHOICES}
     for record in records:
-        if record.config.wasserstein:
+        if not record.config.band:
             continue
         runs = found.setdefault(choice_of(record), {}).setdefault(record.config.model, [])
         if record.config.seed not in [run.config.seed for run in runs]:

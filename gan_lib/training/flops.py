@@ -1,38 +1,28 @@
-"""How much arithmetic one training iteration is: the matrix products and convolutions, counted by formula."""
+"""How much arithmetic training is: the matrix products and convolutions of one step, as PyTorch itself counts them."""
 
-import itertools
+from collections.abc import Callable
+from functools import lru_cache, partial
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from gan_lib.config import RunConfig
+from gan_lib.training.losses import squared_slope
+from gan_lib.training.models import Pair, build_pair
+from gan_lib.training.steps import Rules, rules_of
+
+_IMAGES = 4  # of the counted batch: nothing that is counted depends on it but in proportion
 
 
 def flops_per_image(config: RunConfig) -> int:
     """Floating-point operations that one training image costs in one epoch (a multiply-add counts as two).
 
-    With g and d the multiply-adds of one forward pass of G and D, and g1, d1 those of their first layers, an iteration takes
-
-    - D's step: G forward (g), D forward over a real and a generated image (2d), weight gradients (2d) and input gradients
-      of all layers but the first (2d - 2 d1);
-    - G's step: G forward again where its noise is fresh (g), D forward (d), D's input gradients (d), G's weight gradients (g)
-      and input gradients of all layers but the first (g - g1).
-
-    With several critic steps, G's step is taken on one batch in so many. A gradient penalty adds to D's, for one image between
-    a real and a generated one, D forward (d), its gradient in the image (d), and that gradient's way back, for all layers but
-    the last: through the backward pass (2d) and through the forward pass (2d - d1), where LeakyReLU hands on nothing but
-    zeros, which are multiplied all the same. Of the last layer there are only the weight gradients.
+    D's update on a real and a generated image with its penalties, and G's update, once in critic_steps. Counted on PyTorch's
+    meta device, where tensors have shapes and no values: nothing is computed.
     """
-    g, d = sum(_generator(config)), sum(_discriminator(config))
-    g_first, d_first = _generator(config)[0], _discriminator(config)[0]
-    forward_again = g if config.generator_noise == "fresh" else 0
-    discriminator_step = g + 2 * d + 2 * d + 2 * (d - d_first)
-    generator_step = forward_again + d + d + g + (g - g_first)
-    penalty = _penalty(config) if config.loss == "wgan-gp" else 0
-    return round(2 * (discriminator_step + penalty + generator_step / config.critic_steps))
-
-
-def _penalty(config: RunConfig) -> int:
-    """Multiply-adds of the gradient penalty for one pair of a real and a generated image."""
-    layers = _discriminator(config)
-    return 6 * sum(layers) - layers[0] - 3 * layers[-1]
+    kept = {"seed": 0, "epochs": 1, "training_images": 2000, "batch_size": 128, "data": "digits"}  # these change nothing
+    return _count(config.model_copy(update=kept))
 
 
 def flops_per_epoch(config: RunConfig) -> int:
@@ -41,28 +31,43 @@ def flops_per_epoch(config: RunConfig) -> int:
     return flops_per_image(config) * (RunConfig.model_fields["training_images"].default if count == "all" else count)
 
 
-def _generator(config: RunConfig) -> list[int]:
-    """Multiply-adds of each layer for one image."""
-    channels, size, _ = config.image_shape
-    if config.model == "gan":
-        return _dense(config.latent_size, 256, 512, 1024, channels * size * size)
-    quarter, half = size // 4, size // 2
-    return [
-        config.latent_size * 256 * quarter**2,
-        256 * 128 * 5 * 5 * quarter**2,  # transposed: every input pixel meets the whole kernel
-        128 * 64 * 4 * 4 * quarter**2,
-        64 * channels * 4 * 4 * half**2,
-    ]
+@lru_cache(maxsize=64)
+def _count(config: RunConfig) -> int:
+    with torch.device("meta"):
+        pair, rules = Pair(*(network.to("meta") for network in build_pair(config))), rules_of(config)
+        real = torch.empty(_IMAGES, config.channels + config.classes, *config.image_shape[1:])
+        latents = torch.empty(_IMAGES, config.latent_size + config.classes)
+        forward = _counted(lambda: pair.generator(latents))
+        plain, with_slopes = (_counted(partial(_update_discriminator, pair, real, rules, slopes)) for slopes in (False, True))
+        update = _counted(partial(_update_generator, pair, latents, real, rules))
+    if config.generator_noise == "reused":
+        update -= forward
+    return round((forward + plain + (with_slopes - plain) / config.penalty_every + update / config.critic_steps) / _IMAGES)
 
 
-def _discriminator(config: RunConfig) -> list[int]:
-    """Multiply-adds of each layer for one image."""
-    channels, size, _ = config.image_shape
-    if config.model == "gan":
-        return _dense(channels * size * size, 1024, 512, 256, 1)
-    quarter, half = size // 4, size // 2
-    return [channels * 64 * 4 * 4 * half**2, 64 * 128 * 4 * 4 * quarter**2, 128 * quarter**2]
+def _counted(work: Callable[[], object]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
 
 
-def _dense(*widths: int) -> list[int]:
-    return [inputs * outputs for inputs, outputs in itertools.pairwise(widths)]
+def _update_discriminator(pair: Pair, real: Tensor, rules: Rules, slopes: bool) -> None:
+    slopes = slopes and bool(rules.r1_weight or rules.r2_weight)
+    images = torch.cat([real, real]).requires_grad_(slopes) * 1  # the counter refuses to differentiate in a network's own input
+    logits = pair.discriminator(images)
+    loss = rules.discriminator_loss(*logits.chunk(2))
+    if slopes:
+        loss = loss + squared_slope(logits, images).sum()
+    if rules.penalty:
+        loss = loss + rules.penalty(lambda between: pair.discriminator(between * 1), real, real)
+    torch.autograd.grad(loss, list(pair.discriminator.parameters()), materialize_grads=True)
+
+
+def _update_generator(pair: Pair, latents: Tensor, real: Tensor, rules: Rules) -> None:
+    generated = pair.generator(latents)
+    maps = real[:, generated.shape[1] :]
+    pair.discriminator.requires_grad_(False)
+    logits = pair.discriminator(torch.cat([generated, maps], dim=1))
+    real_logits = (pair.discriminator(real),) if rules.pairs else ()
+    torch.autograd.grad(rules.generator_loss(logits, *real_logits), list(pair.generator.parameters()))
+    pair.discriminator.requires_grad_(True)

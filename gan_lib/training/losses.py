@@ -1,10 +1,10 @@
-"""Losses: logits in, scalar out. All are means over the batch.
+"""Losses: logits in, scalar out. All are means over the batch, and none knows a network's weights. registry.LOSSES names them.
 
 The paper uses binary cross-entropy on the GAN's sigmoid output and logistic binary cross-entropy on the CGAN's linear output.
 Both are the same function of the logit, so both networks return logits here and share these losses.
 
-The Wasserstein losses are for the model that the paper names next: there the discriminator is a critic, and what it returns is
-no logit but a score without bound, higher for images that look real.
+Where a loss gives the discriminator no belief to learn (Wasserstein, hinge, relativistic pairing), its output is a score
+without bound, higher for images that look real.
 """
 
 from collections.abc import Callable
@@ -13,8 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gan_lib.config import RunConfig
-from gan_lib.training.mixed_precision import Learner
+Critic = Callable[[Tensor], Tensor]  # images (N, C, S, S) -> scores (N, 1)
 
 
 def discriminator_loss(real_logits: Tensor, generated_logits: Tensor) -> Tensor:
@@ -50,15 +49,48 @@ def critic_loss(real_scores: Tensor, generated_scores: Tensor) -> Tensor:
 
 
 def critic_generator_loss(generated_scores: Tensor) -> Tensor:
-    """The generator's loss against a Wasserstein critic: minus the mean score of its images, (N, 1)."""
+    """The generator's loss against a Wasserstein critic, and against hinge's: minus the mean score of its images, (N, 1)."""
     return -generated_scores.mean()
 
 
-def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, generated: Tensor, shares: Tensor) -> Tensor:
+def hinge_loss(real_scores: Tensor, generated_scores: Tensor) -> Tensor:
+    """The discriminator's hinge loss: 0 for scores above 1 (real) and below -1 (generated), 2 when all are 0.
+
+    Lim and Ye 2017. real_scores, generated_scores: (N, 1) each.
+    """
+    return F.relu(1 - real_scores).mean() + F.relu(1 + generated_scores).mean()
+
+
+def relativistic_loss(real_scores: Tensor, generated_scores: Tensor) -> Tensor:
+    """Relativistic pairing: each real image should score higher than the generated one beside it. ln 2 when both are equal.
+
+    Jolicoeur-Martineau 2018; with R1 and R2 Huang et al. 2024 (R3GAN). real_scores, generated_scores: (N, 1) each.
+    """
+    return F.softplus(generated_scores - real_scores).mean()
+
+
+def relativistic_generator_loss(generated_scores: Tensor, real_scores: Tensor) -> Tensor:
+    """The generator's side of relativistic pairing: its image should score higher than the real one. ln 2 when equal.
+
+    generated_scores, real_scores: (N, 1) each.
+    """
+    return F.softplus(real_scores - generated_scores).mean()
+
+
+def slope_penalty(critic: Critic, real: Tensor, generated: Tensor, random: torch.Generator | None = None) -> Tensor:
+    """WGAN-GP's penalty at one point between each real and each generated image, drawn uniformly: a scalar, without its weight.
+
+    real, generated: (N, C, S, S) float32 each; the weight is 10 in Gulrajani et al. 2017.
+    """
+    shares = torch.rand(len(real), generator=random, device=real.device)
+    return gradient_penalty(critic, real, generated, shares)
+
+
+def gradient_penalty(critic: Critic, real: Tensor, generated: Tensor, shares: Tensor) -> Tensor:
     """How far the critic's slope is from 1 between real and generated images: mean of (|gradient| - 1)², without its weight.
 
     The norm is over the whole gradient of each image, all channels, rows and columns together: over one dimension of
-    (N, C, S, S) it would be that of each pixel. Gulrajani et al. 2017, algorithm 1, with a weight of 10 there.
+    (N, C, S, S) it would be that of each pixel. Gulrajani et al. 2017, algorithm 1.
 
     real, generated: (N, C, S, S) each; shares: (N,) in [0, 1], how much of each pair is real, drawn by the caller anew each
     time. The result has a gradient in the critic's weights and none in the images.
@@ -69,11 +101,10 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, generated
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
 
-def slope_penalty(critic: Learner, real: Tensor, generated: Tensor, config: RunConfig, shares: torch.Generator) -> Tensor:
-    """The weighted gradient penalty, in float32 whatever the working precision: a scalar.
+def squared_slope(logits: Tensor, images: Tensor) -> Tensor:
+    """R1 at real images, R2 at generated ones: each image's squared slope, halved: (N,), differentiable in D's weights.
 
-    In bf16 it came out the same to three digits after a few epochs and took 10 % (GAN) or 25 % (CGAN) off an epoch, on one
-    thread; in fp16 the gradients, each far below 1, would lose digits before any scaling of the loss can help.
+    logits: (N, 1), computed from images (N, C, S, S) that require gradients. Mescheder et al. 2018.
     """
-    drawn = torch.rand(len(real), generator=shares, device=real.device)
-    return config.penalty_weight * gradient_penalty(critic.network, real.float(), generated.float(), drawn)
+    (slope,) = torch.autograd.grad(logits.sum(), images, create_graph=True)  # (N, C, S, S)
+    return slope.float().square().flatten(1).sum(dim=1) / 2

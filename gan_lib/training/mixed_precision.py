@@ -18,7 +18,8 @@ class Learner:
     float32 buffers that stay where they are (10 % of an epoch for GAN). In float32 the working copy is the network itself.
     """
 
-    def __init__(self, network: nn.Module, config: RunConfig, dtype: torch.dtype) -> None:
+    def __init__(self, network: nn.Module, config: RunConfig, dtype: torch.dtype, learning_rate: float | None = None) -> None:
+        """learning_rate: the network's own; None: the config's."""
         self.network = network  # float32: what is saved, sampled from and judged with
         self.working = network if dtype == torch.float32 else _working_copy(network, dtype)
         self._parameters: list[Tensor] = list(network.parameters())
@@ -27,9 +28,11 @@ class Learner:
         for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
             parameter.grad = gradient
         on_gpu = self._parameters[0].is_cuda
+        self._rate = learning_rate or config.learning_rate
+        scheduled = on_gpu and config.schedule != "constant"  # a CUDA graph reads a rate that moves from the device
         self.optimiser = torch.optim.Adam(
             self._parameters,
-            lr=config.learning_rate,
+            lr=torch.tensor(self._rate, device=self._parameters[0].device) if scheduled else self._rate,
             betas=(config.adam_beta1, config.adam_beta2),
             fused=True,  # one pass over the weights an update, instead of a handful
             capturable=on_gpu,  # its step counter lives on the GPU, so that a CUDA graph can hold the update
@@ -41,7 +44,7 @@ class Learner:
         self._first_scale = self.scaler.state_dict()
 
     def update(self, loss: Tensor, penalty: Tensor | None = None) -> None:
-        """Correct this network once. The other one's weights get no gradients. Nothing here waits for the device.
+        """Update this network once. The other one's weights get no gradients. Nothing here waits for the device.
 
         loss: made with the working copy. penalty: what is added to it, made with the float32 network.
         """
@@ -54,6 +57,14 @@ class Learner:
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.refresh()
+
+    def scale_rate(self, share: float) -> None:
+        """Go on with this share of the learning rate."""
+        for group in self.optimiser.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(self._rate * share)
+            else:
+                group["lr"] = self._rate * share
 
     @torch.no_grad()
     def clip(self, bound: float) -> None:

@@ -1,16 +1,19 @@
-"""The generator/discriminator pairs of the paper: "gan", fully connected, and "cgan", convolutional (a DCGAN).
+"""The generator/discriminator pairs: the paper's "gan", fully connected, and "cgan", convolutional (a DCGAN); and "small".
 
-Both generators map latents (N, Z) to images (N, C, S, S) in [-1, 1]; both discriminators map images to logits (N, 1).
+Generators map latents (N, Z) to images (N, C, S, S) in [-1, 1]; discriminators map images to logits (N, 1). Where a pair is
+conditioned on K classes, latents are (N, Z + K), the class one-hot at their end, and D sees (N, C + K, S, S), a map a class.
 The paper's GAN ends in a sigmoid; here the sigmoid is part of the loss (losses.py), which computes the same more exactly.
 """
 
 import copy
+import itertools
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from gan_lib.config import RunConfig
+from gan_lib.registry import LOSSES, MODELS, resolve
 from gan_lib.training.layers import Dropout, FlattenChannelsLast, FromImage, FullTanh, ToImage, UnflattenChannelsLast
 
 MEGABYTE = 2**20  # bytes, as the paper counts them
@@ -25,10 +28,10 @@ class Pair(NamedTuple):
 
 def build_pair(config: RunConfig) -> Pair:
     """Both networks of a config, freshly initialised from config.seed, on the CPU, in training mode."""
-    build = {"gan": _gan, "cgan": _cgan}[config.model]
+    build = resolve(MODELS[config.model].build)
     with torch.random.fork_rng(devices=[]):  # leave the caller's random state alone
         torch.manual_seed(config.seed)
-        pair = build(config)
+        pair: Pair = build(config)
         for network in pair:
             network.apply(_INITIALISERS[config.initialisation])
     return pair
@@ -49,8 +52,10 @@ def megabytes(*networks: nn.Module) -> float:
 def layer_shapes(network: nn.Module, config: RunConfig) -> list[tuple[str, tuple[int, ...], int]]:
     """Each layer of one of the two networks: its name, the shape it returns (for two images), its trainable parameters."""
     layers = list(copy.deepcopy(network).cpu().eval().children())  # a copy: looking must not change running statistics
+    channels, size, _ = config.image_shape
     wants_latents = isinstance(layers[0], nn.Linear)
-    values = torch.zeros(2, config.latent_size) if wants_latents else torch.zeros(2, *config.image_shape)
+    shape = (config.latent_size + config.classes,) if wants_latents else (channels + config.classes, size, size)
+    values = torch.zeros(2, *shape)
     listed = []
     for layer in layers:
         values = layer(values)
@@ -58,7 +63,7 @@ def layer_shapes(network: nn.Module, config: RunConfig) -> list[tuple[str, tuple
     return listed
 
 
-def _gan(config: RunConfig) -> Pair:
+def build_gan(config: RunConfig) -> Pair:
     """The paper's fully connected GAN: 784 values an image at the paper's size."""
     values = config.channels * config.image_size**2
 
@@ -86,12 +91,12 @@ def _gan(config: RunConfig) -> Pair:
     return Pair(generator, discriminator)
 
 
-def _cgan(config: RunConfig) -> Pair:
+def build_cgan(config: RunConfig) -> Pair:
     """The paper's convolutional GAN. Two layers of stride 2 halve the image twice, so its side is a multiple of 4."""
     quarter = config.image_size // 4  # 7 at the paper's size
 
     generator = nn.Sequential(
-        nn.Linear(config.latent_size, 256 * quarter**2),
+        nn.Linear(config.latent_size + config.classes, 256 * quarter**2),
         nn.ReLU(),  # the paper's listing has this one before the batch norm too
         nn.BatchNorm1d(256 * quarter**2),  # over all 12,544 features, before they become maps
         nn.ReLU(),
@@ -106,7 +111,7 @@ def _cgan(config: RunConfig) -> Pair:
         _to_pixels(config),
     )
     discriminator = nn.Sequential(
-        FromImage(config.channels, 64),  # (N, 64, 14, 14)
+        FromImage(config.channels + config.classes, 64),  # (N, 64, 14, 14)
         nn.LeakyReLU(config.leaky_slope),
         Dropout(config.dropout),
         nn.Conv2d(64, 128, kernel_size=4, stride=2, padding=1),  # (N, 128, 7, 7)
@@ -119,9 +124,47 @@ def _cgan(config: RunConfig) -> Pair:
     return Pair(*(network.to(memory_format=torch.channels_last) for network in (generator, discriminator)))
 
 
+def build_small(config: RunConfig) -> Pair:
+    """A small convolutional pair, nothing normalised in D: about 0.4 million parameters at width 24 and 28 pixels.
+
+    As many layers of stride 2 as bring the image to at most 8 pixels a side, or to an odd number: two for 28 pixels, three
+    for 64. From the image inwards they have w, 2w, 4w, 4w, … maps.
+    """
+    side, maps = config.image_size, [config.width]
+    while side % 2 == 0 and side > 8:
+        side //= 2
+        maps.append(min(2 * maps[-1], 4 * config.width))
+    inner = 4 * config.width
+
+    def grow(inputs: int, outputs: int) -> list[nn.Module]:
+        return [nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
+
+    def shrink(inputs: int, outputs: int) -> list[nn.Module]:
+        convolution = nn.Conv2d(inputs, outputs, kernel_size=4, stride=2, padding=1)
+        return [convolution, nn.LeakyReLU(config.leaky_slope), Dropout(config.dropout)]
+
+    generator = nn.Sequential(
+        nn.Linear(config.latent_size + config.classes, inner * side**2),
+        UnflattenChannelsLast(inner, side),  # (N, 4w, 7, 7) at the paper's size
+        nn.BatchNorm2d(inner),
+        nn.ReLU(),
+        *(layer for inputs, outputs in itertools.pairwise([inner, *maps[-2::-1]]) for layer in grow(inputs, outputs)),
+        nn.Conv2d(config.width, config.channels, kernel_size=3, padding=1),
+        _to_pixels(config),
+    )
+    discriminator = nn.Sequential(
+        *(layer for sizes in itertools.pairwise([config.channels + config.classes, *maps[:-1]]) for layer in shrink(*sizes)),
+        nn.Conv2d(maps[-2], inner, kernel_size=3, padding=1),
+        nn.LeakyReLU(config.leaky_slope),
+        FlattenChannelsLast(),
+        nn.Linear(inner * side**2, 1),
+    )
+    return Pair(*(network.to(memory_format=torch.channels_last) for network in (generator, discriminator)))
+
+
 def _to_pixels(config: RunConfig) -> nn.Module:
     """The generator's last activation, to [-1, 1]. A critic's slope is bounded, so with one no signal may be lost here."""
-    return FullTanh() if config.wasserstein else nn.Tanh()
+    return FullTanh() if LOSSES[config.loss].scores else nn.Tanh()
 
 
 def _keep(module: nn.Module) -> None:
@@ -144,4 +187,11 @@ def _dcgan(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 1.0, 0.02)
 
 
-_INITIALISERS = {"pytorch": _keep, "glorot": _glorot, "dcgan": _dcgan}
+def _kaiming(module: nn.Module) -> None:
+    """He et al. 2015, normal, for LeakyReLU(0.2); zero biases."""
+    if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+        nn.init.kaiming_normal_(module.weight, 0.2, nonlinearity="leaky_relu")
+        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+
+
+_INITIALISERS = {"pytorch": _keep, "glorot": _glorot, "dcgan": _dcgan, "kaiming": _kaiming}

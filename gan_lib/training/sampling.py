@@ -1,6 +1,7 @@
 """Latents, and what trained networks make of them and of images."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_lib.config import RunConfig
@@ -12,11 +13,22 @@ def uniform_latents(count: int, latent_size: int, generator: torch.Generator) ->
     return torch.rand(count, latent_size, generator=generator, device=generator.device).mul_(2).sub_(1)
 
 
-def fixed_latents(config: RunConfig, count: int, seed: int | None = None) -> Tensor:
-    """Latents to look at a network with: the same on every machine, and independent of training's random numbers."""
-    return uniform_latents(
-        count, config.latent_size, torch.Generator().manual_seed(stream(config.seed if seed is None else seed, 9))
-    )
+def label_inputs(latents: Tensor, labels: Tensor | None, classes: int) -> Tensor:
+    """Latents (N, Z) with their class one-hot at the end, (N, Z + K); as they are without labels."""
+    return latents if labels is None else torch.cat([latents, F.one_hot(labels, classes).to(latents.dtype)], dim=1)
+
+
+def fixed_latents(config: RunConfig, count: int, seed: int | None = None, label: int | None = None) -> Tensor:
+    """Latents to look at a network with: the same on every machine, and independent of training's random numbers.
+
+    Where the config has classes, each latent carries one: `label`, or 0, 1, 2, … in turn.
+    """
+    random = torch.Generator().manual_seed(stream(config.seed if seed is None else seed, 9))
+    latents = uniform_latents(count, config.latent_size, random)
+    if not config.classes:
+        return latents
+    labels = torch.arange(count) % config.classes if label is None else torch.full((count,), label)
+    return label_inputs(latents, labels, config.classes)
 
 
 @torch.no_grad()

@@ -1,72 +1,44 @@
-"""Training: one update of the discriminator, one update of the generator, and the epoch that alternates them."""
+"""Training: the epoch that alternates the two steps (steps.py), and everything that changes while it goes on."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gan_lib.config import RunConfig
 from gan_lib.errors import TrainingError
 from gan_lib.text import first_line
+from gan_lib.training.augmentation import augment
+from gan_lib.training.averaging import WeightAverage
 from gan_lib.training.cuda_graphs import Iteration, capture
 from gan_lib.training.layers import Dropout, DropoutMasks
-from gan_lib.training.losses import critic_generator_loss, critic_loss, discriminator_loss, generator_loss, slope_penalty
 from gan_lib.training.mixed_precision import Learner
 from gan_lib.training.models import Pair, build_pair
-from gan_lib.training.sampling import stream, uniform_latents
+from gan_lib.training.sampling import label_inputs, stream, uniform_latents
+from gan_lib.training.steps import discriminator_step, generator_step, label_maps, rules_of
 
+_STREAMS = ("order", "latents", "dropout", "shares", "augmentation")  # of random numbers; each has a seed of its own
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class EpochStats(NamedTuple):
     """One epoch. Losses and probabilities are means over its images; seconds are those of training alone.
 
-    With a Wasserstein loss the discriminator is a critic, and what is said to be a probability is its mean score, without
-    bound: real_probability - generated_probability is its estimate of the Wasserstein distance.
+    With a loss whose logits are scores, what is called a probability is the mean score, without bound; of a Wasserstein critic
+    real_probability - generated_probability estimates the Wasserstein distance.
     """
 
     epoch: int  # counted from 1
     discriminator_loss: float  # mean of its real and generated halves: ln 2 when undecided; a critic's, penalty included
-    generator_loss: float  # over the batches after which the generator was corrected
+    generator_loss: float  # over the batches after which the generator was updated
     real_probability: float  # the discriminator's mean belief that a training image is real
     generated_probability: float  # … and that a generated one is
     training_seconds: float
-
-
-def discriminator_step(discriminator: Learner, real: Tensor, generated: Tensor) -> Tensor:
-    """Correct the discriminator once.
-
-    real, generated: (N, C, S, S) each, generated without history. Returns (loss, P(real), P(generated)) as one (3,) tensor,
-    still on the device: nothing here waits for it.
-    """
-    # One pass over both halves: the discriminator has no batch norm, so they do not see each other.
-    logits = discriminator.working(torch.cat([real, generated.to(real.dtype)])).float()  # (2N, C, S, S) -> (2N, 1)
-    real_logits, generated_logits = logits.chunk(2)
-    loss = discriminator_loss(real_logits, generated_logits)
-    discriminator.update(loss)
-    beliefs = logits.detach().sigmoid().view(2, -1).mean(dim=1)
-    return torch.cat([loss.detach().view(1), beliefs])
-
-
-def generator_step(
-    generator: Learner,
-    discriminator: Learner,
-    generated: Tensor,
-    of: Callable[[Tensor], Tensor] = generator_loss,
-    dropout: bool = True,
-) -> Tensor:
-    """Correct the generator once.
-
-    generated: (N, C, S, S), with its history. of: the loss of the discriminator's outputs (N, 1). dropout: whether that of the
-    discriminator is active. Returns the loss, (1,), still on the device.
-    """
-    with discriminator.frozen(dropout) as judge_only:
-        loss = of(judge_only(generated).float())
-    generator.update(loss)
-    return loss.detach().view(1)
 
 
 @dataclass
@@ -80,15 +52,28 @@ class _UnfinishedEpoch:
 class Trainer:
     """Everything that changes while one configuration trains: networks, optimisers, random generators, the epoch."""
 
-    def __init__(self, config: RunConfig, images: Tensor, precision: str = "fp32", graphs: bool = True) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        images: Tensor,
+        precision: str = "fp32",
+        graphs: bool = True,
+        labels: Tensor | None = None,
+    ) -> None:
         """images: (N, C, S, S) float32 in [-1, 1], on the device to train on. precision: one of DTYPES. graphs: use CUDA graphs
-        where the device is a GPU."""
+        where the device is a GPU. labels: (N,), where the config has classes."""
         self.config = config
         self.device = images.device
         self.dtype = DTYPES[precision]
         self.images = images.to(self.dtype)  # once, and not at each step
+        self.labels = None if labels is None or not config.classes else labels.to(self.device)
+        self.rules = rules_of(config)
         self.pair = Pair(*(network.to(self.device) for network in build_pair(config)))
-        self.generator, self.discriminator = (Learner(network, config, self.dtype) for network in self.pair)
+        rates = (config.learning_rate, config.discriminator_learning_rate or config.learning_rate)
+        self.generator, self.discriminator = (
+            Learner(network, config, self.dtype, rate) for network, rate in zip(self.pair, rates, strict=True)
+        )
+        self.average = WeightAverage(self.pair.generator, config.average_decay) if config.average_decay else None
         batches = torch.arange(len(images)).split(config.batch_size)
         self._weights = torch.tensor([len(batch) / len(images) for batch in batches], device=self.device)
         self._turns = Turns(config.critic_steps, len(batches))
@@ -97,7 +82,12 @@ class Trainer:
         self._epoch: _UnfinishedEpoch | None = None
         self.notice: str | None = None  # why a GPU does not use CUDA graphs, where it does not
         on_gpu = self.device.type == "cuda"
-        self._run = self._capture() if graphs and on_gpu else self._in_turn(self._iteration, self._critic_iteration)
+        self._runs = self._capture() if graphs and on_gpu else self._iterations()
+
+    @property
+    def sampled(self) -> nn.Module:
+        """The generator that is sampled, measured and kept: the running average of its weights, where there is one."""
+        return self.average.network if self.average else self.pair.generator
 
     def train(self) -> Iterator[EpochStats]:
         """Train up to config.epochs, yielding after each epoch. Raises TrainingError as `advance` does."""
@@ -126,7 +116,7 @@ class Trainer:
         epoch = self._epoch
         batches = epoch.order.split(self.config.batch_size)
         while epoch.batches_done < len(batches):
-            epoch.numbers[epoch.batches_done].copy_(self._run(batches[epoch.batches_done]))
+            epoch.numbers[epoch.batches_done].copy_(self._run(batches[epoch.batches_done], epoch.batches_done))
             epoch.batches_done += 1
             if epoch.batches_done < len(batches) and pause():
                 self._wait_for_device()
@@ -135,11 +125,11 @@ class Trainer:
         means = (self._weights @ epoch.numbers).tolist()  # the first time in an epoch that anything waits for the device
         seconds = epoch.seconds + time.perf_counter() - start
         self._check(epoch.numbers, self.epochs_done + 1)
-        corrected = self._turns.generator_share(self.epochs_done, self._weights.tolist())
+        updated = self._turns.generator_share(self.epochs_done, self._weights.tolist())
         self._epoch = None
         self.epochs_done += 1
         d_loss, p_real, p_generated, g_loss, _ = means
-        return EpochStats(self.epochs_done, d_loss, g_loss / corrected, p_real, p_generated, seconds)
+        return EpochStats(self.epochs_done, d_loss, g_loss / updated, p_real, p_generated, seconds)
 
     def _check(self, numbers: Tensor, epoch: int) -> None:
         """Raise TrainingError where an epoch's numbers, (batches, 5), make going on pointless."""
@@ -151,54 +141,71 @@ class Trainer:
         what = "the loss is not finite any more" if not_finite[bad] else "the generator has collapsed: all its images are equal"
         raise TrainingError(f"{what}: epoch {epoch}, batch {bad + 1} of {len(numbers)}")
 
-    def _iteration(self, batch: Tensor) -> Tensor:
-        """Both updates on one batch, indices (N,). Returns (D's loss, P(real), P(generated), G's loss, images' spread)."""
+    def _run(self, batch: Tensor, number: int) -> Tensor:
+        """One iteration on a batch, indices (N,), the number-th of this epoch; returns what `_iterate` does."""
+        step = self.epochs_done * len(self._weights) + number
+        if self.config.schedule == "linear":
+            share = self._share_of_rate(step)
+            self.generator.scale_rate(share)
+            self.discriminator.scale_rate(share)
+        kind = (self._turns.updates_generator(self.epochs_done, number), step % self.config.penalty_every == 0)
+        return self._runs[kind](batch)
+
+    def _share_of_rate(self, step: int) -> float:
+        """The share of the learning rate at a step: 1 up to schedule_start, then a straight line to zero after the last one."""
+        done = step / (self.config.epochs * len(self._weights))
+        return min(1.0, (1 - done) / (1 - self.config.schedule_start))
+
+    def _iterations(self) -> dict[tuple[bool, bool], Iteration]:
+        """The iterations that this config alternates, by (whether G has its turn, whether R1 and R2 are due)."""
+        turns = (True,) if self.config.critic_steps == 1 else (True, False)
+        slopes = (True,) if self.config.penalty_every == 1 else (True, False)
+        return {kind: partial(self._iterate, *kind) for kind in product(turns, slopes)}
+
+    def _iterate(self, generator_turn: bool, slopes: bool, batch: Tensor) -> Tensor:
+        """The updates of one batch, indices (N,). Returns (D's loss, P(real), P(generated), G's loss, images' spread); G's loss
+        is 0 where it does not have its turn."""
         real = self.images[batch]  # (N, C, S, S)
-        reuse = self.config.generator_noise == "reused"
+        labels = None if self.labels is None else self.labels[batch]
+        maps = None if labels is None else label_maps(labels, self.config.classes, real.shape[-1])
+        reuse = generator_turn and self.config.generator_noise == "reused"
         with torch.set_grad_enabled(reuse):
-            generated = self._generate(len(real))
-        judged = self._correct_discriminator(real, generated.detach())
+            generated = self._generate(len(real), labels)
+        judged = discriminator_step(
+            self.discriminator,
+            self._augment(real),
+            self._augment(generated.detach()),
+            self.rules,
+            labels=maps,
+            random=self.share_generator,
+            slopes=slopes,
+        )
+        if not generator_turn:
+            return torch.cat([judged, torch.zeros(1, device=self.device), spread(generated)])
         if not reuse:
-            generated = self._generate(len(real))
-        of = critic_generator_loss if self.config.wasserstein else generator_loss
-        dropout = self.config.generator_dropout == "active"
-        judged_again = generator_step(self.generator, self.discriminator, generated, of, dropout)
-        return torch.cat([judged, judged_again, spread(generated.detach())])
+            generated = self._generate(len(real), labels)
+        against = self._augment(real) if self.rules.pairs else None
+        seen = self._augment(generated)
+        loss = generator_step(self.generator, self.discriminator, seen, self.rules, real=against, labels=maps)
+        if self.average:
+            self.average.update(self.pair.generator)
+        return torch.cat([judged, loss, spread(generated.detach())])
 
-    def _critic_iteration(self, batch: Tensor) -> Tensor:
-        """The discriminator's update alone, and numbers as `_iteration` returns them, with 0 for G's loss."""
-        real = self.images[batch]  # (N, C, S, S)
-        with torch.no_grad():
-            generated = self._generate(len(real))
-        judged = self._correct_discriminator(real, generated)
-        return torch.cat([judged, torch.zeros(1, device=self.device), spread(generated)])
-
-    def _correct_discriminator(self, real: Tensor, generated: Tensor) -> Tensor:
-        if self.config.wasserstein:
-            return critic_step(self.discriminator, real, generated, self.config, self.share_generator)
-        return discriminator_step(self.discriminator, real, generated)
-
-    def _in_turn(self, both: Iteration, critic_alone: Iteration) -> Iteration:
-        """Both networks' iteration where the generator has its turn, and the critic's alone elsewhere."""
-        if self._turns.steps == 1:
-            return both
-
-        def run(batch: Tensor) -> Tensor:
-            number = self._epoch.batches_done if self._epoch else 0
-            return (both if self._turns.corrects_generator(self.epochs_done, number) else critic_alone)(batch)
-
-        return run
-
-    def _generate(self, count: int) -> Tensor:
+    def _generate(self, count: int, labels: Tensor | None) -> Tensor:
         """Images (N, C, S, S) from fresh latents, as training sees them: with the statistics of their batch."""
         latents = uniform_latents(count, self.config.latent_size, self.latent_generator)
-        return self.generator.working(latents.to(self.dtype))
+        return self.generator.working(label_inputs(latents, labels, self.config.classes).to(self.dtype))
+
+    def _augment(self, images: Tensor) -> Tensor:
+        return augment(images, self.config.augmentation, self.config.augmentation_pixels, self.augmentation_generator)
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that the rest of training depends on, by name, as it is between two batches; see also `facts`."""
         players = {"generator": self.generator, "discriminator": self.discriminator}
         tensors = {f"{player}.{name}": value for player, them in players.items() for name, value in them.tensors().items()}
         tensors |= {f"random.{name}": generator.get_state() for name, generator in self._generators().items()}
+        if self.average:
+            tensors |= {f"average.{name}": value for name, value in self.average.tensors().items()}
         if self._epoch:
             tensors |= {"epoch.order": self._epoch.order, "epoch.numbers": self._epoch.numbers}
         return tensors
@@ -221,6 +228,8 @@ class Trainer:
             (self.generator, self.discriminator), ("generator.", "discriminator."), facts["loss_scales"], strict=True
         ):
             player.load({key.removeprefix(name): value for key, value in tensors.items() if key.startswith(name)}, scale)
+        if self.average:
+            self.average.load({key.removeprefix("average."): tensor for key, tensor in tensors.items()})
         for name, generator in self._generators().items():
             generator.set_state(tensors[f"random.{name}"])
         self.epochs_done = int(facts["epochs_done"])
@@ -236,14 +245,20 @@ class Trainer:
         return all(bool(tensor.isfinite().all()) for tensor in (*numbers, *states))
 
     def _generators(self) -> dict[str, torch.Generator]:
+        """The random generators that this config draws from, by name."""
         generators = {"order": self.order_generator, "latents": self.latent_generator, "dropout": self.masks.generator}
-        return {**generators, "shares": self.share_generator} if self.config.loss == "wgan-gp" else generators
+        if self.rules.penalty:
+            generators["shares"] = self.share_generator
+        if self.config.augmentation != "none":
+            generators["augmentation"] = self.augmentation_generator
+        return generators
 
     def _make_generators(self) -> None:
-        """The random generators of training, for the order, the latents, dropout and a critic's penalty, at their beginning."""
+        """The random generators of training, each at its beginning."""
         self.order_generator = torch.Generator(self.device)
         self.latent_generator = torch.Generator(self.device)
         self.share_generator = torch.Generator(self.device)
+        self.augmentation_generator = torch.Generator(self.device)
         self.masks = DropoutMasks(self.device)
         for layer in (*self.discriminator.working.modules(), *self.discriminator.network.modules()):
             if isinstance(layer, Dropout):
@@ -252,29 +267,29 @@ class Trainer:
 
     def _seed(self) -> None:
         """Set the random generators to their beginning, in place: graphs hold on to them."""
-        for number, generator in enumerate(self._generators().values(), start=1):
-            generator.manual_seed(stream(self.config.seed, number))
+        for name, generator in self._generators().items():
+            generator.manual_seed(stream(self.config.seed, _STREAMS.index(name) + 1))
 
-    def _capture(self) -> Iteration:
-        """The iteration as CUDA graphs, with nothing learnt on the way; the plain iteration where that fails, and why."""
+    def _capture(self) -> dict[tuple[bool, bool], Iteration]:
+        """The iterations as CUDA graphs, with nothing learnt on the way; as they are where that fails, and why."""
         learners = (self.generator, self.discriminator)
         kept = [[tensor.clone() for tensor in learner.state()] for learner in learners]
         whole, rest = divmod(len(self.images), self.config.batch_size)
         sizes = [self.config.batch_size] * bool(whole) + [rest] * bool(rest)
-        iterations: list[Iteration] = [self._iteration]
-        if self._turns.steps > 1:
-            iterations.append(self._critic_iteration)
         drawn_from = [generator for name, generator in self._generators().items() if name != "order"]
+        iterations = self._iterations()
         try:
-            runs = [capture(iteration, sizes, drawn_from, self.device) for iteration in iterations]
+            runs = {kind: capture(iteration, sizes, drawn_from, self.device) for kind, iteration in iterations.items()}
         except RuntimeError as error:
             self.notice = f"without CUDA graphs: {first_line(error)}"
             runs = iterations
             self._make_generators()  # the old ones still take themselves for captured
         for learner, tensors in zip(learners, kept, strict=True):
             learner.restart(tensors)
+        if self.average:
+            self.average.restart(self.pair.generator)
         self._seed()
-        return self._in_turn(runs[0], runs[-1])
+        return runs
 
     def _wait_for_device(self) -> None:
         if self.device.type == "cuda":
@@ -292,7 +307,7 @@ class Turns(NamedTuple):
     steps: int
     batches: int  # of an epoch
 
-    def corrects_generator(self, epochs_done: int, number: int) -> bool:
+    def updates_generator(self, epochs_done: int, number: int) -> bool:
         """Whether the generator has its turn too on a batch of the epoch after epochs_done, counted from 0."""
         return (epochs_done * self.batches + number + 1) % self.steps == 0
 
@@ -300,22 +315,4 @@ class Turns(NamedTuple):
         """The share of an epoch's images that is in such batches, from the share that is in each batch."""
         if self.steps == 1:
             return 1.0
-        return sum(weight for number, weight in enumerate(weights) if self.corrects_generator(epochs_done, number))
-
-
-def critic_step(critic: Learner, real: Tensor, generated: Tensor, config: RunConfig, shares: torch.Generator) -> Tensor:
-    """Correct the critic once.
-
-    real, generated: (N, C, S, S) each, generated without history. shares: draws where, between a real and a generated image,
-    the slope is penalised. Returns (loss, mean score of real, mean score of generated) as one (3,) tensor, still on the device;
-    the loss is what the critic descends on, its penalty included, so the estimate of the Wasserstein distance is the
-    difference of the two scores and not minus the loss.
-    """
-    scores = critic.working(torch.cat([real, generated.to(real.dtype)])).float()  # (2N, C, S, S) -> (2N, 1)
-    loss = critic_loss(*scores.chunk(2))
-    penalty = slope_penalty(critic, real, generated, config, shares) if config.loss == "wgan-gp" else None
-    critic.update(loss, penalty)
-    if config.loss == "wgan":
-        critic.clip(config.clip)  # all parameters, biases too, after the update: the article's algorithm 1, line 7
-    whole = loss if penalty is None else loss + penalty
-    return torch.cat([whole.detach().view(1), scores.detach().view(2, -1).mean(dim=1)])
+        return sum(weight for number, weight in enumerate(weights) if self.updates_generator(epochs_done, number))

@@ -9,7 +9,7 @@ from conftest import tiny_config
 
 from gan_lib import paper
 from gan_lib.config import RunConfig
-from gan_lib.studies.bench import Baseline, _compare, _tutorial_networks, grow, matrix_rate
+from gan_lib.studies.bench import Baseline, _compare, grow, matrix_rate, plain_networks
 from gan_lib.training.flops import flops_per_epoch
 from gan_lib.training.models import build_pair, parameter_count
 
@@ -19,7 +19,7 @@ MODELS = ["gan", "cgan"]
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_baselines_networks_are_the_papers(model: str) -> None:
-    plain = _tutorial_networks(RunConfig(model=model))
+    plain = plain_networks(RunConfig(model=model))
     assert parameter_count(*plain) == paper.MODELS[model].parameters
     ours = build_pair(RunConfig(model=model))
     for one, other in zip(plain, ours, strict=True):

@@ -49,7 +49,7 @@ def test_after_trying_iterations_out_training_starts_as_if_there_had_been_none(m
     kept = [[tensor.clone() for tensor in learner.state()] for learner in (tried.generator, tried.discriminator)]
     for size in (48, 24):
         for _ in range(4):  # three to warm up and one to capture, all on image 0
-            tried._iteration(torch.zeros(size, dtype=torch.int64))
+            tried._iterate(True, True, torch.zeros(size, dtype=torch.int64))
     assert not all(map(torch.equal, everything(plain), everything(tried)))
     for learner, tensors in zip((tried.generator, tried.discriminator), kept, strict=True):
         learner.restart(tensors)
@@ -75,7 +75,7 @@ def test_a_capture_that_fails_halfway_leaves_the_plain_iteration_and_says_why(
     monkeypatch.setattr(trainer, "capture", failing)
     plain, fallen_back = (make_trainer(model, "fp32") for _ in range(2))
     assert plain.notice is None
-    fallen_back._run = fallen_back._capture()
+    fallen_back._runs = fallen_back._capture()
     assert fallen_back.notice == "without CUDA graphs: operation not permitted when stream is capturing"
     ((sizes, generators),) = asked
     assert sizes == [48, 24]  # a graph for whole batches, and one for the ragged last one
@@ -108,7 +108,7 @@ def test_when_only_the_first_of_a_critics_two_captures_works_neither_is_used(
 
     monkeypatch.setattr(trainer, "capture", failing_later)
     plain, fallen_back = (critic_trainer(model) for _ in range(2))
-    fallen_back._run = fallen_back._capture()
+    fallen_back._runs = fallen_back._capture()
     assert asked == [3, 3]  # latents, dropout and the penalty's shares
     assert fallen_back.notice == "without CUDA graphs: operation not permitted when stream is capturing"
     assert [numbers(stats) for stats in fallen_back.train()] == [numbers(stats) for stats in plain.train()]
@@ -130,7 +130,7 @@ def test_a_critics_graphs_and_its_plain_iterations_agree_on_a_gpu(model: str, pr
 def test_graphs_and_the_plain_iteration_agree_on_a_gpu(model: str, precision: str) -> None:
     with_graphs, eager = (make_trainer(model, precision, "cuda", graphs, size=28) for graphs in (True, False))
     assert with_graphs.notice is None
-    assert with_graphs._run != with_graphs._iteration
+    assert with_graphs._runs.keys() == {(True, True)}
     for one, other in zip(with_graphs.train(), eager.train(), strict=True):
         assert numbers(one) == pytest.approx(numbers(other), abs=1e-3)
 

@@ -10,12 +10,13 @@ from conftest import tiny_config
 from torch import Tensor, nn
 
 from gan_lib.config import RunConfig
-from gan_lib.studies.bench import _tutorial_networks
+from gan_lib.studies.bench import plain_networks
 from gan_lib.training.layers import FlattenChannelsLast, UnflattenChannelsLast
 from gan_lib.training.mixed_precision import Learner
 from gan_lib.training.models import build_pair
 from gan_lib.training.sampling import uniform_latents
-from gan_lib.training.trainer import DTYPES, Trainer, discriminator_step, generator_step
+from gan_lib.training.steps import discriminator_step, generator_step
+from gan_lib.training.trainer import DTYPES, Trainer
 
 MODELS = ["gan", "cgan"]
 RATE = 0.01
@@ -168,7 +169,7 @@ def test_a_restart_puts_the_loss_scale_back() -> None:
 def plain_pair(config: RunConfig, like: Trainer) -> tuple[nn.Sequential, nn.Sequential]:
     """PyTorch's own layers with a trainer's weights. Ours number an image's features pixel by pixel, hence the two swaps."""
     pair = []
-    for plain, ours in zip(_tutorial_networks(config), like.pair, strict=True):
+    for plain, ours in zip(plain_networks(config), like.pair, strict=True):
         layers = list(plain.children())
         if config.model == "cgan":
             swaps: dict[type, nn.Module] = {nn.Unflatten: UnflattenChannelsLast(256, 7), nn.Flatten: FlattenChannelsLast()}
@@ -201,13 +202,13 @@ def differences_of_an_iteration(model: str, batch: int, seed: int) -> tuple[floa
 
     with torch.no_grad():
         generated = trainer.generator.working(latents[0])
-    found = discriminator_step(trainer.discriminator, real, generated)
+    found = discriminator_step(trainer.discriminator, real, generated, trainer.rules)
     d_loss = (criterion(discriminator(real), ones) + criterion(discriminator(generator(latents[0]).detach()), zeros)) / 2
     d_loss.backward()
     assert found[0].item() == pytest.approx(d_loss.item(), abs=1e-6) == pytest.approx(math.log(2), abs=0.1)
     d_difference = largest_difference(trainer.pair.discriminator, discriminator)
 
-    found = generator_step(trainer.generator, trainer.discriminator, trainer.generator.working(latents[1]))
+    found = generator_step(trainer.generator, trainer.discriminator, trainer.generator.working(latents[1]), trainer.rules)
     g_loss = criterion(discriminator(generator(latents[1])), ones)
     g_loss.backward()
     assert found.item() == pytest.approx(g_loss.item(), abs=1e-6)

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from gan_lib.errors import TrainingError
 from gan_lib.training.layers import Dropout
 from gan_lib.training.sampling import fixed_latents, judge, sample
-from gan_lib.training.trainer import EpochStats, Trainer, discriminator_step, generator_step
+from gan_lib.training.steps import discriminator_step, generator_step
+from gan_lib.training.trainer import EpochStats, Trainer
 
 MODELS = ["gan", "cgan"]
 STILL = 1e-12  # a learning rate at which nothing is learnt
@@ -60,7 +61,7 @@ def inputs_seen(network: nn.Module) -> Iterator[list[Tensor]]:
 def test_a_discriminator_step_changes_the_discriminator_alone(model: str) -> None:
     training = trainer(model=model)
     generator, discriminator = (bits(network) for network in training.pair)
-    discriminator_step(training.discriminator, noise(4), noise(8)[4:])
+    discriminator_step(training.discriminator, noise(4), noise(8)[4:], training.rules)
     assert same(generator, bits(training.pair.generator))
     assert not any(torch.equal(discriminator[name], new) for name, new in bits(training.pair.discriminator).items())
 
@@ -69,7 +70,7 @@ def test_a_discriminator_step_changes_the_discriminator_alone(model: str) -> Non
 def test_a_generator_step_changes_the_generator_alone_and_leaves_the_discriminator_no_gradients(model: str) -> None:
     training = trainer(model=model)
     generator, discriminator = (bits(network) for network in training.pair)
-    generator_step(training.generator, training.discriminator, training.pair.generator(torch.rand(4, 10)))
+    generator_step(training.generator, training.discriminator, training.pair.generator(torch.rand(4, 10)), training.rules)
     assert same(discriminator, bits(training.pair.discriminator))
     assert not any(torch.equal(generator[name], new) for name, new in training.pair.generator.named_parameters())
     gradients = [parameter.grad for parameter in training.pair.discriminator.parameters()]

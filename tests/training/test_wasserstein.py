@@ -14,7 +14,8 @@ from gan_lib.presets import configure
 from gan_lib.training.losses import gradient_penalty
 from gan_lib.training.mixed_precision import Learner
 from gan_lib.training.models import build_pair
-from gan_lib.training.trainer import EpochStats, Trainer, Turns, critic_step
+from gan_lib.training.steps import discriminator_step, rules_of
+from gan_lib.training.trainer import EpochStats, Trainer, Turns
 
 MODELS = ["gan", "cgan"]
 LOSSES = ["wgan", "wgan-gp"]
@@ -60,9 +61,7 @@ def test_a_linear_critics_numbers_are_those_worked_out_by_hand() -> None:
     # w = (3, 4): scores 3 + 1 and 4 + 1 for the real images, 1 and -6 for the others; |w| = 5, so 10 (5 - 1)² = 160.
     config = tiny_config(loss="wgan-gp", critic_steps=1)
     critic = linear_critic(config, [3.0, 4.0])
-    found = critic_step(
-        critic, two_pixels((1, 0), (0, 1)), two_pixels((0, 0), (-1, -1)), config, torch.Generator().manual_seed(0)
-    )
+    found = discriminator_step(critic, two_pixels((1, 0), (0, 1)), two_pixels((0, 0), (-1, -1)), rules_of(config))
     assert found.tolist() == pytest.approx([-2.5 - 4.5 + 160, 4.5, -2.5])
 
 
@@ -70,7 +69,7 @@ def test_the_penalty_is_part_of_the_gradient_with_its_weight() -> None:
     # d/dw: mean of generated minus mean of real, and 10 * 2 (|w| - 1) w / |w| = 80 (0.6, 0.8). Means: (0, 0) and (0.5, 0.5).
     config = tiny_config(loss="wgan-gp", critic_steps=1)
     critic = linear_critic(config, [3.0, 4.0])
-    critic_step(critic, two_pixels((1, 0), (0, 1)), two_pixels((0, 0), (0, 0)), config, torch.Generator().manual_seed(0))
+    discriminator_step(critic, two_pixels((1, 0), (0, 1)), two_pixels((0, 0), (0, 0)), rules_of(config))
     weight, bias = critic.network.parameters()
     assert weight.grad is not None and bias.grad is not None
     assert weight.grad.flatten().tolist() == pytest.approx([48 - 0.5, 64 - 0.5])
@@ -80,7 +79,7 @@ def test_the_penalty_is_part_of_the_gradient_with_its_weight() -> None:
 def test_clipping_takes_weights_and_biases_alike() -> None:
     config = tiny_config(loss="wgan", critic_steps=1, clip=0.25)
     critic = linear_critic(config, [3.0, -0.125])
-    critic_step(critic, two_pixels((1, 0)), two_pixels((0, 0)), config, torch.Generator())
+    discriminator_step(critic, two_pixels((1, 0)), two_pixels((0, 0)), rules_of(config))
     weight, bias = critic.network.parameters()
     assert weight.flatten().tolist() == pytest.approx([0.25, -0.125], abs=1e-3)
     assert bias.item() == 0.25
@@ -193,8 +192,8 @@ def test_only_the_penalty_draws_shares_and_checkpoints_hold_their_generator() ->
 
 def test_the_generator_has_its_turn_on_every_fifth_batch_counted_on_through_the_epochs() -> None:
     turns = Turns(steps=5, batches=16)
-    first = [number for number in range(16) if turns.corrects_generator(0, number)]
-    second = [number for number in range(16) if turns.corrects_generator(1, number)]
+    first = [number for number in range(16) if turns.updates_generator(0, number)]
+    second = [number for number in range(16) if turns.updates_generator(1, number)]
     assert (first, second) == ([4, 9, 14], [3, 8, 13])
     assert turns.generator_share(0, [1 / 16] * 16) == pytest.approx(3 / 16)
     assert Turns(1, 16).generator_share(0, [1 / 16] * 16) == 1.0

@@ -1,0 +1,48 @@
+"""A running average of a network's weights: smoother than any single step's, at next to no cost."""
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """An exponential moving average of a generator's weights. Batch norm's running statistics are averages by themselves.
+
+    After update t the average keeps min(decay, (1 + t) / (10 + t)) of itself, so that the first steps are soon forgotten.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(network).requires_grad_(False)  # float32: what is saved, sampled from and measured
+        self.decay = decay
+        self._weights: list[Tensor] = list(self.network.parameters())
+        self._updates = torch.zeros((), device=self._weights[0].device)  # a tensor, so that a CUDA graph can count
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Move the average a little towards a network's weights, and take over its running statistics."""
+        self._updates += 1
+        share = 1 - ((1 + self._updates) / (10 + self._updates)).clamp(max=self.decay)
+        steps = torch._foreach_sub(list(network.parameters()), self._weights)
+        torch._foreach_mul_(steps, share)
+        torch._foreach_add_(self._weights, steps)
+        if buffers := list(self.network.buffers()):
+            torch._foreach_copy_(buffers, list(network.buffers()))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that the next update depends on, by name."""
+        return {**self.network.state_dict(), "updates": self._updates}
+
+    @torch.no_grad()
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what `tensors` gave, in place. Raises KeyError or RuntimeError where it does not fit."""
+        for name, tensor in self.tensors().items():
+            tensor.copy_(tensors[name])
+
+    @torch.no_grad()
+    def restart(self, network: nn.Module) -> None:
+        """Begin again at a network's weights, in place."""
+        for mine, other in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
+            mine.copy_(other)
+        self._updates.zero_()

@@ -1,0 +1,86 @@
+"""The two steps with every loss and penalty: known answers, worked out by hand."""
+
+import math
+
+import pytest
+import torch
+from conftest import tiny_config
+from torch import Tensor, nn
+
+from gan_lib.config import RunConfig
+from gan_lib.registry import LOSSES, resolve
+from gan_lib.training.mixed_precision import Learner
+from gan_lib.training.steps import discriminator_step, generator_step, label_maps, rules_of, with_maps
+
+
+def linear_critic(config: RunConfig, weights: list[float]) -> Learner:
+    """Images of two pixels, scores w·x + 1."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(len(weights), 1))
+    with torch.no_grad():
+        network[1].weight.copy_(torch.tensor([weights]))
+        network[1].bias.fill_(1.0)
+    return Learner(network, config, torch.float32)
+
+
+def two_pixels(*pixels: tuple[float, float]) -> Tensor:
+    return torch.tensor(pixels, dtype=torch.float32).view(-1, 1, 1, 2)
+
+
+@pytest.mark.parametrize(("loss", "undecided"), [("bce", math.log(2)), ("rpgan", math.log(2)), ("hinge", 2.0), ("wgan", 0.0)])
+def test_equal_logits_give_the_discriminator_the_loss_of_one_that_is_undecided(loss: str, undecided: float) -> None:
+    logits = torch.zeros(5, 1)
+    assert resolve(LOSSES[loss].discriminator)(logits, logits).item() == pytest.approx(undecided, abs=1e-6)
+
+
+def test_pairing_looks_at_differences_of_scores_alone() -> None:
+    real, generated = torch.tensor([[5.0], [7.0]]), torch.tensor([[4.0], [9.0]])
+    by_hand = (math.log1p(math.exp(-1)) + math.log1p(math.exp(2))) / 2
+    assert resolve(LOSSES["rpgan"].discriminator)(real, generated).item() == pytest.approx(by_hand, abs=1e-6)
+    assert resolve(LOSSES["rpgan"].generator)(real, generated).item() == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_hinge_is_flat_where_scores_are_right_by_more_than_one() -> None:
+    hinge = resolve(LOSSES["hinge"].discriminator)
+    assert hinge(torch.tensor([[1.5]]), torch.tensor([[-2.0]])).item() == 0
+    assert hinge(torch.tensor([[0.5]]), torch.tensor([[-0.25]])).item() == pytest.approx(0.5 + 0.75)
+
+
+def test_r1_and_r2_of_a_linear_discriminator_are_half_its_squared_slope_with_their_weights() -> None:
+    # w = (3, 4): |w|² / 2 = 12.5 at every image; scores are 1 everywhere, so the pairing's loss is ln 2.
+    config = tiny_config(loss="rpgan", r1_weight=2.0, r2_weight=0.5)
+    critic = linear_critic(config, [3.0, 4.0])
+    zeros = two_pixels((0, 0), (0, 0))
+    numbers = discriminator_step(critic, zeros, zeros, rules_of(config))
+    assert numbers.tolist() == pytest.approx([math.log(2) + 2.5 * 12.5, 1.0, 1.0], rel=1e-6)
+    weight = critic.network[1].weight  # type: ignore[index]
+    assert weight.grad.flatten().tolist() == pytest.approx([2.5 * 3, 2.5 * 4], rel=1e-6)
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_rare_penalties_weigh_as_many_times_more_and_are_left_out_in_between(every: int) -> None:
+    config = tiny_config(loss="rpgan", r1_weight=1.0, r2_weight=0.0, penalty_every=every)
+    zeros = two_pixels((0, 0))
+    due, not_due = (
+        discriminator_step(linear_critic(config, [3.0, 4.0]), zeros, zeros, rules_of(config), slopes=slopes)[0].item()
+        for slopes in (True, False)
+    )
+    assert due - not_due == pytest.approx(every * 12.5, rel=1e-6)
+    assert not_due == pytest.approx(math.log(2), abs=1e-6)
+
+
+def test_the_generator_of_a_pair_is_judged_against_real_images() -> None:
+    config = tiny_config(loss="rpgan")
+    critic, generator = linear_critic(config, [1.0, 0.0]), Learner(nn.Linear(2, 2), config, torch.float32)
+    generated = generator.working(torch.ones(1, 2)).view(1, 1, 1, 2)
+    real = two_pixels((2.0, 0.0))
+    by_hand = math.log1p(math.exp(2.0 - generated[0, 0, 0, 0].item()))
+    loss = generator_step(generator, critic, generated, rules_of(config), real=real)
+    assert loss.item() == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_label_maps_are_one_for_their_class_and_go_behind_the_image() -> None:
+    maps = label_maps(torch.tensor([2, 0]), classes=3, size=2)
+    assert maps[0].tolist() == [[[0, 0], [0, 0]], [[0, 0], [0, 0]], [[1, 1], [1, 1]]]
+    images = torch.zeros(2, 1, 2, 2)
+    assert with_maps(images, maps).shape == (2, 4, 2, 2)
+    assert with_maps(images, None) is images
