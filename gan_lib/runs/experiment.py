@@ -89,8 +89,7 @@ class Experiment:
         self.images = load_images(self.config)
         self.data_sha256 = self.images.checksum
         check_classes(self.config, self.images.train_labels)
-        images = self.images.train.to(self.device)
-        self.trainer = Trainer(self.config, images, self.precision, labels=self.images.train_labels)
+        self.trainer = Trainer(self.config, self.images.train.to(self.device), self.precision, labels=self.images.train_labels)
         self.evaluation = Evaluation(self.config, self.images)
         self._latents = fixed_latents(self.config, SAMPLES, seed=0)  # the same for every seed: runs can be told apart by eye
         self.machine = {**fingerprint(self.device), "precision": self.precision, "notice": self.trainer.notice}
