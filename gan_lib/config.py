@@ -47,7 +47,7 @@ class RunConfig(BaseModel):
     data: Annotated[
         str,
         Field(
-            pattern=r"^(digits|mnist|fashion-mnist|folder:.+)$",
+            pattern=r"^(digits|mnist|fashion-mnist|folder:.*\S.*)$",
             description="digits (5,000 MNIST digits, no download), mnist, fashion-mnist or folder:PATH (your own images)",
         ),
     ] = "digits"

@@ -170,8 +170,8 @@ def _load_folder(config: RunConfig) -> Images:
     pixels, kept, broken, converted = read_images(paths, order.tolist(), end, config.image_shape, config.background)
     if len(broken) > config.skip_broken:
         raise DataError(
-            f"data folder {folder}: {list_broken(broken)}; mend or remove them, or leave them out: "
-            f"--set skip_broken={len(broken)}"
+            f"data folder {folder}: {list_broken({path.relative_to(folder): why for path, why in broken.items()})}; mend or "
+            f"remove what is broken, or leave it out: --set skip_broken={len(broken)}"
         )
     count = _count(config, len(paths) - len(broken))
     train, waiting = _scale(pixels[:count]), pixels[count : count + MOST_HELD_OUT]

@@ -71,7 +71,7 @@ def find_images(folder: Path) -> list[Path]:
     except OSError as error:
         raise DataError(f"data folder {folder} cannot be read: {error.filename or folder}: {error.strerror}") from error
     if not paths:
-        raise DataError(f"data folder {folder} holds no images ({', '.join(sorted(suffixes))})")
+        raise DataError(f"data folder {folder} holds no images that can be read (such as .png, .jpg or .webp)")
     return sorted(paths)
 
 

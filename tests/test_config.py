@@ -178,5 +178,6 @@ def test_a_folder_without_a_number_of_images_takes_all_and_every_other_source_th
     assert RunConfig().training_images == RunConfig(training_images=None).training_images == 2000  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match=r"^training_images must be a whole number \(images; all: .*, got 'some'$"):
         RunConfig(training_images="some")  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="data must be one of these"):
-        RunConfig(data="folder:")
+    for empty in ("folder:", "folder: "):
+        with pytest.raises(ConfigurationError, match="data must be one of these"):
+            RunConfig(data=empty)
