@@ -28,7 +28,7 @@ class Judgement(NamedTuple):
     """What a classifier says of N images."""
 
     features: Tensor  # (N, 100) float64; over the images that it learnt from: mean 0, mean square 1 over all of them together
-    probabilities: Tensor  # (N, 10) float64, each line sums to 1; what is not taken for any class is shared out evenly
+    probabilities: Tensor  # (N, K) float64, each line sums to 1; what is not taken for any class is shared out evenly
 
 
 class Classifier(nn.Module):
@@ -37,7 +37,7 @@ class Classifier(nn.Module):
     centre: Tensor
     scale: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int = CLASSES) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Conv2d(1, 24, kernel_size=5, stride=2, padding=2),  # (N, 1, 28, 28) -> (N, 24, 14, 14)
@@ -56,13 +56,13 @@ class Classifier(nn.Module):
             nn.BatchNorm1d(FEATURES),
             nn.ReLU(),
         )
-        self.head = nn.Linear(FEATURES, CLASSES + 1)  # the last one stands for images of no class
+        self.head = nn.Linear(FEATURES, classes + 1)  # the last one stands for images of no class
         # So that features have a scale that means something: the trace of real digits' covariance is 100.
         self.register_buffer("centre", torch.zeros(FEATURES))
         self.register_buffer("scale", torch.ones(()))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, C, S, S) in [-1, 1] -> logits (N, 11)."""
+        """Images (N, C, S, S) in [-1, 1] -> logits (N, K + 1)."""
         return self.head(self.layers(_as_digits(images)))
 
     @torch.no_grad()
@@ -75,8 +75,8 @@ class Classifier(nn.Module):
             logits = self.head(hidden)
         finally:
             self.train(was_training)
-        known, unknown = logits.double().softmax(dim=1).split([CLASSES, 1], dim=1)
-        return Judgement((hidden.double() - self.centre) / self.scale, known + unknown / CLASSES)
+        known, unknown = logits.double().softmax(dim=1).tensor_split([-1], dim=1)
+        return Judgement((hidden.double() - self.centre) / self.scale, known + unknown / known.shape[1])
 
     def set_scale(self, images: Tensor) -> None:
         """Centre and scale the features by those of some images: mean 0, and 100 the sum of their variances."""
@@ -104,11 +104,12 @@ def load_classifier(path: Path = WEIGHTS) -> Classifier:
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
         raise DataError(f"classifier weights {path} must have SHA-256 {expected}, got {found}")
-    with torch.random.fork_rng(devices=[]):  # a network is drawn at random before its weights are read
-        classifier = Classifier()
     try:
-        return _take(classifier, load(content))
-    except (SafetensorError, RuntimeError) as error:
+        weights = load(content)
+        with torch.random.fork_rng(devices=[]):  # a network is drawn at random before its weights are read
+            classifier = Classifier(len(weights["head.bias"]) - 1)
+        return _take(classifier, weights)
+    except (SafetensorError, RuntimeError, KeyError, TypeError) as error:
         raise DataError(f"{path} cannot be read as classifier weights: {first_line(error)}") from error
 
 

@@ -13,7 +13,6 @@ from gan_lib.config import RunConfig
 from gan_lib.data import Images, cache_folder
 from gan_lib.errors import DataError
 from gan_lib.quality.classifier import (
-    CLASSES,
     CONFIDENT,
     Classifier,
     classifier_facts,
@@ -45,7 +44,7 @@ def train_classifier(images: Tensor, labels: Tensor, seed: int = 0, epochs: int 
     draw = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]), _single_thread():
         torch.manual_seed(seed)
-        classifier = Classifier()
+        classifier = Classifier(int(labels.max()) + 1)
         optimiser = torch.optim.AdamW(classifier.parameters(), lr=_PEAK_RATE, weight_decay=_WEIGHT_DECAY)
         size = min(_BATCH, len(images))
         steps = epochs * (len(images) // size)
@@ -66,14 +65,14 @@ def train_classifier(images: Tensor, labels: Tensor, seed: int = 0, epochs: int 
 def labelled_images(images: Images) -> tuple[Tensor, Tensor]:
     """All images of a data set, training and held-out, (N, C, S, S), and their labels (N,). Raises DataError without labels."""
     if images.train_labels is None or images.held_out_labels is None:
-        raise DataError("the images have no labels, which a classifier learns from: data = digits, mnist or fashion-mnist have")
+        raise DataError("the images have no labels, which a classifier learns from")
     return torch.cat([images.train, images.held_out]), torch.cat([images.train_labels, images.held_out_labels])
 
 
 def _loss(classifier: Classifier, digits: Tensor, labels: Tensor, draw: torch.Generator) -> Tensor:
     """Cross-entropy of digits with their label, and of junk with the class for it."""
     logits = classifier(torch.cat([distort(digits, draw), junk(digits, _JUNK, draw)]))
-    return F.cross_entropy(logits, torch.cat([labels, labels.new_full((_JUNK,), CLASSES)]))
+    return F.cross_entropy(logits, torch.cat([labels, labels.new_full((_JUNK,), logits.shape[1] - 1)]))
 
 
 def distort(images: Tensor, draw: torch.Generator) -> Tensor:
@@ -202,14 +201,15 @@ def _trained(config: RunConfig, images: Images) -> Choice:
     learn, check = order[:_LEARN], order[_LEARN : _LEARN + _CHECK]
     if len(check) < _CHECK:  # a small set: a fifth of it to measure by
         learn, check = order[len(order) // 5 :], order[: len(order) // 5]
-    path = cache_folder() / "classifiers" / f"{config.data}-{cache_key(pixels[order], labels[order])}.safetensors"
+    source = config.data.partition(":")[0]
+    path = cache_folder() / "classifiers" / f"{source}-{cache_key(pixels[order], labels[order])}.safetensors"
     try:
         classifier, accuracy = load_classifier(path), float(classifier_facts(path)["accuracy"])
     except (DataError, KeyError, TypeError, ValueError):  # not there yet, or not whole: made anew
         classifier = train_classifier(pixels[learn], labels[learn])
         accuracy = (classifier.judge(pixels[check]).probabilities.argmax(dim=1) == labels[check]).double().mean().item()
         with suppress(OSError):  # a cache that cannot be written costs time, no more
-            save_classifier(classifier, path, data=config.data, accuracy=accuracy, images=len(learn), epochs=EPOCHS)
+            save_classifier(classifier, path, data=source, accuracy=accuracy, images=len(learn), epochs=EPOCHS)
     about = f"a classifier trained on {len(learn):,} labelled images of {config.data}: {accuracy:.1%} right on others"
     return Choice(classifier, about)
 

@@ -164,7 +164,7 @@ class Standard:
             "classifier_score": classifier_score(probabilities),
             "recognisable": recognisable(probabilities),
             "digit_divergence": divergence(histogram, real_histogram),
-            **dict(zip(DIGITS, histogram.tolist(), strict=True)),
+            **(dict(zip(DIGITS, histogram.tolist(), strict=True)) if len(histogram) == CLASSES else {}),
         }
 
 
@@ -186,8 +186,8 @@ def recognisable(probabilities: Tensor) -> float:
 
 
 def digit_histogram(probabilities: Tensor) -> Tensor:
-    """Share of the images (N, 10) that are most like each class: (10,), sums to 1."""
-    return probabilities.argmax(dim=1).bincount(minlength=CLASSES).double() / len(probabilities)
+    """Share of the images (N, K) that are most like each class: (K,), sums to 1."""
+    return probabilities.argmax(dim=1).bincount(minlength=probabilities.shape[1]).double() / len(probabilities)
 
 
 def divergence(histogram: Tensor, other: Tensor) -> float:

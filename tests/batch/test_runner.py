@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import WriteRun
+from PIL import Image
 
 from gan_lib.batch import notebooks, pages, progress, runner
 from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
 from gan_lib.presets import configure, run_name
+from gan_lib.runs.experiment import Experiment
 from gan_lib.runs.record import RunFolder, is_finished, read_record
 
 TINY = {"training_images": 64, "batch_size": 32, "image_size": 8, "latent_size": 10, "threads": 1, "sample_every": 1}
@@ -235,3 +237,23 @@ def test_two_reports_of_one_folder_at_a_time_wait_for_each_other(write_run: Writ
     names = {path.name for path in tmp_path.iterdir()}
     assert {"comparison.html", "comparison.ipynb"} <= names
     assert not {name for name in names if name.endswith((".log", ".lock"))}
+
+
+def test_images_that_were_replaced_under_a_finished_run_are_noticed(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(12):
+        Image.new("L", (8, 8), 10 * number).save(photos / f"{number:02}.png")
+    config = tiny(data=f"folder:{photos}", training_images=None, batch_size=5)
+    (job,) = runner.plan([config], tmp_path / "results")
+    for _ in Experiment(config, job.folder):
+        pass
+    images = read_record(job.folder).machine["images"]
+    assert (images["found"], images["used"], images["held_out"], images["skipped"]) == (12, 10, 2, [])
+    runner.check_finished([job])
+    assert Experiment(config, job.folder).summary["epochs"] == 2
+    Image.new("L", (8, 8), 255).save(photos / "05.png")
+    for look in (lambda: runner.check_finished([job]), lambda: Experiment(config, job.folder)):
+        with pytest.raises(RecordError, match="other images .* use --fresh"):
+            look()
+    assert is_finished(job.folder)

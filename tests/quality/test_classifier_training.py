@@ -1,5 +1,6 @@
 """The recipe learns, the same each time, and is measured on images that it has not seen; each data set has its classifier."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from gan_lib.quality.classifier_training import (
     split_folds,
     train_classifier,
 )
+from gan_lib.quality.measures import DIGITS, Standard
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +128,21 @@ def test_another_data_set_gets_one_of_its_own_once(images: Images, tmp_path: Pat
     monkeypatch.setattr(classifier_training, "_RECIPE", "another rate")
     choose_classifier(config, small)
     assert trained == [640] * 4  # another recipe, too
+
+
+def test_class_folders_have_one_of_as_many_classes(images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAN_LIB_DATA", str(tmp_path))
+    monkeypatch.setattr(classifier_training, "train_classifier", partial(train_classifier, epochs=1))
+    labels = torch.arange(100) % 3
+    few = images._replace(train=images.train[:100], train_labels=labels, waiting=images.held_out[:100], held_out_labels=labels)
+    config = RunConfig(data="folder:/of/photographs")
+    for _ in range(2):  # trained, then from its file
+        classifier = choose_classifier(config, few).classifier
+        assert classifier is not None
+        probabilities = classifier.judge(few.held_out).probabilities
+        assert probabilities.shape == (100, 3)
+        assert probabilities.sum(dim=1).tolist() == pytest.approx([1] * 100)
+    assert len([*(tmp_path / "classifiers").glob("folder-*.safetensors")]) == 1
+    measured = Standard(few, classifier).measure(few.train)
+    assert 1 <= measured["classifier_score"] <= 3 and {"frechet_distance", "precision"} <= measured.keys()
+    assert not any(name in measured for name in DIGITS)
