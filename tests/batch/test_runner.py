@@ -254,6 +254,6 @@ def test_images_that_were_replaced_under_a_finished_run_are_noticed(tmp_path: Pa
     assert Experiment(config, job.folder).summary["epochs"] == 2
     Image.new("L", (8, 8), 255).save(photos / "05.png")
     for look in (lambda: runner.check_finished([job]), lambda: Experiment(config, job.folder)):
-        with pytest.raises(RecordError, match="other images .* use --fresh"):
+        with pytest.raises(RecordError, match=r"other images .* use --fresh"):
             look()
     assert is_finished(job.folder)
