@@ -206,10 +206,11 @@ def _trained(config: RunConfig, images: Images) -> Choice:
     try:
         classifier, accuracy = load_classifier(path), float(classifier_facts(path)["accuracy"])
     except (DataError, KeyError, TypeError, ValueError):  # not there yet, or not whole: made anew
-        classifier = train_classifier(pixels[learn], labels[learn])
+        epochs = max(EPOCHS, EPOCHS * _LEARN // len(learn))  # a small set is seen more often: as many steps
+        classifier = train_classifier(pixels[learn], labels[learn], epochs=epochs)
         accuracy = (classifier.judge(pixels[check]).probabilities.argmax(dim=1) == labels[check]).double().mean().item()
         with suppress(OSError):  # a cache that cannot be written costs time, no more
-            save_classifier(classifier, path, data=source, accuracy=accuracy, images=len(learn), epochs=EPOCHS)
+            save_classifier(classifier, path, data=source, accuracy=accuracy, images=len(learn), epochs=epochs)
     about = f"a classifier trained on {len(learn):,} labelled images of {config.data}: {accuracy:.1%} right on others"
     return Choice(classifier, about)
 

@@ -11,7 +11,7 @@ from gan_lib.config import RunConfig
 from gan_lib.data import Images
 from gan_lib.errors import GanLibError
 from gan_lib.quality.classifier_training import choose_classifier
-from gan_lib.quality.measures import FEWEST, IMAGES, Standard
+from gan_lib.quality.measures import FEWEST, IMAGES, Standard, evaluation_size
 from gan_lib.text import one_line
 from gan_lib.training.sampling import fixed_latents, sample
 
@@ -92,6 +92,7 @@ class Evaluation:
         if not self._tried and self._config.evaluate_every:
             self._tried = True
             try:
+                evaluation_size(self._images)  # refuses too few images before a classifier is trained on them
                 choice = choose_classifier(self._config, self._images)
                 self._standard, self.about = Standard(self._images, choice.classifier), choice.about
             except GanLibError as error:
