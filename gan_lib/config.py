@@ -27,11 +27,6 @@ def _one_of(known: Mapping[str, Any]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _listed(known: Mapping[str, Any]) -> str:
-    """ "gan: fully connected; cgan: convolutional"."""
-    return "; ".join(f"{name}: {entry.description}" for name, entry in known.items())
-
-
 class RunConfig(BaseModel):
     """One training run, completely. A field that is missing or None takes what its model and its loss imply
     (registry.implied), else its default: the paper's, or where it is silent, see README "What the paper leaves open".
@@ -41,32 +36,32 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    model: Annotated[str, _one_of(MODELS), Field(description=_listed(MODELS))] = "gan"
+    model: Annotated[str, _one_of(MODELS), Field(description=f"the networks: {', '.join(MODELS)}")] = "gan"
     width: Annotated[int, Field(ge=2, le=512, description="small only: maps of its widest layers, divided by four")] = 24
     machine: Annotated[Literal["cpu", "gpu"], Field(description="the device to train on: cpu, or gpu (one CUDA GPU)")] = "cpu"
     data: Annotated[
         str,
         Field(
             pattern=r"^(digits|mnist|fashion-mnist|folder:.*\S.*)$",
-            description="digits (5,000 MNIST digits, no download), mnist, fashion-mnist or folder:PATH (your own images)",
+            description="digits (5,000 of MNIST), mnist, fashion-mnist or folder:PATH (your own)",
         ),
     ] = "digits"
     training_images: Annotated[
         Annotated[int, Field(ge=2, le=1_000_000)] | Literal["all"],
         Field(
-            description="images; all: every one but a held-out tenth, as for a folder without a number",
+            description="how many; all: every one but a held-out tenth, usual for a folder",
             json_schema_extra=_because("greater_than_equal", "batch norm needs a spread"),
         ),
     ] = 2000
     selection: Annotated[
         Literal["seeded", "first"],
-        Field(description="which training images: seeded (drawn by data_seed, as many of each class) or first (in file order)"),
+        Field(description="seeded: drawn by data_seed, as many of each class; first: in file order"),
     ] = "seeded"
     data_seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="seed of the choice of training images")] = 0
-    image_size: Annotated[int, Field(ge=4, le=256, description="pixels a side; cgan needs a multiple of 4")] = 28
+    image_size: Annotated[int, Field(ge=4, le=256, description="pixels a side; cgan and small need a multiple of 4")] = 28
     channels: Annotated[Literal[1, 3], Field(description="1: grey; 3: red, green, blue")] = 1
     background: Annotated[
-        Literal["black", "white"], Field(description="what transparent parts of a folder's images show: black or white")
+        Literal["black", "white"], Field(description="what transparent parts of your images show: black or white")
     ] = "black"
     skip_broken: Annotated[
         int, Field(ge=0, le=1_000_000, description="broken files of a folder that are left out, at most; 0: any is refused")
@@ -81,10 +76,8 @@ class RunConfig(BaseModel):
             json_schema_extra=_because("greater_than_equal", "batch norm needs a spread"),
         ),
     ] = 128
-    latent_size: Annotated[
-        int, Field(ge=1, le=10_000, description="values, uniform in [-1, 1], that one image is generated from")
-    ] = 100
-    loss: Annotated[str, _one_of(LOSSES), Field(description=_listed(LOSSES))] = "bce"
+    latent_size: Annotated[int, Field(ge=1, le=10_000, description="values, uniform in [-1, 1], behind one image")] = 100
+    loss: Annotated[str, _one_of(LOSSES), Field(description=f"what they descend on: {', '.join(LOSSES)}")] = "bce"
     critic_steps: Annotated[
         int, Field(ge=1, le=1000, description="wgan and wgan-gp only: updates of D for one of G; the articles': 5")
     ] = 1
@@ -93,11 +86,11 @@ class RunConfig(BaseModel):
         float, Field(ge=0, le=1_000_000, description="wgan-gp only: weight of the gradient penalty in D's loss")
     ] = 10.0
     r1_weight: Annotated[
-        float, Field(ge=0, le=1_000_000, description="weight of R1: D's squared slope at real images, halved; 0: none")
+        float, Field(ge=0, le=1_000_000, description="weight of R1, half D's squared slope at real images; 0: none")
     ] = 0.0
     r2_weight: Annotated[float, Field(ge=0, le=1_000_000, description="the same at generated images (R2); 0: none")] = 0.0
     penalty_every: Annotated[
-        int, Field(ge=1, le=1000, description="steps between two with R1 and R2, which then weigh as many times more")
+        int, Field(ge=1, le=1000, description="steps between two with R1 and R2, which weigh as many times more")
     ] = 1
     learning_rate: Annotated[float, Field(gt=0, le=1, description="Adam's step size, both networks")] = 0.0002
     discriminator_learning_rate: Annotated[
@@ -105,63 +98,63 @@ class RunConfig(BaseModel):
     ] = None
     schedule: Annotated[
         Literal["constant", "linear"],
-        Field(description="of the step sizes: constant, or linear to zero over the last part of the run"),
+        Field(description="of the step sizes: constant, or linear to zero at the end"),
     ] = "constant"
     schedule_start: Annotated[float, Field(ge=0, lt=1, description="linear only: the share of the run before the fall")] = 0.5
     adam_beta1: Annotated[float, Field(ge=0, lt=1, description="Adam's decay of the mean gradient")] = 0.9
     adam_beta2: Annotated[float, Field(ge=0, lt=1, description="Adam's decay of the squared gradient")] = 0.999
     initialisation: Annotated[
         Literal["pytorch", "glorot", "dcgan", "kaiming"],
-        Field(description="weights: pytorch (its layers' own), glorot (as in Flux), dcgan (N(0, 0.02)) or kaiming (normal)"),
+        Field(description="of weights: pytorch, glorot (as in Flux), dcgan (N(0, 0.02)), kaiming"),
     ] = "pytorch"
     dropout: Annotated[
         float,
         Field(
             ge=0,
             lt=1,
-            description="share of the discriminator's activations set to 0 in training",
+            description="share of D's activations set to 0 in training",
             json_schema_extra=_because("less_than", "at 1 nothing is left to learn from"),
         ),
     ] = 0.3
     leaky_slope: Annotated[float, Field(ge=0, le=1, description="LeakyReLU's slope below 0")] = 0.2
     generator_noise: Annotated[
         Literal["fresh", "reused"],
-        Field(description="the generator's step judges fresh images, or reuses those of the discriminator's step"),
+        Field(description="G's step judges fresh images, or reused ones of D's step"),
     ] = "fresh"
     generator_dropout: Annotated[
         Literal["active", "off"],
-        Field(description="the discriminator's dropout in the generator's step: active, as in its own step, or off"),
+        Field(description="D's dropout in G's step: active, as in its own, or off"),
     ] = "active"
     average_decay: Annotated[
-        float, Field(ge=0, lt=1, description="of the running average of G's weights, which is sampled and measured; 0: off")
+        float, Field(ge=0, lt=1, description="of the running average of G's weights, which is sampled; 0: none")
     ] = 0.0
     augmentation: Annotated[
         Literal["none", "shift", "affine", "cutout"],
-        Field(description="of all images that D sees: none, shift, affine (small turns and stretches) or cutout; never flips"),
+        Field(description="of what D sees: none, shift, affine or cutout; never a flip"),
     ] = "none"
     augmentation_pixels: Annotated[
-        int, Field(ge=1, le=64, description="how far a shift or the corners of an affine go at most; half a cutout's side")
+        int, Field(ge=1, le=64, description="how far a shift or a corner of an affine goes; half a cutout's side")
     ] = 1
     classes: Annotated[
-        int, Field(ge=0, le=1000, description="classes to condition on, as many as the labels have (digits: 10); 0: none")
+        int, Field(ge=0, le=1000, description="to condition on, as many as there are labels (digits: 10); 0: none")
     ] = 0
     keep: Annotated[
         Literal["last", "best"],
-        Field(description="the weights that are kept: the last, or the best measured on one half of the held-out images"),
+        Field(description="weights to keep: the last, or the best by half of the held-out images"),
     ] = "last"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="seed of weights, latents, order and dropout")] = 0
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
-        Field(description="of the arithmetic; weights stay float32. auto: bf16 where the hardware multiplies it, else fp32"),
+        Field(description="auto: bf16 where the hardware multiplies it; fp32, bf16 or fp16"),
     ] = "auto"
     threads: Annotated[int, Field(ge=0, le=1024, description="CPU threads; 0: one for each physical core")] = 0
     sample_every: Annotated[int, Field(ge=1, le=1_000_000, description="epochs between two frames of progress.gif")] = 10
     evaluate_every: Annotated[
         int,
-        Field(ge=0, le=1_000_000, description="epochs between two measurements of image quality, and one at the end; 0: none"),
+        Field(ge=0, le=1_000_000, description="epochs between two measurements of quality, and at the end; 0: none"),
     ] = 25
     checkpoint_seconds: Annotated[
-        float, Field(ge=0, le=86_400, description="seconds between two checkpoints, from which a stopped run goes on")
+        float, Field(ge=0, le=86_400, description="seconds between two checkpoints, for resuming")
     ] = 30.0
 
     @property

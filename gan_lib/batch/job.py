@@ -92,7 +92,8 @@ def _run_notebook(job: Job, timeout: float | None, see: Callable[[int], None]) -
     """Run 01_train.ipynb into a run's folder and render it; `see` is told the epochs done so far about twice a second."""
     notebook, output, log = NOTEBOOKS / "01_train.ipynb", job.folder / "notebook.ipynb", job.folder / "run.log"
     parameters = {
-        **job.config.model_dump(mode="json"),
+        "configuration": job.config.configuration,
+        **job.config.model_dump(mode="json", exclude={"model", "machine"}),
         "results_dir": relative(job.folder.parent.parent, NOTEBOOKS),
         "live": False,
     }

@@ -9,16 +9,25 @@ from torch import Tensor, nn
 from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
 from gan_lib.runs.record import find_records, load_weights, read_config
-from gan_lib.training.models import Pair, build_pair
+from gan_lib.training.models import build_pair
 from gan_lib.training.sampling import fixed_latents, judge, sample, score
+from gan_lib.training.steps import label_maps, with_maps
 
 
-def runs_with_weights(runs: Path) -> list[str]:
-    """Names of the runs whose weights are there, the newest first. Raises RecordError when there are none."""
-    records = [record for record in find_records(runs)[0] if (record.path / "generator.safetensors").exists()]
-    if not records:
-        raise RecordError(f"no trained run in {runs}: make one with 01_train.ipynb or gan-lib run")
-    return [record.name for record in sorted(records, key=lambda record: str(record.summary.get("finished")), reverse=True)]
+def runs_with_weights(*folders: Path) -> dict[str, Path]:
+    """The runs whose weights are there, by name: those of the first folder first, in each the newest first.
+
+    Raises RecordError when there are none.
+    """
+    runs: dict[str, Path] = {}
+    for folder in folders:
+        records = [record for record in find_records(folder)[0] if (record.path / "generator.safetensors").exists()]
+        for record in sorted(records, key=lambda record: str(record.summary.get("finished")), reverse=True):
+            name = record.name if folder == folders[0] else f"{folder.name}: {record.name}"
+            runs[name] = record.path
+    if not runs:
+        raise RecordError(f"no trained run in {folders[0]}: make one with 01_train.ipynb or gan-lib run")
+    return runs
 
 
 def load_network(config: RunConfig, folder: Path, name: str) -> nn.Module:
@@ -37,29 +46,41 @@ def load_network(config: RunConfig, folder: Path, name: str) -> nn.Module:
 
 
 class Trained:
-    """One run's networks, read back from its folder."""
+    """One run's networks, read back from its folder. A reference run keeps its generator alone."""
 
     def __init__(self, path: Path) -> None:
-        """Raises RecordError when the folder is no run, or its weights are missing or do not fit."""
+        """Raises RecordError when the folder is no run, or its generator's weights are missing, or weights do not fit."""
         self.path = path
         self.config: RunConfig = read_config(path)
-        self.pair = Pair(*(load_network(self.config, path, name) for name in Pair._fields))
+        self.generator = load_network(self.config, path, "generator")
+        kept = (path / "discriminator.safetensors").exists()
+        self.discriminator = load_network(self.config, path, "discriminator") if kept else None
 
     def heading(self) -> str:
         """What was loaded, as HTML."""
         return f"<p>{escape(self.path.parent.name)}, seed {self.config.seed}, {self.config.epochs:,} epochs</p>"
 
-    def latents(self, count: int, seed: int) -> Tensor:
-        """(count, Z) latents, uniform in [-1, 1]."""
-        return fixed_latents(self.config, count, seed)
+    def latents(self, count: int, seed: int, label: int | None = None) -> Tensor:
+        """(count, Z) latents, uniform in [-1, 1]; of one class, where the run was conditioned on classes."""
+        return fixed_latents(self.config, count, seed, label)
 
     def draw(self, latents: Tensor) -> Tensor:
         """Latents (N, Z) -> images (N, C, S, S) in [-1, 1]."""
-        return sample(self.pair.generator, latents)
+        return sample(self.generator, latents)
 
-    def judge(self, images: Tensor) -> Tensor:
-        """Images (N, C, S, S) -> the discriminator's belief that each is real, (N,) in [0, 1]; a critic's score."""
-        return (score if self.config.scores else judge)(self.pair.discriminator, images)
+    def judge(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (N, C, S, S) -> the discriminator's belief that each is real, (N,) in [0, 1]; with some losses a score.
+
+        labels: (N,), needed by a run that was conditioned on classes. Raises RecordError where no discriminator was kept.
+        """
+        if self.discriminator is None:
+            raise RecordError(f"{self.path / 'discriminator.safetensors'} does not exist: reference runs keep no discriminator")
+        maps = None
+        if self.config.classes:
+            if labels is None:
+                raise RecordError(f"{self.path} was conditioned on classes: its discriminator judges images with labels only")
+            maps = label_maps(labels, self.config.classes, images.shape[-1])
+        return (score if self.config.scores else judge)(self.discriminator, with_maps(images, maps))
 
     def interpolate(self, rows: int, steps: int, seed: int) -> Tensor:
         """Straight ways between random latents: (rows * steps, Z), row after row."""

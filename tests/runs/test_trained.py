@@ -55,7 +55,7 @@ def test_runs_that_kept_their_weights_are_listed_the_newest_first(write_run: Wri
         folder = write_run(name, facts={"finished": finished})
         if name != "gan-gpu":
             (folder / "generator.safetensors").write_bytes(b"")
-    assert runs_with_weights(tmp_path / "runs") == ["cgan-cpu/seed-0", "gan-cpu/seed-0"]
+    assert list(runs_with_weights(tmp_path / "runs")) == ["cgan-cpu/seed-0", "gan-cpu/seed-0"]
 
 
 def test_without_a_trained_run_the_error_says_how_to_get_one(write_run: WriteRun, tmp_path: Path) -> None:
