@@ -112,7 +112,7 @@ def write_run(tmp_path: Path) -> WriteRun:
         **changes: Any,
     ) -> Path:
         config = configure(configuration, preset, **changes)
-        d = [0.55] * 12 if d is None else d
+        d = [0.55] * min(12, config.epochs) if d is None else d
         g = [1.05] * len(d) if g is None else g
         folder = RunFolder(tmp_path / below / run_name(config))
         folder.create(config)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 NEWEST, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
 NAMES = (NEWEST, PREVIOUS)
+MAX_FRAMES = 120  # of progress.gif, all of which a checkpoint keeps
 
 
 class Checkpoint(NamedTuple):
@@ -40,7 +41,7 @@ def load(folder: Path, config: RunConfig) -> tuple[Checkpoint | None, list[str]]
         if not path.exists():
             continue
         try:
-            tensors, facts = unpack(path)
+            tensors, facts = unpack(path, _most_bytes(config))
             theirs = RunConfig(**facts.pop("config"))
         except (RecordError, ConfigurationError, KeyError, TypeError) as error:
             notes.append(f"{error if isinstance(error, RecordError) else f'{path} is no checkpoint of this version'}; left out")
@@ -52,15 +53,27 @@ def load(folder: Path, config: RunConfig) -> tuple[Checkpoint | None, list[str]]
     return None, notes
 
 
-def last(folder: Path) -> str:
+def last(folder: Path, config: RunConfig) -> str:
     """Where the newest whole checkpoint stands, in words."""
     for name in NAMES:
         try:
-            trainer = unpack(folder / name)[1]["trainer"]
+            trainer = unpack(folder / name, _most_bytes(config))[1]["trainer"]
             return f"the last good checkpoint is after epoch {int(trainer['epochs_done'])}"
         except (RecordError, KeyError, TypeError, ValueError):
             continue
     return "there is no checkpoint yet"
+
+
+def _most_bytes(config: RunConfig) -> int:
+    """More than a checkpoint of such a run takes. A larger file is somebody else's, and is not read into memory."""
+    import torch
+
+    from gan_lib.training.models import build_pair, parameter_count
+
+    with torch.device("meta"):  # shapes alone
+        weights = 4 * parameter_count(*build_pair(config))
+    frames = MAX_FRAMES * config.channels * (3 * (config.image_size + 2)) ** 2
+    return 16 * weights + frames + 1000 * config.epochs + 2**26
 
 
 def remove(folder: Path) -> None:

@@ -1,10 +1,12 @@
 """A run's generator, every so many epochs -> a line of metrics.csv; and, at the end, what summary.json says of quality."""
 
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from gan_lib.config import RunConfig
@@ -56,7 +58,7 @@ class Evaluation:
         seconds = round(time.perf_counter() - begun, 6)
         line = {"epoch": epoch, "training_seconds": training_seconds, "evaluation_seconds": seconds, **found}
         if self.lines:  # a run that another version began keeps its columns
-            line = {name: line.get(name, math.nan) for name in self.lines[0]}
+            line = {name: line.get(name, math.nan) for name in self.columns}
         self.lines.append(line)
         return line
 
@@ -64,22 +66,28 @@ class Evaluation:
         """The images that quality is measured on, (N, C, S, S) in [-1, 1]: the same latents each time."""
         return sample(generator, fixed_latents(self._config, min(IMAGES, max(FEWEST, len(self._images.waiting)))))
 
-    def facts(self) -> dict[str, Any]:
-        """What a checkpoint keeps: plain JSON values, from which `load` goes on."""
-        columns = list(self.lines[0]) if self.lines else []
-        return {"columns": columns, "lines": [list(line.values()) for line in self.lines]}
+    def tensor(self) -> Tensor:
+        """The lines so far as a checkpoint keeps them: (lines, columns) in float64."""
+        return torch.tensor([list(line.values()) for line in self.lines], dtype=torch.float64)
 
-    def load(self, facts: Mapping[str, Any]) -> None:
-        """Take up what `facts` gave; of an older checkpoint, that has none, nothing."""
-        columns: Sequence[str] = facts.get("columns", [])
-        self.lines = [dict(zip(columns, line, strict=True)) for line in facts.get("lines", [])]
+    def load(self, columns: Sequence[str], lines: Tensor) -> None:
+        """Take up what `columns` and `tensor` gave."""
+        self.lines = [dict(zip(columns, line, strict=True)) for line in lines.tolist()]
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of metrics.csv so far."""
+        return list(self.lines[0]) if self.lines else []
 
     def summary(self) -> dict[str, Any]:
         """For summary.json: quality at the end, its floor, and who judged."""
         at_the_end = bool(self.lines) and self.lines[-1]["epoch"] == self._config.epochs
         standard = self._prepare() if at_the_end else None
+        quality = measures(self.lines[-1]) if at_the_end else {}
+        shares = [value for name, value in quality.items() if re.fullmatch(r"digit_\d+", name)]
         return {
-            "quality": measures(self.lines[-1]) if at_the_end else None,
+            "quality": quality or None,
+            "largest_class_share": max(shares, default=None),  # of the generated images: 1 where all are of one class
             "quality_floor": standard.floor() if standard else None,
             "quality_about": self.about,
             "quality_images": standard.size if standard else None,

@@ -1,6 +1,7 @@
 """One RunConfig -> one run folder: set up, trained epoch by epoch, each on disk at once, finished with samples and weights."""
 
 import contextlib
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -31,14 +32,15 @@ from gan_lib.runs.record import (
     read_record,
 )
 from gan_lib.runs.signals import StopRequests
-from gan_lib.runs.storage import read_json
 from gan_lib.text import duration, one_line
 from gan_lib.training.models import megabytes, parameter_count
 from gan_lib.training.sampling import fixed_latents, sample
 from gan_lib.training.trainer import EpochStats, Trainer
 
 SAMPLES = 9  # as in the paper's Table 6
-_MAX_FRAMES = 120  # in progress.gif
+_DIVERGED = 1e3  # a mean loss over an epoch beyond this, on either side
+_COLLAPSED = 0.5  # of the generated images in one class
+_STRETCH = ("label", "device", "threads", "load_average_before", "git_commit")  # of each machine that a run was made on
 
 
 class Experiment:
@@ -92,14 +94,17 @@ class Experiment:
         self.trainer = Trainer(self.config, self.images.train.to(self.device), self.precision, labels=self.images.train_labels)
         self.evaluation = Evaluation(self.config, self.images)
         self._latents = fixed_latents(self.config, SAMPLES, seed=0)  # the same for every seed: runs can be told apart by eye
-        self.machine = {**fingerprint(self.device), "precision": self.precision, "notice": self.trainer.notice}
+        self.machine = {
+            "started": self.started,
+            **fingerprint(self.device),
+            **{"precision": self.precision, "notice": self.trainer.notice},
+            **{"data_sha256": self.data_sha256, "images": self.images.reading._asdict()},
+        }
         if self._finished:
             self._show_finished()
         else:
             self._go_on()
-            images = {"data_sha256": self.data_sha256, "images": self.images.reading._asdict()}
-            written = {"started": self.started, **self.machine, **images}
-            self.record.write_json("machine.json", written)
+            self.record.write_json("machine.json", self.machine)
 
     def _show_finished(self) -> None:
         """Take the results of a run that is finished, in place of training it again."""
@@ -114,7 +119,6 @@ class Experiment:
 
     def _go_on(self) -> None:
         """Take up the newest whole checkpoint, where there is one."""
-        started_before = read_json(self.record.path / "machine.json", missing={}).get("started")
         found, notes = checkpoint.load(self.record.path, self.config)
         self.notes += notes
         self._neighbours = Neighbours()
@@ -124,15 +128,25 @@ class Experiment:
                 self.notes.append("no checkpoint was whole: started again from the first epoch")
             self.record.write_history([])
             self.record.write_metrics([])
+            self.machine["stretches"] = [self._stretch()]
             return
-        tensors, facts = found
-        for name, here in (("precision", self.precision), ("data_sha256", self.data_sha256)):
-            if facts.get(name) != here:
+        try:
+            self._take_up(*found)
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise RecordError(
+                f"{self.record.path} cannot be resumed: its checkpoint is of another version or not ours ({one_line(error)}): "
+                "use --fresh"
+            ) from error
+
+    def _take_up(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Set everything back to what a checkpoint says."""
+        for name in ("precision", "data_sha256"):
+            if (there := facts.get(name)) != (here := self.machine[name]):
                 raise RecordError(
-                    f"{self.record.path} cannot go on here: {name} was {facts.get(name)}, here it is {here}: use --fresh"
+                    f"{self.record.path} cannot be resumed here: {name} was {there}, here it is {here}: use --fresh"
                 )
         self.trainer.load(tensors, facts["trainer"])
-        self.evaluation.load(facts.get("evaluation", {}))
+        self.evaluation.load(facts["columns"], tensors["metrics"])
         self._history = [tuple(line) for line in tensors["history"].tolist()]
         self._frames = [fromarray(frame) for frame in tensors["frames"].numpy()]
         self._clock.add(float(facts["total_seconds"]))
@@ -140,16 +154,27 @@ class Experiment:
         self._checkpoint_write_seconds = float(facts["checkpoint_write_seconds"])
         self.record.write_history(self._history)
         self.record.write_metrics(self.evaluation.lines)
-        self.started = str(started_before or self.started)
         self.notes = [*facts["notes"], *self.notes, self._where_it_went_on(facts)]
+        stretch, self.machine = self._stretch(), facts["machine"]
+        self.machine["stretches"].append(stretch)
+        self.machine["label"] = " then ".join(dict.fromkeys(each["label"] for each in self.machine["stretches"]))
+        self.started = self.machine["started"]
+
+    def _stretch(self) -> dict[str, Any]:
+        """From when and from which epoch on this process trains, and on what."""
+        return {
+            "started": self.started,
+            "first_epoch": self.trainer.epochs_done + 1,
+            **{name: self.machine[name] for name in _STRETCH},
+        }
 
     def _where_it_went_on(self, facts: dict[str, Any]) -> str:
         batches = facts["trainer"]["batches_done"]
         again = self._epochs_lost - self.trainer.epochs_done
         return (
-            f"went on after {'epoch ' + str(self.trainer.epochs_done) if self.trainer.epochs_done else 'the start'}"
+            f"resumed after {'epoch ' + str(self.trainer.epochs_done) if self.trainer.epochs_done else 'the start'}"
             + (f" and {batches} batch{'' if batches == 1 else 'es'}" if batches else "")
-            + f", {now()}, on {self.machine['label']}"
+            + f", {self.started}, on {self.machine['label']}"
             + (f"; {again} later epoch{'' if again == 1 else 's'} trained again" if again > 0 else "")
         )
 
@@ -185,7 +210,7 @@ class Experiment:
         stats = self.trainer.advance(pause)
         if stats:
             self._clock.trained(stats.training_seconds)
-            if stats.epoch % self.config.sample_every == 0 or stats.epoch in (1, self.config.epochs):
+            if stats.epoch % self._frame_every == 0 or stats.epoch in (1, self.config.epochs):
                 self._frames.append(grid(self.samples()))
             line = {**stats._asdict(), "other_seconds": round(self._clock.other(), 6)}
             self._history.append(tuple(line.values()))
@@ -193,6 +218,14 @@ class Experiment:
             if self.evaluation.is_due(stats.epoch):
                 self._measure(stats.epoch)
         return stats
+
+    @property
+    def _frame_every(self) -> int:
+        """Epochs between two frames: sample_every, or a multiple of it, so that there are no more than MAX_FRAMES."""
+        frames = self.config.epochs // self.config.sample_every
+        return self.config.sample_every * max(
+            1, math.ceil(frames / (checkpoint.MAX_FRAMES - 2))
+        )  # the first and the last besides
 
     def _measure(self, epoch: int) -> None:
         """Measure quality, off the training clock, and record it."""
@@ -212,10 +245,12 @@ class Experiment:
                 **self.trainer.tensors(),
                 "history": torch.tensor(self._history, dtype=torch.float64).view(-1, len(HISTORY_COLUMNS)),
                 "frames": torch.stack(frames) if frames else torch.zeros(0, dtype=torch.uint8),
+                "metrics": self.evaluation.tensor(),
             }
             facts = {
                 "trainer": self.trainer.facts(),
-                "evaluation": self.evaluation.facts(),
+                "columns": self.evaluation.columns,
+                "machine": self.machine,
                 "precision": self.precision,
                 "data_sha256": self.data_sha256,
                 "total_seconds": self._clock.total(),
@@ -265,11 +300,12 @@ class Experiment:
     def _finish(self) -> None:
         pair = self.trainer.pair
         self.record.write_bytes("samples.png", png(self._frames[-1]))
-        stride = -(-len(self._frames) // _MAX_FRAMES)  # thin out from the end, so that the last frame stays
-        self.record.write_bytes("progress.gif", gif(self._frames[::-1][::stride][::-1]))
+        self.record.write_bytes("progress.gif", gif(self._frames))
         sizes = [self.record.save_weights(name, network) for name, network in self._networks().items()]
         training_seconds = sum(self._column("training_seconds"))
-        losses = {name: self.history[name] for name in ("discriminator_loss", "generator_loss")}
+        losses = {name: self.history[name][-1] for name in ("discriminator_loss", "generator_loss")}
+        quality = self.evaluation.summary()
+        self.notes += _warnings(losses, quality["largest_class_share"])
         self.summary = {
             "epochs": len(self._history),
             "seconds_per_epoch": self.seconds_per_epoch,
@@ -277,8 +313,8 @@ class Experiment:
             "startup_seconds": self.startup_seconds,
             "total_seconds": self._clock.total(),
             "others_cpu_share": self._neighbours.share(),
-            **{name: values[-1] for name, values in losses.items()},
-            **self.evaluation.summary(),
+            **losses,
+            **quality,
             "parameters": parameter_count(*pair),
             "model_megabytes": megabytes(*pair),
             "weights_bytes": sum(sizes),
@@ -305,7 +341,7 @@ class Experiment:
                 self._save_checkpoint()
         reason = "stopped while it was training" if status == "interrupted" else one_line(error)
         if isinstance(error, TrainingError):
-            reason += f"; {checkpoint.last(self.record.path)}"
+            reason += f"; {checkpoint.last(self.record.path, self.config)}"
         self._say(status, reason)
 
     def _say(self, status: str, reason: str) -> None:
@@ -318,6 +354,18 @@ class Experiment:
                 self.record.finish(status, reason, **facts)
         finally:
             self.record.release()
+
+
+def _warnings(losses: dict[str, float], largest_class_share: float | None) -> list[str]:
+    """What makes the end of a run doubtful, though every number in it is finite."""
+    warnings = [
+        f"training has diverged: {name} was {loss:.3g} in the last epoch"
+        for name, loss in losses.items()
+        if abs(loss) > _DIVERGED
+    ]
+    if largest_class_share is not None and largest_class_share > _COLLAPSED:
+        warnings.append(f"mode collapse: {largest_class_share:.0%} of the generated images are of one class")
+    return warnings
 
 
 class Clocks:

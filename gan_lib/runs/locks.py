@@ -3,22 +3,17 @@
 import contextlib
 import json
 import os
+import re
 import socket
 import time
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout, lock_descriptor
 
 from gan_lib.errors import RecordError
 
-try:
-    import fcntl
-except ImportError:  # Windows: the process's number is all there is to go by
-    fcntl = None  # type: ignore[assignment]
-
-# Never through a link that a stranger left in the folder.
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _PATIENCE = 0.5  # seconds: somebody who only looks holds a lock for a moment too
-
+_POLL_SECONDS = 0.02
 
 _held: dict[Path, "Lock"] = {}  # by this process
 
@@ -31,94 +26,82 @@ class Lock:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.parent.resolve() / path.name
-        self._file: IO[str] | None = None
+        self.path = Path(os.path.realpath(path.parent)) / path.name
+        self._lock: FileLock | None = None
 
     def acquire(self) -> None:
         """Take the lock, also from another object of this process: a notebook's cell may be run twice.
 
-        Raises RecordError when another process has it.
+        Never through a link. Raises RecordError when another process has it, OSError where no file can be.
         """
-        mine = _held.get(self.path)
-        file = (mine and mine._file) or self._open()
-        if mine:
-            mine._file = None
+        if previous := _held.get(self.path):
+            self._lock, previous._lock = previous._lock, None
+        else:
+            lock = FileLock(
+                self.path, _PATIENCE, poll_interval=_POLL_SECONDS, thread_local=False, on_acquired=_note, fallback_to_soft=False
+            )
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise RecordError(
+                    f"{self.path.parent} is being written by {_name(self.path)}: wait for it, or stop it"
+                ) from error
+            self._lock = lock
         _held[self.path] = self
-        self._file = file
-        file.truncate(0)
-        file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}) + "\n")
-        file.flush()
 
     def release(self) -> None:
         """Give the lock up and remove its file; nothing happens when it is not held."""
-        if self._file:
+        if self._lock:
             with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)  # while it is still ours: nobody else's file is removed
-            self._file.close()
-            self._file = None
+            self._lock.release(force=True)
+            self._lock = None
             del _held[self.path]
-
-    def _open(self) -> IO[str]:
-        """The file, locked. Raises RecordError."""
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            if fcntl is None and (pid := holder(self.path)):
-                raise RecordError(_refusal(self.path, pid))
-            file = os.fdopen(os.open(self.path, _FLAGS, 0o666), "a+", encoding="utf-8")
-            if _locked(file, self.path):
-                return file
-            file.close()
-            if time.monotonic() > deadline:
-                raise RecordError(_refusal(self.path, holder(self.path)))
-            time.sleep(0.02)
 
 
 def holder(path: Path) -> int | None:
-    """The process that holds a lock file now; 0 where that cannot be read; None when nobody does."""
+    """The process that holds a lock file now; 0 where its number cannot be read; None when nobody does."""
     try:
-        if not path.is_file() or path.is_symlink():
+        if not _is_plain(path):
             return None
-        with path.open(encoding="utf-8") as file:
-            if fcntl is not None:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return _noted(file)
-                return None
-            pid = _noted(file)
-            os.kill(pid, 0)
-            return pid or None
+        with path.open("r+b" if os.access(path, os.W_OK) else "rb") as file:
+            for _ in range(3):  # another one that only looks is through in no time
+                if lock_descriptor(file.fileno(), blocking=False):
+                    return None
+                time.sleep(_POLL_SECONDS / 4)
+        return noted_holder(path) or 0
     except OSError:
         return None
 
 
 def noted_holder(path: Path) -> int | None:
-    """The process that took a lock file last, whether it lives or not."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            return _noted(file) or None
-    except OSError:
-        return None
+    """The process that took a lock file last, whether it lives or not; None where the file does not say."""
+    pid = _noted(path).get("pid")
+    return pid if isinstance(pid, int) and 0 < pid < 2**31 else None
 
 
-def _locked(file: IO[str], path: Path) -> bool:
-    """Lock an open file, if that is possible now and it is still the one of that name."""
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return os.fstat(file.fileno()).st_ino == path.stat().st_ino
-    except (BlockingIOError, FileNotFoundError):
-        return False
+def _note(descriptor: int) -> None:
+    os.truncate(descriptor, 0)
+    os.pwrite(descriptor, (json.dumps({"pid": os.getpid(), "host": socket.gethostname()}) + "\n").encode(), 0)
 
 
-def _noted(file: IO[str]) -> int:
-    try:
-        pid = json.loads(file.read(1000)).get("pid")
-    except (ValueError, AttributeError, RecursionError):
-        return 0
-    return pid if isinstance(pid, int) and 0 < pid < 2**31 else 0
+def _noted(path: Path) -> dict[str, object]:
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        if _is_plain(path):
+            with path.open(encoding="utf-8") as file:
+                content = json.loads(file.read(1000))
+            return content if isinstance(content, dict) else {}
+    return {}
 
 
-def _refusal(path: Path, pid: int | None) -> str:
-    return f"{path.parent} is being written by {f'process {pid}' if pid else 'another process'}: wait for it, or stop it"
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _name(path: Path) -> str:
+    """Who holds a lock, in words."""
+    pid, host = noted_holder(path), str(_noted(path).get("host"))
+    if not pid:
+        return "another process"
+    elsewhere = host != socket.gethostname() and re.fullmatch(r"[\w.-]{1,100}", host, re.ASCII)
+    return f"process {pid}{f' on {host}' if elsewhere else ''}"

@@ -1,18 +1,19 @@
 """The machine that a run really uses: its device, its threads, and a fingerprint for the record."""
 
 import importlib.metadata
-import os
+import math
 import platform
 import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from gan_lib.errors import ConfigurationError, MachineUnavailable
 
-_PACKAGES = (
+_PACKAGES = [
     "torch",
     "torchvision",
     "numpy",
@@ -23,7 +24,7 @@ _PACKAGES = (
     "nbconvert",
     "pandas",
     "matplotlib",
-)
+]
 
 
 def unavailable_reason(machine: str) -> str | None:
@@ -75,11 +76,22 @@ def pick_precision(precision: str, device: torch.device) -> str:
 
 def physical_cores() -> int:
     """Physical cores that this process may use: hyper-threads share the units that matrix products keep busy."""
-    available = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
-    siblings = {_read(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or str(cpu) for cpu in available}
-    quota = re.fullmatch(r"(\d+) (\d+)", _read("/sys/fs/cgroup/cpu.max"))  # a container may have less than its host
-    allowed = max(1, int(quota[1]) // int(quota[2])) if quota else len(siblings)
-    return max(1, min(len(siblings), allowed))
+    threads = psutil.cpu_count() or 1
+    process = psutil.Process()
+    allowed = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else threads  # which macOS does not have
+    threads_per_core = max(1, round(threads / (psutil.cpu_count(logical=False) or threads)))
+    return max(1, int(min(math.ceil(allowed / threads_per_core), cpu_quota())))
+
+
+def cpu_quota(groups: Path = Path("/sys/fs/cgroup")) -> float:
+    """CPUs' worth of time that a container may take, by its control group of either version; infinite without a limit."""
+    limit = _read(groups / "cpu.max")  # version 2: "200000 100000" or "max 100000"
+    if not limit:
+        limit = " ".join(
+            _read(groups / "cpu" / f"cpu.cfs_{name}_us") for name in ("quota", "period")
+        )  # version 1; -1: no limit
+    match = re.fullmatch(r"(\d+) ([1-9]\d*)", limit)
+    return int(match[1]) / int(match[2]) if match else math.inf
 
 
 def fingerprint(device: torch.device) -> dict[str, Any]:
@@ -88,10 +100,10 @@ def fingerprint(device: torch.device) -> dict[str, Any]:
         "device": device.type,
         "cpu": processor(_read("/proc/cpuinfo")),
         "physical_cores": physical_cores(),
-        "logical_cores": os.cpu_count(),
-        "memory_gb": _memory_gb(),
+        "logical_cores": psutil.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "threads": torch.get_num_threads(),
-        "load_average_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "load_average_before": round(psutil.getloadavg()[0], 2),
         "platform": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": {name: version for name in _PACKAGES if (version := _version(name))},
@@ -114,25 +126,20 @@ class Neighbours:
     """How much of this machine's CPU other programs take while something runs: timings beside busy neighbours mean little."""
 
     def __init__(self) -> None:
-        self._start = _cpu_ticks()
+        self._start = _cpu_seconds()
 
     def share(self) -> float | None:
-        """Share of all cores' time since the beginning that others used, in [0, 1]; None where the system does not tell."""
-        now = _cpu_ticks()
-        if self._start is None or now is None or now[1] <= self._start[1]:
-            return None
-        busy, total, own = (after - before for after, before in zip(now, self._start, strict=True))
-        return min(1.0, max(0.0, (busy - own) / total))
+        """Share of all cores' time since the beginning that others used, in [0, 1]; None before any has passed."""
+        busy, total, own = (after - before for after, before in zip(_cpu_seconds(), self._start, strict=True))
+        return min(1.0, max(0.0, (busy - own) / total)) if total > 0 else None
 
 
-def _cpu_ticks() -> tuple[float, float, float] | None:
-    """Ticks so far of all cores: busy, in all, and of this process."""
-    fields = _read("/proc/stat").split("\n")[0].split()[1:9]  # user nice system idle iowait irq softirq steal
-    if len(fields) < 8:
-        return None
-    ticks = [float(field) for field in fields]
-    own = sum(os.times()[:2]) * os.sysconf("SC_CLK_TCK")
-    return sum(ticks) - ticks[3] - ticks[4], sum(ticks), own
+def _cpu_seconds() -> tuple[float, float, float]:
+    """Seconds so far of all cores: busy, in all, and of this process."""
+    times, own = psutil.cpu_times(), psutil.Process().cpu_times()
+    guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # in Linux part of user and nice
+    total = sum(times) - guests
+    return total - times.idle - getattr(times, "iowait", 0.0), total, own.user + own.system
 
 
 def label(facts: dict[str, Any]) -> str:
@@ -156,11 +163,6 @@ def processor(cpuinfo: str) -> str:
     return f"{name} (family {facts['cpu family']}, model {facts['model']})"
 
 
-def _memory_gb() -> float | None:
-    match = re.search(r"^MemTotal:\s*(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)
-    return round(int(match[1]) / 2**20, 1) if match else None
-
-
 def _git_state() -> dict[str, Any]:
     """The commit of the code in use, and whether files differ from it; both None outside a git checkout."""
     here = str(Path(__file__).resolve().parents[2])
@@ -177,7 +179,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _read(path: str) -> str:
+def _read(path: str | Path) -> str:
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

@@ -6,20 +6,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gan_lib.config import FREE, RunConfig, differences
 from gan_lib.errors import ConfigurationError, RecordError
 from gan_lib.presets import variant
 from gan_lib.runs import checkpoint, storage
 from gan_lib.runs.locks import Lock, holder
-from gan_lib.runs.storage import checksum, pack, read_json, unpack, write_bytes, write_json
+from gan_lib.runs.storage import checksum, pack, read_bytes, read_json, refuse_outside, unpack, write_bytes, write_json
+from gan_lib.text import one_line, shorten
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-STATUSES = ("ok", "failed", "killed", "interrupted", "timed-out", "unavailable", "lost", "running")
+Status = Literal["ok", "failed", "killed", "interrupted", "timed-out", "unavailable", "lost", "running"]
+STATUSES: tuple[str, ...] = get_args(Status)
 HISTORY_COLUMNS = (
     "epoch",
     "discriminator_loss",
@@ -33,8 +37,74 @@ METRICS_COLUMNS = ("epoch", "training_seconds", "evaluation_seconds")  # the mea
 # What a run writes into its folder. Starting a run anew removes these and nothing else.
 _FILES = (
     *("config.json", "machine.json", "history.csv", "metrics.csv", "summary.json", *checkpoint.NAMES),
-    *("samples.png", "progress.gif", "generator.safetensors", "discriminator.safetensors"),
+    *("samples.png", "progress.gif"),
+    *("generator.safetensors", "generator.raw.safetensors", "discriminator.safetensors"),
 )
+_MOST_NOTES, _MOST_TEXT = 1000, 10_000
+
+_Text = Annotated[str, Field(max_length=_MOST_TEXT)]
+_Count = Annotated[int, Field(ge=0, le=2**62)]
+_Amount = Annotated[float, Field(ge=0)]
+_Measures = dict[_Text, float | None]
+
+
+class _Facts(BaseModel):
+    """What is read from a JSON file, which may be a stranger's: these entries, where they are there, are of these types."""
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+
+
+class _Machine(_Facts):
+    """machine.json"""
+
+    label: _Text | None = None
+    started: _Text | None = None
+    device: _Text | None = None
+    cpu: _Text | None = None
+    gpu: _Text | None = None
+    python: _Text | None = None
+    precision: _Text | None = None
+    notice: _Text | None = None
+    git_commit: _Text | None = None
+    git_dirty: bool | None = None
+    threads: _Count | None = None
+    physical_cores: _Count | None = None
+    logical_cores: _Count | None = None
+    memory_gb: _Amount | None = None
+    packages: Annotated[dict[_Text, _Text | None], Field(max_length=1000)] | None = None
+    stretches: Annotated[list[dict[_Text, Any]], Field(max_length=10_000)] | None = None
+
+
+class _Summary(_Facts):
+    """summary.json"""
+
+    status: Status
+    reason: _Text | None = None
+    started: _Text | None = None
+    finished: _Text | None = None
+    notes: Annotated[list[_Text], Field(max_length=_MOST_NOTES)] = []
+    epochs: _Count | None = None
+    seconds_per_epoch: _Amount | None = None
+    training_seconds: _Amount | None = None
+    startup_seconds: _Amount | None = None
+    total_seconds: _Amount | None = None
+    evaluation_seconds: _Amount | None = None
+    checkpoint_write_seconds: _Amount | None = None
+    others_cpu_share: _Amount | None = None
+    discriminator_loss: float | None = None
+    generator_loss: float | None = None
+    parameters: _Count | None = None
+    model_megabytes: _Amount | None = None
+    weights_bytes: _Count | None = None
+    checkpoints: _Count | None = None
+    quality: _Measures | None = None
+    quality_floor: _Measures | None = None
+    quality_about: _Text | None = None
+    quality_images: _Count | None = None
+    quality_duplicates: _Amount | None = None
+    largest_class_share: _Amount | None = None
+    history_sha256: _Text | None = None
+    metrics_sha256: _Text | None = None
 
 
 class RunFolder:
@@ -42,6 +112,8 @@ class RunFolder:
     of history.csv and of metrics.csv."""
 
     def __init__(self, path: Path) -> None:
+        """Raises RecordError where the folder is a link, or the one above it is, in the place of an experiment's."""
+        refuse_outside(path, path.parents[1] if path.name.startswith("seed-") else path.parent)
         self.path = path
         self._lock = Lock(path / "run.lock")
 
@@ -49,8 +121,7 @@ class RunFolder:
         """Make the folder anew and write config.json. Raises RecordError where it cannot be written or another process does."""
         with self._claimed():
             self.clear()
-            named = {"configuration": config.configuration, "variant": variant(config)}
-            self.write_json("config.json", {**named, **config.model_dump(mode="json")})
+            self._write_config(config)
 
     def reopen(self, config: RunConfig) -> None:
         """Go on with a folder that holds an unfinished run, or make it where there is none. Raises RecordError as create does,
@@ -60,6 +131,12 @@ class RunFolder:
         check_same(self.path, config)
         with self._claimed():
             (self.path / "summary.json").unlink(missing_ok=True)
+            if read_config(self.path) != config:  # of what may change, see FREE: the record says how it was made in the end
+                self._write_config(config)
+
+    def _write_config(self, config: RunConfig) -> None:
+        named = {"configuration": config.configuration, "variant": variant(config)}
+        self.write_json("config.json", {**named, **config.model_dump(mode="json")})
 
     def clear(self) -> None:
         """Remove what an earlier run left, and only that."""
@@ -88,6 +165,9 @@ class RunFolder:
         for name in ("history", "metrics"):
             if (path := self.path / f"{name}.csv").exists():
                 facts[f"{name}_sha256"] = checksum(path.read_bytes())
+        if "notes" in facts:  # no longer than a reader takes
+            facts["notes"] = [note[:_MOST_TEXT] for note in facts["notes"][-_MOST_NOTES:]]
+        reason = reason and reason[:_MOST_TEXT]
         self.write_json("summary.json", {"status": status, "reason": reason, "finished": now(), **facts})
         self.release()
 
@@ -158,23 +238,44 @@ class Record:
 
 def read_record(path: Path) -> Record:
     """Read a run folder. A series with a broken last line loses that line, with a note; anything worse is a RecordError."""
+    name = "/".join(path.parts[-2:])
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise RecordError(f"run folder {name!a} must have a name in UTF-8") from None
     if not path.is_dir():
         raise RecordError(f"run {path} does not exist")
+    writer = lock_holder(path)  # before the summary: a run that ends meanwhile is running, and never lost
     config = read_config(path)
-    summary = read_json(path / "summary.json", missing={})
-    if not isinstance(summary.get("notes", []), list):
-        raise RecordError(f"{path / 'summary.json'}: notes must be a list, got {type(summary['notes']).__name__}")
-    notes = [str(note) for note in summary.get("notes", [])]
-    history = storage.read_series(path / "history.csv", HISTORY_COLUMNS, notes, summary.get("history_sha256"))
-    metrics = storage.read_series(path / "metrics.csv", METRICS_COLUMNS, notes, summary.get("metrics_sha256"), more=True)
-    status, reason = str(summary.get("status", "")), summary.get("reason")
+    summary = _read_facts(path / "summary.json", _Summary)
+    notes = list(summary.get("notes", []))
+    history = storage.read_series(
+        path / "history.csv", HISTORY_COLUMNS, notes, summary.get("history_sha256"), epochs=config.epochs
+    )
+    metrics = storage.read_series(
+        path / "metrics.csv", METRICS_COLUMNS, notes, summary.get("metrics_sha256"), more=True, epochs=config.epochs
+    )
+    status, reason = summary.get("status"), summary.get("reason")
     if not summary:
-        status = "lost" if lock_holder(path) is None else "running"
-        reason = None if status == "running" else "the process that wrote this folder is gone, and said nothing"
-    elif status not in STATUSES:
-        raise RecordError(f"{path / 'summary.json'}: status must be one of {', '.join(STATUSES)}, got {status!r:.80}")
-    machine = read_json(path / "machine.json", missing={})
-    return Record(path, config, status, None if reason is None else str(reason), machine, summary, history, metrics, notes)
+        running = writer is not None or lock_holder(path) is not None  # one that began meanwhile
+        status = "running" if running else "lost"
+        reason = None if running else "the process that wrote this folder is gone, and said nothing"
+    machine = _read_facts(path / "machine.json", _Machine)
+    return Record(path, config, str(status), reason, machine, summary, history, metrics, notes)
+
+
+def _read_facts(path: Path, schema: type[_Facts]) -> dict[str, Any]:
+    """A JSON file of ours, nothing where it is missing. Raises RecordError, naming the entry, where its types are others."""
+    facts = read_json(path, missing={})
+    try:
+        if facts:
+            schema.model_validate(facts)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        entry = ".".join(map(str, first["loc"]))
+        must = first["msg"].replace("Input should be", "must be")
+        raise RecordError(f"{path}: {shorten(entry)[1:-1]} {must}, got {shorten(first['input'])}") from error
+    return facts
 
 
 def read_config(path: Path) -> RunConfig:
@@ -191,7 +292,7 @@ def is_finished(path: Path) -> bool:
     """Whether a folder holds a run that was trained to its end."""
     try:
         return read_record(path).status == "ok"
-    except RecordError:
+    except (RecordError, OSError):
         return False
 
 
@@ -201,16 +302,16 @@ def find_records(root: Path) -> tuple[list[Record], list[str]]:
     for config_file in sorted(root.glob("*/seed-*/config.json")):
         try:
             records.append(read_record(config_file.parent))
-        except RecordError as error:
-            problems.append(str(error))
+        except (RecordError, OSError) as error:
+            problems.append(one_line(error))
     return records, problems
 
 
 def count_epochs(path: Path) -> int:
     """How many whole lines a run's history has, read or not: for watching a run, and for saying what a stop cost."""
     try:
-        return max(0, (path / "history.csv").read_bytes().count(b"\n") - 1)
-    except OSError:
+        return max(0, read_bytes(path / "history.csv", 2**28).count(b"\n") - 1)
+    except RecordError:
         return 0
 
 
@@ -233,7 +334,7 @@ def load_weights(network: "nn.Module", path: Path) -> None:
     """Read a network's weights from a safetensors file, which cannot run code. Raises RecordError when they do not fit."""
     if not path.exists():
         raise RecordError(f"{path} does not exist: this run kept no weights (reference runs do not); train it again")
-    weights, _ = unpack(path)
+    weights, _ = unpack(path, 2 * sum(tensor.nbytes for tensor in network.state_dict().values()) + 2**26)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))

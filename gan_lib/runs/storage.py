@@ -1,10 +1,15 @@
-"""Files that are whole or not there, and that notice damage: JSON and safetensors, each with its own checksum."""
+"""Files that are whole or not there, and that notice damage: JSON, safetensors, and columns of numbers."""
 
+import contextlib
+import csv
 import hashlib
 import json
+import math
 import os
+import re
+import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,60 +18,99 @@ from gan_lib.text import first_line
 
 if TYPE_CHECKING:
     from torch import Tensor
-import csv
-import re
-from collections.abc import Iterable, Sequence
 
 SCHEMA_VERSION = 2
+MOST_JSON = 2**20  # bytes of a JSON file; ours have some thousand
 _ENTRY = "gan-lib"  # in a safetensors file's metadata: its checksum and facts
-_MOST_BYTES = 16 * 2**20  # of a text file of ours; a longer one is not read into memory to find out what it is
+_LINE = 4096  # bytes of a line of history.csv or metrics.csv; ours have some hundred
+_MOST_SERIES = 2**28  # bytes of such a file: more than a line for each of the most epochs that a config takes
+_MOST_COLUMNS = 64
+_CHANGED = "it was changed or damaged after it was written"
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = False, keep: Path | None = None) -> None:
     """Write a file under another name and rename it: a reader sees the old one or the new one, never half of it.
 
-    durable: on the disk itself before the rename, so that a power cut cannot leave half of it either. keep: the name that
-    the old file goes on under. A write that fails leaves nothing behind.
+    Never through a link, and two processes may write it at once. durable: on the disk itself before the rename, so that a
+    power cut cannot leave half of it either. keep: the name that the old file goes on under. Raises OSError, which names the
+    file and leaves nothing behind.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        temporary.unlink(missing_ok=True)
-        with temporary.open("xb") as file:  # never through a link that a stranger left
-            file.write(content)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        if keep and path.exists():
-            path.replace(keep)
-        temporary.replace(path)
+        with _named(path):
+            with temporary.open("xb") as file:  # a new file
+                file.write(content)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            if keep and path.exists():
+                path.replace(keep)
+            temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
 
 
-def read_bytes(path: Path, most: int = _MOST_BYTES) -> bytes:
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Give an OSError the name of the file that was meant: a full disk names none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
+
+
+def refuse_outside(folder: Path, root: Path) -> None:
+    """Raise RecordError where links lead a folder that is about to be written out of the one that it belongs to."""
+    real, real_root = (Path(os.path.realpath(path)) for path in (folder, root))  # which ends, where links go round in a circle
+    if not real.is_relative_to(real_root):
+        raise RecordError(f"{folder} must lie in {root} (a link leads out of it, and nothing is written there), got {real}")
+
+
+def read_bytes(path: Path, most: int = MOST_JSON) -> bytes:
     """A regular file's content. Raises RecordError for one that is missing, larger than `most` bytes, or no file at all.
 
     A results folder may come from a stranger: a pipe would never end, and a link to a device would never fill.
     """
+    _check_file(path, most)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read: {first_line(error)}") from error
+
+
+def _check_file(path: Path, most: int) -> None:
+    """Raise RecordError unless a path is a regular file of at most so many bytes."""
     try:
         facts = path.stat()
-        if not stat.S_ISREG(facts.st_mode):
-            raise RecordError(f"{path} must be a regular file")
-        if facts.st_size > most:
-            raise RecordError(f"{path} must be at most {most:,} bytes, got {facts.st_size:,}")
-        return path.read_bytes()
     except FileNotFoundError as error:
         raise RecordError(f"{path} does not exist") from error
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise RecordError(f"{path} cannot be read: {first_line(error)}") from error
+    if not stat.S_ISREG(facts.st_mode):
+        raise RecordError(f"{path} must be a regular file")
+    if facts.st_size > most:
+        raise RecordError(f"{path} must be at most {most:,} bytes, got {facts.st_size:,}")
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a small JSON object, with the schema's version and a checksum of all of it."""
-    content = {"schema_version": SCHEMA_VERSION, **value}
+    """Write a small JSON object, with the schema's version and a checksum of all of it. Numbers that are none become null."""
+    content = _plain({"schema_version": SCHEMA_VERSION, **value})
     content["sha256"] = _json_checksum(content)
     write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _plain(value: Any) -> Any:
+    """What every JSON reader takes: no NaN, no infinity, and no half of a character, as a file's name may have."""
+    if isinstance(value, Mapping):
+        return {_plain(str(key)): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -78,14 +122,17 @@ def read_json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, An
         return missing
     try:
         value = json.loads(read_bytes(path).decode())
+        json.dumps(value, ensure_ascii=False).encode()  # refuses halves of characters, which nothing could print
+        noted = value.pop("sha256", None) if isinstance(value, dict) else None
+        whole = noted == _json_checksum(value)
     except (ValueError, RecursionError) as error:
         raise RecordError(f"{path} cannot be read as JSON: {first_line(error)}") from error
     if not isinstance(value, dict):
         raise RecordError(f"{path} must hold a JSON object, got {type(value).__name__}")
     if value.get("schema_version") != SCHEMA_VERSION:
         raise RecordError(f"{path}: schema_version must be {SCHEMA_VERSION}, got {value.get('schema_version')!r:.80}")
-    if value.pop("sha256", None) != _json_checksum(value):
-        raise RecordError(f"{path} does not match its own checksum: it was changed or damaged after it was written")
+    if not whole:
+        raise RecordError(f"{path} does not match its own checksum: {_CHANGED}")
     return value
 
 
@@ -94,30 +141,29 @@ def pack(tensors: Mapping[str, "Tensor"], facts: Mapping[str, Any]) -> bytes:
     from safetensors.torch import save
 
     plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
-    told = json.dumps(facts, sort_keys=True)
+    text = json.dumps(_plain(facts), sort_keys=True)
     # One entry: safetensors writes several in no particular order, and the same run should give the same bytes.
-    return save(plain, {_ENTRY: f"{_tensor_checksum(plain, told)} {told}"})
+    return save(plain, {_ENTRY: f"{_tensor_checksum(plain, text)} {text}"})
 
 
-def unpack(path: Path) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
+def unpack(path: Path, most: int = 2**31) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
     """The tensors (on the CPU) and facts of a file that `pack` made: data only, nothing in it can run.
 
-    Raises RecordError when it is missing, torn, changed or something else.
+    Raises RecordError when it is missing, torn, changed, larger than `most` bytes, or something else.
     """
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
-        raise RecordError(f"{path} {'must be a regular file' if path.exists() else 'does not exist'}")
+    _check_file(path, most)
     try:
         with safe_open(path, framework="pt") as file:
-            noted, _, told = (file.metadata() or {}).get(_ENTRY, "").partition(" ")
+            noted, _, text = (file.metadata() or {}).get(_ENTRY, "").partition(" ")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
-        whole = noted == _tensor_checksum(tensors, told)
-        facts = json.loads(told) if whole else {}
+        whole = noted == _tensor_checksum(tensors, text)
+        facts = json.loads(text) if whole else {}
     except (OSError, SafetensorError, ValueError, KeyError, RecursionError, MemoryError) as error:
         raise RecordError(f"{path} cannot be read as weights: {first_line(error)}") from error
     if not whole or not isinstance(facts, dict):
-        raise RecordError(f"{path} does not match its own checksum: it was changed or damaged after it was written")
+        raise RecordError(f"{path} does not match its own checksum: {_CHANGED}")
     return tensors, facts
 
 
@@ -126,14 +172,14 @@ def checksum(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _json_checksum(value: Mapping[str, Any]) -> str:
+def _json_checksum(value: Any) -> str:
     return checksum(json.dumps(value, sort_keys=True).encode())
 
 
-def _tensor_checksum(tensors: Mapping[str, "Tensor"], told: str) -> str:
+def _tensor_checksum(tensors: Mapping[str, "Tensor"], text: str) -> str:
     import torch
 
-    total = hashlib.sha256(told.encode())
+    total = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         total.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -143,17 +189,20 @@ def _tensor_checksum(tensors: Mapping[str, "Tensor"], told: str) -> str:
 
 
 Series = dict[str, list[float]]  # columns by name, one value a line
-_LONGEST = 2**30  # bytes: more than a line for each of the most epochs that a config takes
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 def append(path: Path, line: Mapping[str, float]) -> None:
     """Add one line, under a first line with the columns' names: at once on disk, a run that dies keeps its past."""
-    with path.open("a", encoding="utf-8", newline="") as file:
+    with _named(path), open(path, "a", encoding="utf-8", newline="", opener=_no_link) as file:
         writer = csv.DictWriter(file, list(line), lineterminator="\n")
         if file.tell() == 0:
             writer.writeheader()
         writer.writerow(line)
+
+
+def _no_link(name: str, flags: int) -> int:
+    return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def write(path: Path, columns: Sequence[str], lines: Iterable[Sequence[float]]) -> None:
@@ -165,59 +214,64 @@ def write(path: Path, columns: Sequence[str], lines: Iterable[Sequence[float]]) 
 
 
 def read_series(
-    path: Path, columns: Sequence[str], notes: list[str], expected: str | None = None, *, more: bool = False
+    path: Path,
+    columns: Sequence[str],
+    notes: list[str],
+    expected: str | None = None,
+    *,
+    more: bool = False,
+    epochs: int = 10**6,
 ) -> Series:
     """The columns of a file, and a note where its last line was broken and is left out.
 
-    columns: the names that must stand in the first line, the epoch first, which counts from 1. more: others may follow them,
-    and epochs may be left out. expected: the SHA-256 of the whole file. A file that is missing has empty columns. Raises
-    RecordError, naming the file, for everything else that is not as it was written.
+    columns: the names that must stand in the first line, the epoch first, which counts from 1 to `epochs` at most. more:
+    others may follow them, epochs may be left out, and values need not be finite. expected: the SHA-256 of the whole file. A
+    file that is missing has empty columns. Raises RecordError, naming the file, for everything else that is not as it was
+    written.
     """
+    series: Series = {name: [] for name in columns}
     if not path.exists():
-        return {name: [] for name in columns}
-    content = read_bytes(path, most=_LONGEST)
-    if expected is not None and checksum(content) != expected:
-        raise RecordError(f"{path} does not match its checksum in summary.json: it was changed or damaged after it was written")
-    try:
-        head, *lines = content.decode().split("\n")
-    except ValueError as error:
-        raise RecordError(f"{path} cannot be read: {first_line(error)}") from error
-    broken = f"{path}: the last line was broken and is left out"
-    if not lines:  # torn before the first line's end
-        notes += [broken] if head else []
-        return {name: [] for name in columns}
-    found: Series = {name: [] for name in _names(path, head, columns, more)}
-    last = len(lines) - 1  # what follows the last newline: "" in a whole file, a torn line after a crash
-    before = 0.0
-    for number, line in enumerate(lines):
-        if number == last and not line:
-            break
-        try:
-            if number == last:
-                raise ValueError("no line end")
-            values = _values(line, len(found), before, more)
-        except ValueError as error:
-            if number < last - 1:
-                raise RecordError(f"{path}: line {number + 2} is broken ({error})") from error
-            notes.append(broken)
-            break
-        before = values[0]
-        for column, value in zip(found.values(), values, strict=True):
-            column.append(value)
-    return found
+        return series
+    _check_file(path, _MOST_SERIES // 8 if more else _MOST_SERIES)  # a short line of many columns holds more values
+    digest, broken = hashlib.sha256(), ""
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(_LINE), b""), start=1):
+            digest.update(line)
+            if broken:
+                raise RecordError(f"{path}: line {number - 1} is broken ({broken})")
+            try:
+                if not line.endswith(b"\n"):
+                    raise ValueError("no line end")
+                cells = line[:-1].decode().split(",")
+                if number == 1:
+                    series = {name: [] for name in _names(path, cells, columns, more)}
+                    continue
+                before = series["epoch"][-1] if series["epoch"] else 0.0
+                for column, value in zip(series.values(), _values(cells, before, len(series), more, epochs), strict=True):
+                    column.append(value)
+            except ValueError as error:
+                broken = f"{first_line(error):.100}"
+    if broken:
+        notes.append(f"{path}: the last line was broken and is left out")
+    if expected is not None and digest.hexdigest() != expected:
+        raise RecordError(f"{path} does not match its checksum in summary.json: {_CHANGED}")
+    return series
 
 
-def _names(path: Path, head: str, columns: Sequence[str], more: bool) -> list[str]:
-    names = head.split(",")
+def _names(path: Path, names: list[str], columns: Sequence[str], more: bool) -> list[str]:
     whole = names[: len(columns)] == list(columns) and len(set(names)) == len(names) and all(map(_NAME.fullmatch, names))
-    if not whole or (len(names) > len(columns) and not more):
+    if not whole or len(names) > (_MOST_COLUMNS if more else len(columns)):
         raise RecordError(f"{path}: the first line must be {','.join(columns)}{' and names of measures' if more else ''}")
     return names
 
 
-def _values(line: str, count: int, before: float, more: bool) -> list[float]:
-    values = [float(value) for value in line.split(",")]
+def _values(cells: list[str], before: float, count: int, more: bool, epochs: int) -> list[float]:
+    values = [float(cell) for cell in cells]
     next_one = values[0] > before and values[0].is_integer() if more else values[0] == before + 1
     if len(values) != count or not next_one:
         raise ValueError(f"{len(values)} values, epoch {values[0]:g}")
+    if values[0] > epochs:
+        raise ValueError(f"epoch {values[0]:g} of {epochs}")
+    if not more and not all(map(math.isfinite, values)):
+        raise ValueError("a value is not finite")
     return values

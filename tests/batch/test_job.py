@@ -59,7 +59,7 @@ def test_killed_with_the_signal_and_taken_up_again_from_the_checkpoint(
     make(job, False, 600.0, 0, seen.append)
     record = record_of(job)
     assert (record.status, record.reason) == ("timed-out", "stopped after 10 min 0 s, as --timeout asks")
-    assert record.notes[0].startswith("went on after epoch ")
+    assert record.notes[0].startswith("resumed after epoch ")
     assert record.history["epoch"] == list(range(1, record.epochs_done + 1))
 
 

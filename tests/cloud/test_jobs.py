@@ -152,5 +152,5 @@ def test_a_job_that_is_started_again_elsewhere_goes_on_from_the_checkpoints_in_t
     assert again.returncode == 0, said
     record = read_record(run_folder(tmp_path / "two") or tmp_path)
     assert (record.status, record.epochs_done) == ("ok", 600)
-    assert any(note.startswith("went on after epoch ") for note in record.notes)
+    assert any(note.startswith("resumed after epoch ") for note in record.notes)
     assert (tmp_path / "two/opt/ml/checkpoints/comparison.html").exists()

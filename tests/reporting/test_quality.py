@@ -36,7 +36,7 @@ def test_the_ten_digits_are_summed_up(write_run: WriteRun) -> None:
     assert (found["rarest_digit"], found["most_frequent_digit"]) == (0.02, 0.3)
 
 
-@pytest.mark.parametrize("entry", [None, [], "good", 3, {"frechet_distance": "low", "recall": None, "copies": True}, {}])
+@pytest.mark.parametrize("entry", [None, {"recall": None}, {}])
 def test_what_is_no_number_is_no_quality(write_run: WriteRun, entry: object) -> None:
     record = read_record(write_run("gan-cpu", facts={"quality": entry, "quality_floor": entry}))
     assert quality.last(record) == quality.floor(record) == {}

@@ -64,9 +64,9 @@ def test_other_parameters_are_refused_with_their_names(tiny: MakeConfig, tmp_pat
 
 
 def test_where_it_stands_is_said_in_words(tiny: MakeConfig, tmp_path: Path) -> None:
-    assert checkpoint.last(tmp_path) == "there is no checkpoint yet"
+    assert checkpoint.last(tmp_path, tiny()) == "there is no checkpoint yet"
     save(tmp_path, tiny, 4)
     save(tmp_path, tiny, 5)
-    assert checkpoint.last(tmp_path) == "the last good checkpoint is after epoch 5"
+    assert checkpoint.last(tmp_path, tiny()) == "the last good checkpoint is after epoch 5"
     (tmp_path / NEWEST).write_bytes(b"torn")
-    assert checkpoint.last(tmp_path) == "the last good checkpoint is after epoch 4"
+    assert checkpoint.last(tmp_path, tiny()) == "the last good checkpoint is after epoch 4"

@@ -238,8 +238,8 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_last_bit(
     assert [stats.epoch for stats in last] == [5]
     same_results(tmp_path / "undisturbed", tmp_path / "stopped")
     assert [note.split(",")[0] for note in read_record(tmp_path / "stopped").notes] == [
-        "went on after epoch 2",
-        "went on after epoch 4",
+        "resumed after epoch 2",
+        "resumed after epoch 4",
     ]
     assert not list((tmp_path / "stopped").glob("*checkpoint*"))
 
@@ -252,12 +252,12 @@ def test_a_signal_in_the_middle_of_an_epoch_loses_nothing(tiny: MakeConfig, tmp_
     experiment = Experiment(config, tmp_path / "stopped")
     run, batches = experiment.trainer._run, 0
 
-    def signal_at_the_fifth_batch(batch: Tensor) -> Tensor:
+    def signal_at_the_fifth_batch(batch: Tensor, place: int) -> Tensor:
         nonlocal batches
         batches += 1
         if batches == 5:
             signal.raise_signal(number)
-        return run(batch)
+        return run(batch, place)
 
     experiment.trainer._run = signal_at_the_fifth_batch
     with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else SystemExit):
@@ -266,7 +266,7 @@ def test_a_signal_in_the_middle_of_an_epoch_loses_nothing(tiny: MakeConfig, tmp_
     assert batches == 5, "it stops at the end of the batch that it is in"
     assert (read_record(tmp_path / "stopped").status, read_record(tmp_path / "stopped").epochs_done) == ("interrupted", 1)
     again = Experiment(config, tmp_path / "stopped")
-    assert "went on after epoch 1 and 2 batches, " in again.notes[0]
+    assert "resumed after epoch 1 and 2 batches, " in again.notes[0]
     assert [stats.epoch for stats in again] == [2, 3]
     same_results(tmp_path / "undisturbed", tmp_path / "stopped")
 
@@ -305,7 +305,7 @@ def test_a_torn_checkpoint_falls_back_to_the_one_before_and_two_to_the_beginning
             assert experiment.notes[2] == "no checkpoint was whole: started again from the first epoch"
         else:
             assert (
-                "went on after epoch 1 and 2 batches" in experiment.notes[1] or "went on after epoch 2" in experiment.notes[1]
+                "resumed after epoch 1 and 2 batches" in experiment.notes[1] or "resumed after epoch 2" in experiment.notes[1]
             )
         for _ in experiment:
             pass
@@ -321,7 +321,7 @@ def test_a_checkpoint_of_another_machine_or_other_images_is_refused_and_kept(
     stopped_run(config, tmp_path)
     tensors, facts = unpack(tmp_path / "checkpoint.safetensors")
     (tmp_path / "checkpoint.safetensors").write_bytes(pack(tensors, {**facts, field: "another"}))
-    with pytest.raises(RecordError, match=f"cannot go on here: {field} was another, here it is"):
+    with pytest.raises(RecordError, match=f"cannot be resumed here: {field} was another, here it is"):
         Experiment(config, tmp_path)
     assert (read_record(tmp_path).status, read_record(tmp_path).epochs_done) == ("failed", 2)
     assert (tmp_path / "checkpoint.safetensors").exists()

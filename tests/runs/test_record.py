@@ -135,7 +135,7 @@ def test_every_status_is_read_back_with_its_reason(write_run: WriteRun, status: 
 
 
 def test_an_unknown_status_is_refused(write_run: WriteRun) -> None:
-    with pytest.raises(RecordError, match=r"summary\.json: status must be one of ok, failed.* got 'splendid'"):
+    with pytest.raises(RecordError, match=r"summary\.json: status must be 'ok', 'failed'.* got 'splendid'"):
         read_record(write_run("gan-cpu", status="splendid"))
 
 

@@ -127,7 +127,7 @@ def test_a_pipe_a_device_a_folder_and_a_giant_are_refused_at_once(tmp_path: Path
             unpack(tmp_path / name)
         with pytest.raises(RecordError, match="must be a regular file"):
             read_json(tmp_path / name)
-    with pytest.raises(RecordError, match=r"must be at most 16,777,216 bytes, got 1,099,511,627,776"):
+    with pytest.raises(RecordError, match=r"must be at most 1,048,576 bytes, got 1,099,511,627,776"):
         read_bytes(tmp_path / "giant")
     with pytest.raises(RecordError, match="giant"):
         unpack(tmp_path / "giant")
