@@ -245,7 +245,10 @@ def _check_batches(config: RunConfig, images: int) -> None:
 def _check_used(config: RunConfig) -> None:
     """A field without a use keeps its default, so that no run is named after it."""
     used = {*MODELS[config.model].uses, *LOSSES[config.loss].uses}
+    own_images = (config.data.startswith("folder:"), f"data {config.data}")
     switches = {
+        "background": own_images,
+        "skip_broken": own_images,
         "generator_dropout": (bool(config.dropout), "dropout 0"),
         "schedule_start": (config.schedule == "linear", f"schedule {config.schedule}"),
         "augmentation_pixels": (config.augmentation != "none", f"augmentation {config.augmentation}"),

@@ -172,6 +172,13 @@ def test_a_reason_is_given_only_for_the_bound_that_it_explains(name: str, value:
     assert "nothing is left" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("name", "value"), [("background", "white"), ("skip_broken", 3)])
+def test_what_only_a_folder_has_a_use_for_is_refused_elsewhere(name: str, value: Any) -> None:
+    assert getattr(RunConfig(data="folder:cats", **{name: value}), name) == value
+    with pytest.raises(ConfigurationError, match=f"{name} must stay .* for data digits"):
+        RunConfig(**{name: value})
+
+
 def test_a_folder_without_a_number_of_images_takes_all_and_every_other_source_the_papers() -> None:
     assert RunConfig(data="folder:cats").training_images == "all"
     assert RunConfig(data="folder:cats", training_images=500).training_images == 500
