@@ -1,6 +1,7 @@
 """gan-lib: compare GAN configurations honestly. The public names; each module holds more."""
 
 from pathlib import Path
+from typing import Any
 
 from gan_lib.config import RunConfig
 from gan_lib.errors import GanLibError
@@ -18,6 +19,17 @@ __all__ = [
     "RunConfig",
     "configure",
     "find_records",
+    "history_frame",
+    "metrics_frame",
     "read_record",
     "run_name",
+    "runs_frame",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("runs_frame", "history_frame", "metrics_frame"):  # training needs no pandas
+        from gan_lib.reporting import frames
+
+        return getattr(frames, name)
+    raise AttributeError(f"module 'gan_lib' has no attribute {name!r}")

@@ -29,7 +29,7 @@ ARROWS: dict[str, set[str]] = {
     "batch": {"reporting", "runs", "training", "data", "presets", "config"},
     "studies": {"batch", "reporting", "runs", "quality", "training", "data", "paper", "config", "presets"},
     "cloud": {"batch", "reporting", "runs", "presets", "paper", "config"},
-    "__init__": {"config", "presets", "runs"},
+    "__init__": {"config", "presets", "runs", "reporting"},
     "__main__": {"cli"},
 }
 ARROWS["cli"] = GROUND | set(WINGS)

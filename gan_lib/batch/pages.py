@@ -50,6 +50,7 @@ def write_comparison(runs: Path, reference: Path, experiments: list[str], page: 
         "results_dir": relative(runs, NOTEBOOKS),
         "reference_dir": relative(reference, NOTEBOOKS),
         "experiments": experiments,
+        "page_dir": relative(page.parent, NOTEBOOKS),
         "bench_dir": relative(bench if bench.is_dir() else ROOT / "results" / "bench", NOTEBOOKS),
     }
     return report("02_compare.ipynb", parameters, page, "The GAN configurations compared")

@@ -1,195 +1,234 @@
-"""A comparison in words: a few sentences, and the paper's claims, each held against the number that decides it."""
+"""A comparison in words: its verdict, the paper's claims, each held against the number that decides it, and when to stop."""
 
 import itertools
-import statistics
+import math
 from collections import Counter
 from collections.abc import Sequence
 from statistics import mean
-from typing import Any
-
-import pandas as pd
+from typing import Any, NamedTuple
 
 from gan_lib import paper
+from gan_lib.presets import title
 from gan_lib.quality.measures import FRECHET
 from gan_lib.reporting import quality
-from gan_lib.reporting.comparison import REFERENCE, Comparison, Row, papers_own
+from gan_lib.reporting.comparison import Comparison, Row, papers_own, with_runs
 from gan_lib.reporting.convergence import NO_BAND, SETTLED, WINDOW, balance, roughness
-from gan_lib.reporting.stats import (
-    FAILS,
-    FEWEST,
-    HOLDS,
-    UNKNOWN,
-    Claim,
-    answer,
-    cannot_be_told,
-    difference,
-    in_words,
-    is_above,
-    mean_interval,
-)
-from gan_lib.reporting.tables import TITLES, Table, table
+from gan_lib.reporting.stats import FEWEST, Interval, cannot_be_told, difference, in_words, is_above, mean_interval
+from gan_lib.reporting.tables import Table, table
 from gan_lib.runs.record import Record
 from gan_lib.text import show
 
+HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "cannot be judged here"
 
-def sentences(rows: Comparison) -> list[str]:
-    """The verdict: fastest, cheapest, best images, and what could not be judged, with numbers."""
-    measured = [row for row in rows.values() if row.records]
-    missing = [row for row in rows.values() if not row.records]
+
+class Claim(NamedTuple):
+    """One statement of the paper, and what these runs say of it."""
+
+    claim: str
+    answer: str  # HOLDS, FAILS or UNKNOWN
+    because: str  # the number that decides, or why there is none
+
+
+def answer(verdicts: Sequence[bool | None]) -> str:
+    """HOLDS where all of several findings speak for a claim, FAILS where one speaks against it, else UNKNOWN."""
+    if any(verdict is False for verdict in verdicts):
+        return FAILS
+    return HOLDS if all(verdicts) else UNKNOWN
+
+
+def verdict(rows: Comparison) -> str:
+    """One sentence: which configuration is the quickest, the cheapest, and has the best images, with the numbers."""
+    shown = with_runs(rows)
+    if not shown:
+        return "Nothing can be said yet: no run is finished. Run `gan-lib run` first."
+    quickest = min(shown, key=lambda row: row.middle("seconds_per_epoch") or math.inf)
+    cheapest = min(shown, key=lambda row: row.cost_usd() or math.inf)
+    seconds, usd = show(quickest.middle("seconds_per_epoch")), show(cheapest.cost_usd())
+    cost = f"{usd} USD for {cheapest.epochs:,} epochs on {paper.INSTANCES[cheapest.named_machine].name}"
+    if len(shown) == 1:
+        words = f"{quickest.title} takes {seconds} s per epoch and would cost {cost}"
+    elif quickest is cheapest:
+        words = f"{quickest.title} is the fastest ({seconds} s per epoch) and the cheapest ({cost})"
+    else:
+        words = f"{quickest.title} is the fastest ({seconds} s per epoch), {cheapest.title} the cheapest ({cost})"
+    measured = [row for row in shown if quality.values(row, FRECHET)]
     if not measured:
-        return ["Nothing can be said yet: no run is finished. Run `gan-lib run` first."]
-    fastest = min(measured, key=lambda row: row.middle("seconds_per_epoch") or float("inf"))
-    cheapest = min(measured, key=_usd)
-    instance = paper.INSTANCES[cheapest.named_machine].name
-    published = "it has no such model"
-    if fastest.published:
-        published = f"{show(fastest.published.seconds_per_epoch)} s on {paper.INSTANCES[fastest.named_machine].name}"
-    said = [
-        f"Fastest is {_name(fastest)} with {show(fastest.middle('seconds_per_epoch'))} s per epoch (the paper: {published}).",
-        f"Cheapest, were the instances that the configurations are named after as fast as the machines used here, would be "
-        f"{_name(cheapest)}: its {cheapest.epochs:,} epochs would cost {show(_usd(cheapest))} USD on {instance}.",
-    ]
-    best = best_images(rows)
-    unsaid = [] if best else ["how good the images are is left to your eye (Table 6): quality was not measured"]
-    if missing:
-        names = " and ".join(TITLES[row.configuration] for row in missing)
-        reasons = "; ".join(sorted({row.missing for row in missing}))
-        unsaid.append(f"nothing can be said of {names} ({reasons})")
-    told = ", and ".join(unsaid)
-    return [*said, *([best] if best else []), *([f"{told[0].upper()}{told[1:]}."] if told else [])]
+        return f"{words}; how good the images are was not measured."
+    best = min(measured, key=lambda row: mean(quality.values(row, FRECHET)))
+    floor = quality.row_floor(best, FRECHET)
+    numbers = f"a Fréchet distance of {_distance(best)}" + (
+        f" where real images have {show(floor)}" if floor is not None else ""
+    )
+    if len(shown) == 1:
+        return f"{words}; its images have {numbers}."
+    return f"{words}, and {best.title} has the best images: {numbers}."
 
 
 def claims(rows: Comparison, at_paper_length: Comparison) -> list[Claim]:
     """The paper's claims. Those about balance, the course of the losses, images and the best configuration are judged on runs
-    of the paper's schedule only."""
-    rows, at_paper_length = papers_own(rows), papers_own(at_paper_length)
+    of the paper's schedule only; each needs three runs of every configuration that it speaks of."""
+    rows, long = papers_own(rows), papers_own(at_paper_length)
     return [
         _gpu_speed(rows["gan-cpu"], rows["gan-gpu"]),
         _gpu_speed(rows["cgan-cpu"], rows["cgan-gpu"]),
-        _smaller_yet_slower(rows),
-        _quarter_of_the_epochs(at_paper_length),
-        _scatter(at_paper_length),
-        _in_band_by_200(at_paper_length),
-        noise(at_paper_length),
-        recognisable(at_paper_length),
-        _best(at_paper_length),
+        _smaller_yet_slower(rows["gan-cpu"], rows["cgan-cpu"]),
+        _quarter_of_the_epochs(_most_runs(long, "gan"), _most_runs(long, "cgan")),
+        _scatter(_most_runs(long, "gan"), _most_runs(long, "cgan")),
+        _in_band_by_200(_most_runs(long, "cgan")),
+        noise(long),
+        recognisable(long),
+        _best(long),
     ]
 
 
-def claims_table(found: list[Claim]) -> Table:
+def claims_table(listed: list[Claim]) -> Table:
     """The claims as a table."""
-    frame = pd.DataFrame(found, columns=["the paper's claim", "answer", "because"])
-    return Table(frame, "The paper's claims, one by one")
+    lines = [dict(zip(("the paper's claim", "answer", "because"), claim, strict=True)) for claim in listed]
+    return table(lines, f"The paper's claims, each judged on {FEWEST} runs or more of every configuration that it speaks of")
+
+
+def _judge(claim: str, rows: Sequence[Row], verdicts: Sequence[bool | None], because: str) -> Claim:
+    """A claim's answer by the one rule: of fewer than three runs of a configuration nothing is told."""
+    runs = [len(row.records) for row in rows]
+    given = UNKNOWN if min(runs) < FEWEST else answer(verdicts)
+    return Claim(claim, given, f"{because}; {cannot_be_told(*runs)}" if given == UNKNOWN else because)
 
 
 def _gpu_speed(cpu: Row, gpu: Row) -> Claim:
     factor = paper.GPU_SPEEDUP[cpu.model]
     claim = f"{cpu.model.upper()} trains {factor} times faster on the GPU machine"
-    here = _ratio(cpu, gpu, "seconds_per_epoch")
-    if here is None:
-        return Claim(claim, UNKNOWN, _needs(cpu, gpu))
-    return Claim(claim, HOLDS if here >= factor else FAILS, f"{show(here)} times faster on {_where(gpu)} than on {_where(cpu)}")
+    if absent := _needs(cpu, gpu):
+        return Claim(claim, UNKNOWN, absent)
+    times, interval = _times(cpu, gpu)
+    because = f"{show(times)} times faster on {gpu.machine} than on {cpu.machine}{_marked(cpu, gpu)}"
+    return _judge(claim, (cpu, gpu), [is_above(interval, math.log(factor))], because)
 
 
-def _smaller_yet_slower(rows: Comparison) -> Claim:
-    gan, cgan = rows["gan-cpu"], rows["cgan-cpu"]
+def _smaller_yet_slower(gan: Row, cgan: Row) -> Claim:
     claim = "CGAN has fewer parameters than GAN and yet takes longer for an epoch"
-    here = _ratio(cgan, gan, "seconds_per_epoch")
-    if here is None:
-        return Claim(claim, UNKNOWN, _needs(gan, cgan))
+    if absent := _needs(gan, cgan):
+        return Claim(claim, UNKNOWN, absent)
     if gan.machine != cgan.machine:
         return Claim(claim, UNKNOWN, f"GAN was measured on {gan.machine}, CGAN on {cgan.machine}")
-    sizes = [int(row.middle("parameters") or 0) for row in (cgan, gan)]
+    smaller, larger = (int(row.middle("parameters") or 0) for row in (cgan, gan))
+    times, interval = _times(cgan, gan)
     published = paper.RESULTS["cgan-cpu"].seconds_per_epoch / paper.RESULTS["gan-cpu"].seconds_per_epoch
-    answer = HOLDS if sizes[0] < sizes[1] and here > 1 else FAILS
-    return Claim(
-        claim,
-        answer,
-        f"{sizes[0]:,} against {sizes[1]:,} parameters, {show(here)} times the seconds (paper: {show(published)})",
+    because = (
+        f"{smaller:,} against {larger:,} parameters, {show(times)} times the seconds (paper: {show(published)})"
+        f"{_marked(gan, cgan)}"
     )
+    return _judge(claim, (gan, cgan), [smaller < larger, is_above(interval)], because)
 
 
-def _quarter_of_the_epochs(rows: Comparison) -> Claim:
+def _quarter_of_the_epochs(gan: Row, cgan: Row) -> Claim:
     claim = "CGAN is balanced in a quarter of GAN's epochs (300 against 1,200)"
-    gan, cgan = _most_runs(rows, "gan"), _most_runs(rows, "cgan")
-    if not gan.records or not cgan.records:
-        return Claim(claim, UNKNOWN, _needs(gan, cgan) + ", at the paper's length")
+    if absent := _needs(gan, cgan):
+        return Claim(claim, UNKNOWN, f"{absent}, at the paper's length")
     gan_epoch, cgan_epoch = gan.balance_epoch(), cgan.balance_epoch()
-    words = f"GAN {_when(gan, gan_epoch)}, CGAN {_when(cgan, cgan_epoch)}"
+    because = f"GAN {_when(gan, gan_epoch)}, CGAN {_when(cgan, cgan_epoch)}"
     if cgan_epoch is None:
         # Without a band to be in there is no quarter of it; GAN alone in the band would speak against the claim.
-        return Claim(claim, UNKNOWN if gan_epoch is None else FAILS, words)
+        return _judge(claim, (gan, cgan), [None if gan_epoch is None else False], because)
     bound = gan_epoch if gan_epoch is not None else gan.epochs or 0
-    return Claim(claim, HOLDS if cgan_epoch <= bound / 4 else FAILS, words)
+    return _judge(claim, (gan, cgan), [cgan_epoch <= bound / 4], because)
 
 
-def _scatter(rows: Comparison) -> Claim:
+def _scatter(gan: Row, cgan: Row) -> Claim:
     claim = "GAN's losses run in a narrow band, CGAN's jump over a wide one"
-    gan, cgan = _most_runs(rows, "gan"), _most_runs(rows, "cgan")
-    if not gan.records or not cgan.records:
-        return Claim(claim, UNKNOWN, _needs(gan, cgan) + ", at the paper's length")
+    if absent := _needs(gan, cgan):
+        return Claim(claim, UNKNOWN, f"{absent}, at the paper's length")
     narrow, wide = ([roughness(record.history["generator_loss"]) for record in row.records] for row in (gan, cgan))
-    found = difference(wide, narrow)
-    given = answer([is_above(found)])
-    words = (
-        f"G's loss strays {show(statistics.mean(wide))} from its mean over {WINDOW} epochs with CGAN, "
-        f"{show(statistics.mean(narrow))} with GAN (median over the epochs)"
+    interval = difference(wide, narrow)
+    because = (
+        f"G's loss strays {show(mean(wide))} from its mean over {WINDOW} epochs with CGAN, {show(mean(narrow))} with GAN "
+        f"(median over the epochs)" + (f"; a difference of {in_words(interval)}" if interval else "")
     )
-    words += f"; a difference of {in_words(found)}" if found else ""
-    return Claim(claim, given, words + (f"; {cannot_be_told(len(wide), len(narrow))}" if given == UNKNOWN else ""))
+    return _judge(claim, (gan, cgan), [is_above(interval)], because)
 
 
-def _in_band_by_200(rows: Comparison) -> Claim:
+def _in_band_by_200(cgan: Row) -> Claim:
     claim = "CGAN is inside the balance band by epoch 200"
-    cgan = _most_runs(rows, "cgan")
-    if not cgan.records:
-        return Claim(claim, UNKNOWN, _needs(cgan) + ", at the paper's length")
-    epoch = cgan.balance_epoch()
-    balances = cgan.balances()
+    if absent := _needs(cgan):
+        return Claim(claim, UNKNOWN, f"{absent}, at the paper's length")
+    epoch, balances = cgan.balance_epoch(), cgan.balances()
     nearest = min(balances, key=lambda balance: balance.nearest_distance or 0.0)
     missed = all(balance.epoch is None for balance in balances) and nearest.nearest_epoch is not None
     detail = f"; nearest at epoch {nearest.nearest_epoch}, {show(nearest.nearest_distance)} outside" if missed else ""
-    return Claim(claim, HOLDS if epoch is not None and epoch <= 200 else FAILS, f"CGAN {_when(cgan, epoch)}{detail}")
+    return _judge(claim, [cgan], [epoch is not None and epoch <= 200], f"CGAN {_when(cgan, epoch)}{detail}")
+
+
+def noise(rows: Comparison) -> Claim:
+    """Are GAN's images noisier than CGAN's? Both the noise level and the stray pixels have to say so."""
+    claim = "GAN's images carry more noise and stray pixels than CGAN's"
+    gan, cgan = most_measured(rows, "gan"), most_measured(rows, "cgan")
+    if absent := _unmeasured(gan, cgan, name="noise_level"):
+        return Claim(claim, UNKNOWN, absent)
+    verdicts, parts = [], []
+    for name, (words, scale) in _UNITS.items():
+        of_gan, of_cgan = quality.values(gan, name), quality.values(cgan, name)
+        interval = difference(of_gan, of_cgan)
+        verdicts.append(is_above(interval))
+        parts.append(f"{words}: {show(scale * mean(of_gan))} with GAN, {show(scale * mean(of_cgan))} with CGAN")
+        if interval is not None:
+            parts[-1] += f", a difference of {in_words(interval, scale)}"
+    return _judge(claim, (gan, cgan), verdicts, "; ".join(parts))
+
+
+def recognisable(rows: Comparison) -> Claim:
+    """Can most images of both models be recognised? More than half, by a classifier that is 90 % sure.
+
+    A smaller share speaks against nothing: the classifier is as unsure of real digits that people still read, once they are
+    blurred (results/quality/sanity.json).
+    """
+    claim = "Most digits of both models can be recognised"
+    both = [most_measured(rows, model) for model in ("gan", "cgan")]
+    if absent := _unmeasured(*both, name="recognisable"):
+        return Claim(claim, UNKNOWN, absent)
+    verdicts, parts = [], []
+    for row in both:
+        shares = quality.values(row, "recognisable")
+        interval = mean_interval(shares)
+        verdicts.append(is_above(interval, 0.5) or None)
+        parts.append(f"{row.model.upper()}: {show(100 * mean(shares)) if interval is None else in_words(interval, 100)}")
+    because = f"% of images that a classifier gives 90% or more for one digit: {', '.join(parts)}"
+    doubt = "half or less is no proof that people cannot read them: it gives no more to real digits that are blurred"
+    enough = min(len(row.records) for row in both) >= FEWEST
+    if enough and answer(verdicts) == UNKNOWN:
+        return Claim(claim, UNKNOWN, f"{because}; {doubt}")
+    return _judge(claim, both, verdicts, because)
 
 
 def _best(rows: Comparison) -> Claim:
     claim = "CGAN on the GPU machine is the best configuration"
-    if absent := [row for row in rows.values() if not row.records]:
-        return Claim(claim, UNKNOWN, _needs(*absent))
-    seconds = {row.configuration: row.middle("training_seconds") or 0.0 for row in rows.values()}
+    if absent := _needs(*rows.values()):
+        return Claim(claim, UNKNOWN, absent)
+    seconds = {name: row.middle("training_seconds") or 0.0 for name, row in rows.items()}
     quickest = min(seconds, key=lambda name: seconds[name])
-    first = f"{TITLES[quickest]} is through first ({show(seconds[quickest])} s)"
     better, images = better_model(rows)
-    speaks = [better, seconds["cgan-gpu"] < seconds["cgan-cpu"]]  # the better images first, and of those the quicker
-    return Claim(claim, answer(speaks), f"{first}; {images}")
+    verdicts = [better, seconds["cgan-gpu"] < seconds["cgan-cpu"]]  # the better images first, and of those the quicker
+    because = f"{title(quickest)} is through first ({show(seconds[quickest])} s); {images}"
+    return _judge(claim, list(rows.values()), verdicts, because)
 
 
-def _name(row: Row) -> str:
-    return f"{TITLES[row.configuration].partition(',')[0]} on {_where(row)}"
+def _times(slow: Row, fast: Row) -> tuple[float | None, Interval | None]:
+    """How many times longer an epoch takes, by the medians, and the interval of that factor's logarithm."""
+    top, bottom = slow.middle("seconds_per_epoch"), fast.middle("seconds_per_epoch")
+    logs = ([math.log(value) for value in row.numbers("seconds_per_epoch") if value > 0] for row in (slow, fast))
+    return top / bottom if top and bottom else None, difference(*logs)
 
 
-def _where(row: Row) -> str:
-    return row.machine + (" (reference run)" if row.origin == REFERENCE else "")
-
-
-def _usd(row: Row) -> float:
-    seconds = row.middle("training_seconds")
-    return float("inf") if seconds is None else seconds / 3600 * paper.INSTANCES[row.named_machine].usd_per_hour
-
-
-def _ratio(above: Row, below: Row, name: str) -> float | None:
-    top, bottom = above.middle(name), below.middle(name)
-    return top / bottom if top and bottom else None
+def _marked(*rows: Row) -> str:
+    return " (with reference runs)" if any(row.stands_in for row in rows) else ""
 
 
 def _needs(*rows: Row) -> str:
-    return "no run of " + " or ".join(TITLES[row.configuration] for row in rows if not row.records)
+    absent = [title(row.configuration) for row in rows if not row.records]
+    return f"no run of {' or '.join(absent)}" if absent else ""
 
 
 def _most_runs(rows: Comparison, model: str) -> Row:
     """The row of a model to judge its losses by: they do not depend on the machine, so either will do."""
-    both = [row for row in rows.values() if row.model == model]
-    return max(both, key=lambda row: len(row.records))
+    return max((row for row in rows.values() if row.model == model), key=lambda row: len(row.records))
 
 
 def _when(row: Row, epoch: int | None) -> str:
@@ -203,90 +242,34 @@ def _when(row: Row, epoch: int | None) -> str:
 _UNITS = {"noise_level": ("noise level, % of black to white", 100), "stray_pixels": ("stray pixels an image", 1)}
 
 
-def noise(rows: Comparison) -> Claim:
-    """Are GAN's images noisier than CGAN's? Both the noise level and the stray pixels have to say so."""
-    claim = "GAN's images carry more noise and stray pixels than CGAN's"
-    gan, cgan = most_measured(rows, "gan"), most_measured(rows, "cgan")
-    if absent := _absent(gan, cgan):
-        return Claim(claim, UNKNOWN, absent)
-    verdicts, said = [], []
-    for name, (words, scale) in _UNITS.items():
-        ours, theirs = quality.values(gan, name), quality.values(cgan, name)
-        found = difference(ours, theirs)
-        verdicts.append(is_above(found))
-        said.append(f"{words}: {show(scale * mean(ours))} with GAN, {show(scale * mean(theirs))} with CGAN")
-        if found is not None:
-            said[-1] += f", a difference of {in_words(found, scale)}"
-    given = answer(verdicts)
-    runs = [len(quality.values(row, "noise_level")) for row in (gan, cgan)]
-    return Claim(claim, given, "; ".join([*said, *([cannot_be_told(*runs)] if given == UNKNOWN else [])]))
-
-
-def recognisable(rows: Comparison) -> Claim:
-    """Can most images of both models be recognised? More than half, by a classifier that is 90 % sure.
-
-    A smaller share speaks against nothing: the classifier is as unsure of real digits that people still read, once they are
-    blurred (results/quality/sanity.json).
-    """
-    claim = "Most digits of both models can be recognised"
-    both = [most_measured(rows, model) for model in ("gan", "cgan")]
-    if absent := _absent(*both, name="recognisable"):
-        return Claim(claim, UNKNOWN, absent)
-    verdicts, said, runs = [], [], []
-    for row in both:
-        shares = quality.values(row, "recognisable")
-        found = mean_interval(shares)
-        verdicts.append(is_above(found, 0.5) or None)
-        runs.append(len(shares))
-        percent = show(100 * mean(shares)) if found is None else in_words(found, 100)
-        said.append(f"{row.model.upper()}: {percent}")
-    given = answer(verdicts)
-    numbers = f"% of images that a classifier gives 90% or more for one digit: {', '.join(said)}"
-    if given == HOLDS:
-        return Claim(claim, given, numbers)
-    doubt = "half or less is no proof that people cannot read them: it gives no more to real digits that are blurred"
-    return Claim(claim, given, f"{numbers}; {cannot_be_told(*runs) if min(runs) < FEWEST else doubt}")
-
-
 def best_images(rows: Comparison) -> str | None:
-    """The sentence that names the configuration with the best images; None where none was measured."""
-    measured = {name: distances for name, row in rows.items() if (distances := quality.values(row, FRECHET))}
-    if not measured:
-        return None
-    order = sorted(measured, key=lambda name: mean(measured[name]))
-    best = order[0]
-    ground = quality.row_floor(rows[best], FRECHET)
-    said = (
-        f"Best images: {_kind_and_machine(rows[best])}, at a Fréchet distance of {show(mean(measured[best]))}"
-        f"{f' where real digits are at {show(ground)}' if ground is not None else ''} "
-        f"({_length(rows[best])}n = {len(measured[best])})"
-    )
-    others = [name for name in order[1:] if _kind(name) != _kind(best)]  # the machine does not change the images
+    """Whether the best images are better than those of the next model; None where fewer than two models were measured.
+
+    The machine does not change the images, so a model's two machines are no two contestants.
+    """
+    order = sorted((row for row in with_runs(rows) if quality.values(row, FRECHET)), key=_mean_distance)
+    others = [row for row in order if row.family != order[0].family]
     if not others:
-        return f"{said}; no other model was measured."
-    next_best = others[0]
-    found = difference(measured[next_best], measured[best])
-    numbers = (
-        f"{TITLES[next_best]} is at {show(mean(measured[next_best]))} "
-        f"({_length(rows[next_best])}n = {len(measured[next_best])})"
-    )
-    if found is not None and is_above(found):
-        return f"{said}; {numbers}, worse by {in_words(found)}."
-    return (
-        f"{said}; {numbers}, and whether that is a difference {cannot_be_told(len(measured[next_best]), len(measured[best]))}."
-    )
+        return None
+    best, following = order[0], others[0]
+    interval = difference(quality.values(following, FRECHET), quality.values(best, FRECHET))
+    numbers = f"{best.title} has the best images, at {_distance(best)}; {following.title} is next, at {_distance(following)}"
+    if interval is not None and is_above(interval):
+        return f"{numbers}, worse by {in_words(interval)}."
+    runs = [len(quality.values(row, FRECHET)) for row in (best, following)]
+    return f"{numbers}, and whether that is a difference {cannot_be_told(*runs)}."
 
 
 def better_model(rows: Comparison) -> tuple[bool | None, str]:
     """Whether CGAN's images are better than GAN's, by Fréchet distance, and the numbers; None where it cannot be told."""
     gan, cgan = most_measured(rows, "gan"), most_measured(rows, "cgan")
-    if absent := _absent(gan, cgan, name=FRECHET):
+    if absent := _unmeasured(gan, cgan, name=FRECHET):
         return None, f"which images are better cannot be told ({absent})"
-    theirs, ours = quality.values(gan, FRECHET), quality.values(cgan, FRECHET)
-    found = difference(theirs, ours)
-    if found is None:
-        return None, f"which images are better {cannot_be_told(len(theirs), len(ours))}"
-    return is_above(found), f"GAN's Fréchet distance minus CGAN's is {in_words(found)}"
+    of_gan, of_cgan = quality.values(gan, FRECHET), quality.values(cgan, FRECHET)
+    interval = difference(of_gan, of_cgan)
+    if interval is None:
+        return None, f"which images are better {cannot_be_told(len(of_gan), len(of_cgan))}"
+    return is_above(interval), f"GAN's Fréchet distance minus CGAN's is {in_words(interval)}"
 
 
 def most_measured(rows: Comparison, model: str) -> Row:
@@ -294,25 +277,20 @@ def most_measured(rows: Comparison, model: str) -> Row:
     return max((row for row in rows.values() if row.model == model), key=lambda row: len(quality.values(row, "noise_level")))
 
 
-def _absent(*rows: Row, name: str = "noise_level") -> str:
+def _mean_distance(row: Row) -> float:
+    return mean(quality.values(row, FRECHET))
+
+
+def _distance(row: Row) -> str:
+    """ "19.2 (1 run)": the mean, and over how many runs."""
+    runs = len(quality.values(row, FRECHET))
+    return f"{show(_mean_distance(row))} ({runs} run{'' if runs == 1 else 's'})"
+
+
+def _unmeasured(*rows: Row, name: str) -> str:
     """Why there is nothing to judge by; "" where there is."""
-    return "; ".join(
-        f"{TITLES[row.configuration]}: {quality.why_missing(row)}" for row in rows if not quality.values(row, name)
-    )
-
-
-def _kind(configuration: str) -> str:
-    """ "GAN", "CGAN", "WGAN" or "CWGAN": network and loss."""
-    return TITLES[configuration].partition(",")[0]
-
-
-def _length(row: Row) -> str:
-    """ "reference run, 1,200 epochs, ": what else decides how good images are."""
-    return f"{'reference run, ' if row.origin == REFERENCE else ''}{row.epochs:,} epochs, "
-
-
-def _kind_and_machine(row: Row) -> str:
-    return f"{_kind(row.configuration)} on {row.machine}"
+    absent = [row for row in rows if not quality.values(row, name)]
+    return "; ".join(f"{title(row.configuration)}: {quality.why_missing(row)}" for row in absent)
 
 
 RIGHT, EARLY, LATE, NEVER = "right", "early", "late", "never"
@@ -322,15 +300,14 @@ def when_to_stop(records: Sequence[Record]) -> Table:
     """For each run with quality: the epoch of the paper's balance beside the one after which quality no longer improved."""
 
     def line(record: Record) -> dict[str, Any]:
-        found = quality.plateau(record)
-        best = None if found is None else f"{show(found.best)} at epoch {found.best_epoch:,}"
-        stopped: Any = quality.NOT_MEASURED if found is None else found.epoch or f"not yet in {record.epochs_done:,}"
-        balance = NO_BAND if not record.config.band else _balance(record) or f"never in {record.epochs_done:,}"
+        plateau, reached = quality.plateau(record), balance(record)
+        never = f"never in {record.epochs_done:,}"
+        unsettled = f"not yet in {record.epochs_done:,}"
         return {
             "run": record.name,
-            "balance at epoch": balance,
-            "quality no longer improved after epoch": stopped,
-            "best Fréchet distance": best,
+            "balance at epoch": NO_BAND if reached is None else reached.epoch or never,
+            "quality no longer improved after epoch": plateau.epoch or unsettled if plateau else quality.NOT_MEASURED,
+            "best Fréchet distance": f"{show(plateau.best)} at epoch {plateau.best_epoch:,}" if plateau else None,
         }
 
     listed = [line(record) for record in records]
@@ -338,58 +315,53 @@ def when_to_stop(records: Sequence[Record]) -> Table:
 
 
 def timing(record: Record) -> str | None:
-    """How the run's balance lies to the epoch after which its Fréchet distance no longer improved (plateau.find_plateau).
+    """How the run's balance lies to the epoch after which its Fréchet distance no longer improved (quality.plateau).
 
     RIGHT: within one evaluation of it. EARLY or LATE: farther from it. NEVER: no balance, though quality stopped improving.
     Where quality was still improving at the end, that epoch is known to be in the run's last fifth at the earliest, and a
     balance long before is EARLY. None: the run does not show it, or its quality was not measured.
     """
-    found = quality.plateau(record)
-    if found is None:
+    plateau, reached = quality.plateau(record), balance(record)
+    if plateau is None or reached is None:
         return None
-    balance = _balance(record)
+    if reached.epoch is None:
+        return NEVER if plateau.epoch else None
     epochs = quality.curve(record).epochs
-    stop = found.epoch or next(epoch for epoch in epochs if epoch > epochs[-1] * (1 - SETTLED))
-    if balance is None:
-        return NEVER if found.epoch else None
+    stop = plateau.epoch or next(epoch for epoch in epochs if epoch > epochs[-1] * (1 - SETTLED))
     apart = max(later - earlier for earlier, later in itertools.pairwise([0, *epochs]) if stop in (earlier, later))
-    if balance < stop - apart:
+    if reached.epoch < stop - apart:
         return EARLY
-    if found.epoch is None:
+    if plateau.epoch is None:
         return None
-    return LATE if balance > stop + apart else RIGHT
+    return LATE if reached.epoch > stop + apart else RIGHT
 
 
 def balance_answer(records: Sequence[Record]) -> str:
     """Does the paper's balance rule find the moment to stop? One sentence, from the runs whose quality was measured.
 
-    Runs with a Wasserstein loss have no balance, and are left out.
+    Runs with a loss that has no balance are left out.
     """
     question = "Whether the paper's balance rule finds the moment to stop"
-    measured = [record for record in records if record.config.band and quality.plateau(record)]
+    measured = [record for record in records if balance(record) is not None and quality.plateau(record)]
     if not measured:
         return f"{question} cannot be told: quality was not measured in any of these runs."
-    found = Counter(timing(record) for record in measured)
-    silent = found.pop(None, 0)
-    told = found.total()
+    timings = Counter(timing(record) for record in measured)
+    silent = timings.pop(None, 0)
+    telling = timings.total()
     runs = f"{len(measured)} run{'' if len(measured) == 1 else 's'}"
-    if not told:
+    if not telling:
         return f"{question} cannot be told: quality still improved at the end of {runs}, without a balance long before."
     numbers = (
-        f"of {runs} with quality measured {told} can tell, and their balance "
-        f"came before quality stopped improving in {found[EARLY]}, within one evaluation of that epoch in {found[RIGHT]}, "
-        f"later in {found[LATE]} and never in {found[NEVER]}"
+        f"of {runs} with quality measured {telling} can tell, and their balance "
+        f"came before quality stopped improving in {timings[EARLY]}, within one evaluation of that epoch in {timings[RIGHT]}, "
+        f"later in {timings[LATE]} and never in {timings[NEVER]}"
     )
     if silent:
         numbers += f"; in the remaining {silent} quality was still improving at the end, without a balance long before"
-    if told < FEWEST:
+    if telling < FEWEST:
         return f"{question} cannot be told, for that takes {FEWEST} runs: {numbers}."
-    if found[RIGHT] == told:
+    if timings[RIGHT] == telling:
         return f"The paper's balance rule finds the moment to stop: {numbers}."
-    if not found[RIGHT]:
+    if not timings[RIGHT]:
         return f"The paper's balance rule does not find the moment to stop: {numbers}."
     return f"The paper's balance rule finds the moment to stop at times: {numbers}."
-
-
-def _balance(record: Record) -> int | None:
-    return reached.epoch if (reached := balance(record)) else None

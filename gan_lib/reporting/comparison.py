@@ -1,4 +1,4 @@
-"""Run folders -> the rows of a comparison: one for each of the paper's four configurations, with where it came from."""
+"""Run folders -> the rows of a comparison: one for each configuration, with where its numbers come from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,20 +6,26 @@ from pathlib import Path
 from statistics import mean, median
 
 from gan_lib import paper
+from gan_lib.config import RunConfig, differences
 from gan_lib.errors import ConfigurationError
-from gan_lib.presets import ALL_CONFIGURATIONS, CONFIGURATIONS, PRESETS, parts
-from gan_lib.reporting.convergence import Balance, balance, median_epoch
+from gan_lib.presets import ALL_CONFIGURATIONS, CONFIGURATIONS, configure, parts, title
+from gan_lib.reporting.convergence import Balance, balance, cost_usd, median_epoch
 from gan_lib.runs.record import Record, find_records
-from gan_lib.text import shorten
+from gan_lib.text import nearest, shorten
 
-QUICK_NOTE = (
-    "shorter than the paper's runs, with Adam betas (0.5, 0.999), and CGAN with Glorot's initialisation, so that digits "
-    "appear early; its losses take another course than the paper's"
-)
-FEWER_PASSES = "fewer passes over the images"
 OWN, REFERENCE = "your run", "reference run"  # where the numbers of a row come from
 # What runs must share, or neither their seconds nor their images' distances say which configuration is better.
-_SHARED = ("data", "training_images", "image_size", "channels", "batch_size")
+_SHARED = ("data", "training_images", "image_size", "channels")
+
+
+def papers_images(config: RunConfig) -> bool:
+    """Whether a run learns from what the paper's did: 2,000 MNIST digits of 28 x 28."""
+    return config.data in ("digits", "mnist") and (config.training_images, config.image_size, config.channels) == (2000, 28, 1)
+
+
+def papers_work(config: RunConfig) -> bool:
+    """Whether a run does what the paper did, on its images, its networks, its loss: its numbers stand beside nothing else."""
+    return papers_images(config) and config.latent_size == 100 and config.configuration in CONFIGURATIONS
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,17 @@ class Row:
     origin: str = ""  # OWN, REFERENCE, or nowhere
     runs: int = 0  # how many of yours there are, finished or not
     missing: str = "not run"  # why records is empty; of your own runs also when reference runs stand in for them
+    stands_in: bool = False  # reference runs in a comparison of yours
+
+    @property
+    def title(self) -> str:
+        """ "GAN, CPU", marked where it is a reference run in a comparison of yours."""
+        return title(self.configuration) + (" (reference run)" if self.stands_in else "")
+
+    @property
+    def family(self) -> str:
+        """ "gan", "cwgan", "gan-hinge": the model together with its loss."""
+        return self.configuration.rpartition("-")[0]
 
     @property
     def model(self) -> str:
@@ -38,19 +55,15 @@ class Row:
         return parts(self.configuration)["model"]
 
     @property
-    def network(self) -> str:
-        """ "gan", "cgan", "wgan" or "cwgan": the model, and whether its loss is a Wasserstein loss."""
-        return self.configuration.rpartition("-")[0]
-
-    @property
     def named_machine(self) -> str:
         """ "cpu" or "gpu": which of the paper's two machines the configuration's name stands for."""
-        return parts(self.configuration)["machine"]
+        return self.configuration.rpartition("-")[2]
 
     @property
     def published(self) -> paper.Published | None:
-        """What the paper says of it; None for a configuration that is not in the paper."""
-        return paper.RESULTS.get(self.configuration)
+        """What the paper says of it; None for what is not the paper's work."""
+        own_work = not self.records or papers_work(self.records[0].config)
+        return paper.RESULTS.get(self.configuration) if own_work else None
 
     @property
     def machine(self) -> str:
@@ -71,9 +84,14 @@ class Row:
         """The median over the runs (seeds) of a number of their summaries."""
         return median(values) if (values := self.numbers(name)) else None
 
+    def cost_usd(self) -> float | None:
+        """The median over the runs (seeds) of what their training costs."""
+        costs = [usd for record in self.records if (usd := cost_usd(record)) is not None]
+        return median(costs) if costs else None
+
     def balances(self) -> list[Balance]:
-        """When each run reached the paper's balance; empty with a Wasserstein loss, which has none."""
-        return [reached for run in self.records if (reached := balance(run))]
+        """When each run reached the paper's balance; empty for a loss that has no such band."""
+        return [reached for record in self.records if (reached := balance(record))]
 
     def balance_epoch(self) -> int | None:
         """The median epoch of balance over the runs (seeds), by convergence.median_epoch."""
@@ -87,33 +105,30 @@ class Row:
 Comparison = dict[str, Row]
 
 
-def cost_usd(record: Record) -> float | None:
-    """What a run's training costs in USD: its seconds at the hourly price of the instance that its configuration names."""
-    seconds = sum(record.history.get("training_seconds", []))
-    return seconds / 3600 * paper.INSTANCES[record.config.machine].usd_per_hour if seconds else None
-
-
 def compare(runs: Path, reference: Path, experiments: Sequence[str] = ()) -> Comparison:
-    """The paper's four rows, your runs and, where a configuration has none that is ok, the reference run; then a row for each
-    further configuration that you have run.
+    """Your runs, one row a configuration; beside the paper's work also those of its four that are missing.
 
     experiments: folders below runs, at most one for each configuration, such as "gan-cpu--quick"; all their seeds count.
-    None: those of the variant that the newest run belongs to. Reference runs are always of the paper's schedule, and stand in
-    only for runs on the same images in batches of the same size. Where both folders are the same, all rows are reference runs.
-    Raises ConfigurationError when two experiments are of one configuration, or trained on different images or batches.
+    None: those of the variant that the newest run belongs to and, on images of your own, the newest of other configurations on
+    the same images. Reference runs are always of the paper's schedule, and stand in for a configuration of the paper that has
+    no finished run, on the same images in batches of the same size. Where both folders are the same, all rows are reference
+    runs. Raises ConfigurationError for an experiment that does not exist (the nearest is named), for two of one configuration,
+    and for some that trained on different images or batches.
     """
     own = find_records(runs)[0]
-    wanted = set(experiments) or _like_the_newest(own)
-    chosen = [run for run in own if run.path.parent.name in wanted]
-    _check_shared(chosen)
-    references = [run for run in find_records(reference)[0] if run.status == "ok" and run.epochs_done and not run.variant]
-    here = {run.config.configuration for run in own}
-    origin = REFERENCE if runs.resolve() == reference.resolve() else OWN
-    return {
-        name: _row(name, chosen, references, "not in this comparison" if name in here else "not run", origin)
-        for name in ALL_CONFIGURATIONS
-        if name in CONFIGURATIONS or any(run.config.configuration == name for run in chosen)
-    }
+    known = sorted({run.path.parent.name for run in own} | {path.name for path in runs.glob("*") if path.is_dir()})
+    for name in experiments:
+        if name not in known:
+            raise ConfigurationError(f"experiment {shorten(name)} does not exist in {runs}{nearest(name, known)}")
+    return _compare(own, set(experiments) or _like_the_newest(own), runs, reference)
+
+
+def at_paper_length(runs: Path, reference: Path) -> Comparison:
+    """The same of your runs of the paper's own schedule."""
+    own = find_records(runs)[0]
+    return _compare(
+        own, {run.path.parent.name for run in own if papers_images(run.config) and not run.variant}, runs, reference
+    )
 
 
 def all_records(rows: Comparison) -> list[Record]:
@@ -121,76 +136,111 @@ def all_records(rows: Comparison) -> list[Record]:
     return [record for row in rows.values() for record in row.records]
 
 
+def with_runs(rows: Comparison) -> list[Row]:
+    """The rows that have runs: what figures and tables show."""
+    return [row for row in rows.values() if row.records]
+
+
+def about_paper(rows: Comparison) -> bool:
+    """Whether the paper's numbers have a place in a comparison."""
+    return any(row.published for row in rows.values())
+
+
 def papers_own(rows: Comparison) -> Comparison:
-    """The rows of the paper's four configurations alone: what its figures show and its claims are about."""
-    return {name: row for name, row in rows.items() if name in CONFIGURATIONS}
+    """The paper's four configurations, as far as they do the paper's work: what its claims are about."""
+    nothing = "not the paper's images or networks"
+    return {name: row if (row := rows.get(name)) and row.published else Row(name, missing=nothing) for name in CONFIGURATIONS}
+
+
+def missing(rows: Comparison) -> str | None:
+    """What is not there and why, in one sentence; None where nothing is missing."""
+    reasons: dict[tuple[str, bool], list[str]] = {}
+    for row in rows.values():
+        if row.missing:
+            reasons.setdefault((row.missing, bool(row.records)), []).append(title(row.configuration))
+    words = [
+        f"{' and '.join(names)} {'shown by reference runs' if stands_in else 'not measured'} ({reason})"
+        for (reason, stands_in), names in reasons.items()
+    ]
+    return f"Missing: {'; '.join(words)}." if words else None
 
 
 def describe(rows: Comparison) -> str:
-    """How long your runs train, in words, and what sets them apart from the paper's schedule."""
-    variants = {run.variant for row in rows.values() for run in row.records if row.origin == OWN}
-    said = []
-    for variant in sorted(variants):
-        if not variant:
-            said.append(f"the paper's schedule ({_lengths('paper', rows)})")
-        elif variant == "quick":
-            own = [run for row in rows.values() for run in row.records if row.origin == OWN]
-            said.append(f"the quick preset ({_lengths('quick', rows)}): {_quick_note(own)}")
-        else:
-            said.append(f"a schedule of your own ({variant})")
-    if not said and any(row.records for row in rows.values()):
-        return f"All of these are reference runs, of the paper's schedule ({_lengths('paper', rows)})."
-    return "Your runs follow " + " and ".join(said) + "." if said else "There are no finished runs of yours."
+    """How your runs train: what sets them apart from the preset paper."""
+    configurations: dict[str, list[str]] = {}
+    for row in with_runs(rows):
+        if not row.stands_in:
+            configurations.setdefault(schedule(row.records[0].config), []).append(title(row.configuration))
+    words = "; ".join(f"{' and '.join(names)}: {words}" for words, names in configurations.items())
+    if not words:
+        return "There are no finished runs of yours."
+    kind = "Reference runs" if any(row.origin == REFERENCE and not row.stands_in for row in rows.values()) else "Your runs"
+    return f"{kind}. {words}."
 
 
-def _check_shared(runs: list[Record]) -> None:
+def schedule(config: RunConfig) -> str:
+    """How long a run trains, and what else sets it apart from the preset paper."""
+    changed = differences(config, configure(config.configuration))
+    changed.pop("epochs", None)
+    words = ", ".join(f"{name} = {value}" for name, (value, _) in changed.items())
+    return f"{config.epochs:,} epochs" + (f" with {words}" if words else "")
+
+
+def _compare(own: list[Record], wanted: set[str], runs: Path, reference: Path) -> Comparison:
+    chosen = [run for run in own if run.path.parent.name in wanted]
     for name in _SHARED:
-        values = {getattr(run.config, name): run.path.parent.name for run in runs}
+        values = {getattr(run.config, name): run.path.parent.name for run in chosen}
         if len(values) > 1:
             (one, first), (other, second), *_ = values.items()
             raise ConfigurationError(
                 f"a comparison takes runs of one {name} (else neither seconds nor distances compare), "
                 f"got {shorten(one)} in {first} and {shorten(other)} in {second}"
             )
+    itself = runs.resolve() == reference.resolve()
+    references = [] if itself else [run for run in find_records(reference)[0] if run.status == "ok" and run.epochs_done]
+    stand_ins = [run for run in references if not run.variant and all(_alike(run, other) for other in chosen[:1])]
+    papers = not chosen or papers_images(chosen[0].config)
+    named, here = {run.config.configuration for run in chosen}, {run.config.configuration for run in own}
+    order = [*ALL_CONFIGURATIONS, *sorted(named - {*ALL_CONFIGURATIONS})]
+    return {
+        name: _row(name, chosen, stand_ins, "not in this comparison" if name in here else "not run", itself)
+        for name in order
+        if name in named or (papers and name in CONFIGURATIONS)
+    }
 
 
-def _alike(run: Record, others: list[Record]) -> bool:
-    """Whether a run may stand beside others, which share what _SHARED names."""
-    return all(getattr(run.config, name) == getattr(other.config, name) for other in others[:1] for name in _SHARED)
+def _row(configuration: str, chosen: list[Record], stand_ins: list[Record], elsewhere: str, itself: bool) -> Row:
+    runs = [run for run in chosen if run.config.configuration == configuration]
+    folders = sorted({run.path.parent.name for run in runs})
+    if len(folders) > 1:
+        raise ConfigurationError(f"a comparison takes one experiment for each configuration, got {' and '.join(folders)}")
+    if done := [run for run in runs if run.status == "ok" and run.epochs_done]:
+        return Row(configuration, done, REFERENCE if itself else OWN, len(runs), "")
+    reason = "; ".join(sorted({_why_missing(run) for run in runs})) or elsewhere
+    others = [run for run in stand_ins if run.config.configuration == configuration]
+    return Row(configuration, others, REFERENCE if others else "", len(others), reason, bool(others))
 
 
-def _quick_note(runs: Sequence[Record]) -> str:
-    """What sets the quick preset apart; with a Wasserstein loss nothing but its length does."""
-    return QUICK_NOTE if any(run.config.band for run in runs) else FEWER_PASSES
+def _alike(run: Record, other: Record) -> bool:
+    """Whether two runs learn from the same images."""
+    return all(getattr(run.config, name) == getattr(other.config, name) for name in _SHARED)
 
 
 def _like_the_newest(own: list[Record]) -> set[str]:
-    newest = max(own, key=lambda run: str(run.summary.get("finished", "")), default=None)
-    return {run.path.parent.name for run in own if newest and run.variant == newest.variant}
+    """The experiments of the newest run's variant; on images of your own also the newest of other configurations on them."""
+    by_age = sorted(own, key=lambda run: str(run.summary.get("finished", "")), reverse=True)
+    if not by_age:
+        return set()
+    newest = by_age[0]
+    chosen = {run.config.configuration: run.path.parent.name for run in own if run.variant == newest.variant}
+    if not papers_images(newest.config):
+        for run in by_age:
+            if run.status == "ok" and _alike(run, newest):
+                chosen.setdefault(run.config.configuration, run.path.parent.name)
+    return set(chosen.values())
 
 
 def _why_missing(run: Record) -> str:
     if run.status == "ok":
         return "ok, but its history.csv is missing or broken"
     return f"{run.status}: {run.reason}" if run.reason else run.status
-
-
-def _lengths(preset: str, rows: Comparison) -> str:
-    shown = {name.partition("-")[0] for name in rows}
-    lengths = {network: values["epochs"] for network, values in PRESETS[preset].items() if network in shown}
-    return ", ".join(f"{network.upper()} {epochs:,} epochs" for network, epochs in lengths.items())
-
-
-def _row(configuration: str, own: list[Record], references: list[Record], elsewhere: str, origin: str) -> Row:
-    mine = [run for run in own if run.config.configuration == configuration]
-    folders = sorted({run.path.parent.name for run in mine})
-    if len(folders) > 1:
-        raise ConfigurationError(f"a comparison takes one experiment for each configuration, got {' and '.join(folders)}")
-    if done := [run for run in mine if run.status == "ok" and run.epochs_done]:
-        return Row(configuration, done, origin, len(mine), "")
-    missing = "; ".join(sorted({_why_missing(run) for run in mine})) or elsewhere
-    of_it = [run for run in references if run.config.configuration == configuration]
-    stand_in = [run for run in of_it if _alike(run, own)]
-    if of_it and not stand_in:
-        missing += "; the reference run is of other images or batches"
-    return Row(configuration, stand_in, REFERENCE if stand_in else "", len(stand_in), missing)

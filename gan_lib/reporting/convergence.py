@@ -1,4 +1,4 @@
-"""When training is done, by written rules: the epoch of the paper's balance, and the one after which quality stays."""
+"""What is judged of one run, each by one written rule: when its losses are in balance, when quality settles, what it costs."""
 
 import itertools
 import sys
@@ -11,7 +11,7 @@ from gan_lib import paper
 from gan_lib.runs.record import Record
 
 WINDOW = 10  # epochs
-NO_BAND = "no band: a Wasserstein loss has no value at which both are in balance"
+NO_BAND = "no band: with this loss there is no value at which both are in balance"
 
 
 class Balance(NamedTuple):
@@ -55,10 +55,16 @@ def find_balance(
 
 
 def balance(record: Record) -> Balance | None:
-    """When a run reached the paper's balance, from its history; None with a Wasserstein loss, see NO_BAND."""
+    """When a run reached the paper's balance, from its history; None for a loss that has no such band."""
     if not record.config.band:
         return None
     return find_balance(record.history["discriminator_loss"], record.history["generator_loss"])
+
+
+def cost_usd(record: Record) -> float | None:
+    """What a run's training costs in USD: its seconds at the hourly price of the instance that its configuration names."""
+    seconds = sum(record.history.get("training_seconds", []))
+    return seconds / 3600 * paper.INSTANCES[record.config.machine].usd_per_hour if seconds else None
 
 
 def median_epoch(balances: Sequence[Balance]) -> int | None:

@@ -7,133 +7,180 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from gan_lib.errors import RecordError
-from gan_lib.reporting.comparison import Comparison, Row, papers_own
+from gan_lib.reporting.comparison import Comparison, Row, with_runs
 from gan_lib.reporting.style import (
-    COLOURS,
     INK,
     LABEL,
     STYLES,
     Chart,
     balance_bands,
+    colour_of,
     draw_loss,
+    epoch_axis,
     epoch_numbers,
     log_numbers,
+    name_ends,
     robust_top,
     say_missing,
     set_title,
     tidy,
 )
-from gan_lib.reporting.tables import TITLES
 from gan_lib.runs.record import Record
 from gan_lib.text import first_line, show
 
 _LARGEST_PICTURE = 4096  # pixels a side: a run's own samples.png has some 2,300 at most
+_BANDS = "; shaded: the paper's balance, D below, G above"
+SCORES = "mean score of real images minus that of generated ones"
 
 
-def loss_curves(rows: Comparison) -> Chart:
+def loss_curves(rows: Comparison) -> Chart | None:
     """Table 5: mean loss of D and G by epoch, one panel a configuration, on common axes, the balance band shaded.
 
-    The paper's four configurations; those with a Wasserstein loss, which knows no such band, are in critic_figures.
+    Of configurations whose outputs are no scores: those are in critic_curves. None without any.
     """
-    rows = papers_own(rows)
-    chart = Chart(figsize=(9.6, 6.4), layout="constrained")
-    axes = chart.subplots(2, 2, sharey=True)
-    said = []
-    top = max([_top(row) for row in rows.values() if row.records], default=3.0)
-    for panel, row in zip(axes.flat, rows.values(), strict=True):
-        set_title(panel, TITLES[row.configuration] + (f" · {row.origin} on {row.machine}" if row.records else ""))
-        if not row.records:
-            say_missing(panel, row.missing)
-            said.append(f"{TITLES[row.configuration]}: {row.missing}.")
-            continue
-        said.append(_draw_losses(panel, row, top))
-    for panel in axes[:, 0]:
+    shown = [row for row in with_runs(rows) if not _has_scores(row)]
+    if not shown:
+        return None
+    chart, panels = _panels(len(shown), 3.2, sharey=True)
+    losses = [row.losses(name) for row in shown for name in ("discriminator_loss", "generator_loss")]
+    top = max(1.05 * robust_top([*d_loss, *g_loss]) for d_loss, g_loss in zip(losses[::2], losses[1::2], strict=True))
+    words = [_draw_losses(panel, row, top) for panel, row in zip(panels, shown, strict=True)]
+    for panel in panels[::2]:
         panel.set_ylabel("mean loss over an epoch", **LABEL)
-    for panel in axes[-1, :]:
-        panel.set_xlabel("epoch", **LABEL)
-    chart.alt = "Loss curves. " + " ".join(said)
+    chart.alt = "Loss curves. " + " ".join(words)
     return chart
 
 
-def run_losses(history: dict[str, list[float]], model: str) -> Chart:
-    """One run's losses by epoch, so far; history as in a Record, or of a run that is still going on."""
+def critic_curves(rows: Comparison) -> Chart | None:
+    """By how much real images score above generated ones, of every configuration whose outputs are scores without bound.
+
+    With a Wasserstein loss that estimates the Wasserstein distance. One panel each, and the axes are not common ones: each
+    network measures with a scale of its own. None without any.
+    """
+    shown = [row for row in with_runs(rows) if _has_scores(row)]
+    if not shown:
+        return None
+    chart, panels = _panels(len(shown), 2.8)
+    parts = []
+    for panel, row in zip(panels, shown, strict=True):
+        colour = colour_of(row.family)
+        for record in row.records if len(row.records) > 1 else ():
+            values = score_gaps(record.history)
+            panel.plot(epoch_numbers(values), values, color=colour, linewidth=0.4, alpha=0.35)
+        means = score_gaps({name: row.losses(name) for name in ("real_probability", "generated_probability")})
+        draw_loss(panel, means, colour, STYLES.get(row.named_machine, "-"))
+        set_title(panel, row.title)
+        panel.axhline(0, color=INK, linewidth=0.6)
+        panel.set_ylabel("real minus generated", **LABEL)
+        epoch_axis(panel)
+        tidy(panel)
+        parts.append(f"{row.title}: {_course(means)}.")
+    chart.alt = f"The {SCORES}. " + " ".join(parts)
+    return chart
+
+
+def run_losses(history: Mapping[str, Sequence[float]], model: str) -> Chart:
+    """One run's losses by epoch, so far; history as in a Record, or of a run that is still training."""
     chart = Chart(figsize=(9.6, 3.6), layout="constrained")
     panel = chart.subplots()
     d_loss, g_loss = history["discriminator_loss"], history["generator_loss"]
     balance_bands(panel)
-    draw_loss(panel, d_loss, "D", COLOURS[model], faint=True)
-    draw_loss(panel, g_loss, "G", COLOURS[model])
+    ends = [draw_loss(panel, d_loss, colour_of(model), faint=True), draw_loss(panel, g_loss, colour_of(model))]
     panel.set_ylim(0, 1.05 * robust_top([*d_loss, *g_loss]))
-    panel.set_xlabel("epoch", **LABEL)
+    set_title(panel, model.upper())
     panel.set_ylabel("mean loss over an epoch", **LABEL)
+    epoch_axis(panel, f"epoch{_BANDS}")
     tidy(panel)
+    name_ends(panel, zip(ends, "DG", [colour_of(model)] * 2, strict=True))
     chart.alt = f"Loss by epoch: {_in_words(d_loss, g_loss)}"
     return chart
 
 
+def run_scores(history: Mapping[str, Sequence[float]], model: str) -> Chart:
+    """One run's scores and its generator's loss by epoch, so far; neither has a value at which the two are in balance."""
+    chart = Chart(figsize=(9.6, 3.6), layout="constrained")
+    upper, lower = chart.subplots(2, 1, sharex=True)
+    gaps, losses = score_gaps(history), history["generator_loss"]
+    draw_loss(upper, gaps, colour_of(model))
+    draw_loss(lower, losses, colour_of(model), faint=True)
+    set_title(upper, f"{model.upper()}: {SCORES}")
+    set_title(lower, "G's loss")
+    epoch_axis(lower)
+    for panel in (upper, lower):
+        tidy(panel)
+    upper.set_ylim(bottom=min(0.0, *gaps))
+    chart.alt = f"The {SCORES}, by epoch: {_course(gaps)}; G's loss: {_course(losses)}."
+    return chart
+
+
+def score_gaps(history: Mapping[str, Sequence[float]]) -> list[float]:
+    """By how much real images score above generated ones in the mean, one value an epoch.
+
+    history: as in a Record, where the columns named after probabilities hold mean scores.
+    """
+    pairs = zip(history["real_probability"], history["generated_probability"], strict=True)
+    return [real - generated for real, generated in pairs]
+
+
 def sample_sheet(rows: Comparison) -> Chart:
-    """Table 6: nine images of each configuration side by side, from the same latents for both runs of a model."""
-    lines = -(-len(rows) // 4)
-    chart = Chart(figsize=(9.6, 2.9 * lines), layout="constrained")
-    said = []
+    """Table 6: nine images of each configuration side by side, from the same latents for all runs of a model."""
+    shown = with_runs(rows)
+    lines = -(-len(shown) // 4) or 1
+    chart = Chart(figsize=(9.6, 2.8 * lines), layout="constrained")
     panels = chart.subplots(lines, 4, squeeze=False).ravel()
-    for panel in panels[len(rows) :]:
+    parts = []
+    for panel in panels[len(shown) :]:
         panel.set_axis_off()
-    for panel, row in zip(panels, rows.values(), strict=False):
-        set_title(panel, TITLES[row.configuration])
+    for panel, row in zip(panels, shown, strict=False):
+        set_title(panel, row.title)
         panel.set_box_aspect(1)
-        picture = _open(row.records[0]) if row.records else None
+        picture = _open(row.records[0])
         if picture is None:
-            say_missing(panel, row.missing if not row.records else "no samples.png")
-            said.append(f"{TITLES[row.configuration]}: {row.missing or 'no picture'}.")
+            say_missing(panel, "no samples.png")
+            parts.append(f"{row.title}: no picture.")
             continue
         panel.imshow(picture, cmap="gray", interpolation="nearest")
-        panel.set_xlabel(f"{row.origin}, {row.epochs:,} epochs", **LABEL)
+        panel.set_xlabel(f"{row.epochs:,} epochs", **LABEL)
         panel.set_xticks([])
         panel.set_yticks([])
-        said.append(f"{TITLES[row.configuration]}: nine images after {row.epochs} epochs ({row.origin}).")
-    chart.alt = "Generated images. " + " ".join(said)
+        parts.append(f"{row.title}: nine images after {row.epochs} epochs.")
+    chart.alt = "Generated images. " + (" ".join(parts) or "No run is finished.")
     return chart
 
 
 def epoch_seconds(rows: Comparison) -> Chart:
     """Table 2 as a picture: seconds per epoch on a logarithmic axis, the paper's and ours."""
-    chart = Chart(figsize=(9.6, 0.9 + 0.5 * len(rows)), layout="constrained")
+    shown = [row for row in reversed(rows.values()) if row.records or row.published]
+    chart = Chart(figsize=(9.6, 1.0 + 0.5 * len(shown)), layout="constrained")
     panel = chart.subplots()
-    said = []
-    for height, row in enumerate(reversed(list(rows.values()))):
-        published, here = row.published.seconds_per_epoch if row.published else None, row.middle("seconds_per_epoch")
-        words = f"{TITLES[row.configuration]}: "
-        if published is not None:
+    parts, seconds = [], []
+    for height, row in enumerate(shown):
+        published, here = row.published and row.published.seconds_per_epoch, row.middle("seconds_per_epoch")
+        colour = colour_of(row.family)
+        words = []
+        if published:
             panel.plot(published, height, "o", color="white", markeredgecolor=INK, markersize=8, zorder=3)
-            panel.annotate(
-                f"paper {published:g} s", (published, height), (0, 8), textcoords="offset points", ha="center", fontsize=8
-            )
-            words += f"paper {published:g} s, "
-        if here is None:
-            said.append(words + row.missing)
-            continue
-        if published is not None:
-            panel.plot([published, here], [height] * 2, STYLES[row.named_machine], color=COLOURS[row.network], linewidth=1.5)
-        panel.plot(here, height, "o", color=COLOURS[row.network], markersize=8, zorder=4)
-        panel.annotate(
-            f"{show(here)} s, {row.machine}",
-            (here, height),
-            (0, -16),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8,
-        )
-        said.append(words + f"{show(here)} s on {row.machine}")
-    panel.set_yticks(range(len(rows)), [TITLES[name] for name in reversed(list(rows))])
+            _write(panel, f"paper {published:g} s", published, height, 9)
+            words.append(f"paper {published:g} s")
+        if here:
+            if published:
+                style = STYLES.get(row.named_machine, "-")
+                panel.plot([published, here], [height] * 2, style, color=colour, linewidth=1.5)
+            panel.plot(here, height, "o", color=colour, markersize=8, zorder=4)
+            _write(panel, f"{show(here)} s", here, height, -15)
+            words.append(f"{show(here)} s on {row.machine}")
+        seconds += [value for value in (published, here) if value]
+        parts.append(f"{row.title}: {', '.join(words)}")
+    panel.set_yticks(range(len(shown)), [row.title for row in shown])
     log_numbers(panel)
-    panel.set_xlim(0.002, 2500)
-    panel.set_ylim(-0.7, len(rows) - 0.4)
-    panel.set_xlabel("seconds per epoch of 2,000 images (logarithmic)", **LABEL)
+    if seconds:
+        panel.set_xlim(min(seconds) / 2, max(seconds) * 2)
+    panel.set_ylim(-0.7, max(len(shown), 1) - 0.4)
+    panel.set_xlabel(f"seconds per epoch{_of_images(rows)} (logarithmic)", **LABEL)
     tidy(panel)
     panel.grid(axis="x", color="#eeeeee")
     panel.set_axisbelow(True)
-    chart.alt = "Seconds per epoch. " + "; ".join(said) + "."
+    chart.alt = "Seconds per epoch. " + "; ".join(parts) + "."
     return chart
 
 
@@ -169,28 +216,50 @@ def picture(image: Image.Image, alt: str, inches: float = 3.0) -> Chart:
     return chart
 
 
+def _panels(count: int, height: float, sharey: bool = False) -> tuple[Chart, list[Axes]]:
+    """A chart of so many panels, two in a row, each so many inches high."""
+    lines = -(-count // 2)
+    chart = Chart(figsize=(9.6, height * lines), layout="constrained")
+    panels = list(chart.subplots(lines, 2, squeeze=False, sharey=sharey).ravel())
+    for panel in panels[count:]:
+        panel.set_axis_off()
+    return chart, panels[:count]
+
+
+def _has_scores(row: Row) -> bool:
+    return row.records[0].config.scores
+
+
+def _of_images(rows: Comparison) -> str:
+    """ " of 2,000 images": how many an epoch passes over, where that is one number."""
+    counts = {record.config.training_images for row in rows.values() for record in row.records}
+    return f" of {counts.pop():,} images" if len(counts) == 1 else ""
+
+
+def _write(panel: Axes, text: str, x: float, y: float, above: int) -> None:
+    panel.annotate(text, (x, y), (0, above), textcoords="offset points", ha="center", fontsize=8)
+
+
 def _draw_losses(panel: Axes, row: Row, top: float) -> str:
     """One configuration's panel; every seed thin, their mean bold. Returns what it shows, in words."""
-    colour, style = COLOURS[row.network], STYLES[row.named_machine]
-    balance_bands(panel)
-    if len(row.records) > 1:
-        for record in row.records:
-            for name in ("discriminator_loss", "generator_loss"):
-                panel.plot(epoch_numbers(record.history[name]), record.history[name], color=colour, linewidth=0.4, alpha=0.35)
+    colour, style = colour_of(row.family), STYLES.get(row.named_machine, "-")
+    balances, epoch = row.balances(), row.balance_epoch()
+    if balances:
+        balance_bands(panel)
+    for record in row.records if len(row.records) > 1 else ():
+        for name in ("discriminator_loss", "generator_loss"):
+            panel.plot(epoch_numbers(record.history[name]), record.history[name], color=colour, linewidth=0.4, alpha=0.35)
     d_loss, g_loss = row.losses("discriminator_loss"), row.losses("generator_loss")
-    draw_loss(panel, d_loss, "D", colour, style, faint=True)
-    draw_loss(panel, g_loss, "G", colour, style)
-    epoch = row.balance_epoch()
-    words = f"{TITLES[row.configuration]}: {_in_words(d_loss, g_loss)} "
+    ends = [draw_loss(panel, d_loss, colour, style, faint=True), draw_loss(panel, g_loss, colour, style)]
+    balance = f"balance at epoch {epoch:,}" if epoch is not None else "never in balance"
     if epoch is not None:
         panel.axvline(epoch, color=INK, linewidth=0.8, linestyle=":")
-        panel.annotate(f"balance, epoch {epoch}", (epoch, top), (4, -10), textcoords="offset points", fontsize=8)
-        words += f"Balance at epoch {epoch}."
-    else:
-        words += "Balance is never reached."
+    set_title(panel, f"{row.title} · {balance}" if balances else row.title)
     panel.set_ylim(0, top)
+    epoch_axis(panel, "epoch" + (_BANDS if balances else ""))
     tidy(panel)
-    return words
+    name_ends(panel, zip(ends, "DG", [colour] * 2, strict=True))
+    return f"{row.title}: {_in_words(d_loss, g_loss)}" + (f" {balance.capitalize()}." if balances else "")
 
 
 def _open(record: Record) -> Image.Image | None:
@@ -206,10 +275,6 @@ def _open(record: Record) -> Image.Image | None:
         raise RecordError(f"{path} is corrupt or not a picture ({first_line(error)})") from error
 
 
-def _top(row: Row) -> float:
-    return 1.05 * robust_top([*row.losses("discriminator_loss"), *row.losses("generator_loss")])
-
-
 def _in_words(d_loss: Sequence[float], g_loss: Sequence[float]) -> str:
     return (
         f"over {len(d_loss)} epochs D's loss goes from {d_loss[0]:.2f} to {d_loss[-1]:.2f} and G's from {g_loss[0]:.2f} "
@@ -217,71 +282,5 @@ def _in_words(d_loss: Sequence[float], g_loss: Sequence[float]) -> str:
     )
 
 
-ESTIMATE = "estimate of the Wasserstein distance"
-
-
-def estimates(history: Mapping[str, Sequence[float]]) -> list[float]:
-    """The critic's estimate of the Wasserstein distance, one value an epoch: mean score of real minus that of generated images.
-
-    history: as in a Record, where the columns named after probabilities hold a critic's mean scores.
-    """
-    return [
-        real - generated for real, generated in zip(history["real_probability"], history["generated_probability"], strict=True)
-    ]
-
-
-def run_scores(history: Mapping[str, Sequence[float]], model: str) -> Chart:
-    """One run's estimate and its generator's loss by epoch, so far; neither has a value at which the two are in balance."""
-    chart = Chart(figsize=(9.6, 3.6), layout="constrained")
-    upper, lower = chart.subplots(2, 1, sharex=True)
-    found, losses = estimates(history), history["generator_loss"]
-    draw_loss(upper, found, "estimate", COLOURS[model])
-    draw_loss(lower, losses, "G", COLOURS[model], faint=True)
-    upper.set_ylabel("estimated distance", **LABEL)
-    lower.set_ylabel("G's loss", **LABEL)
-    lower.set_xlabel("epoch", **LABEL)
-    for panel in (upper, lower):
-        tidy(panel)
-    upper.set_ylim(bottom=min(0.0, *found))
-    chart.alt = f"The critic's {ESTIMATE} by epoch: {_scores_in_words(found)}; G's loss: {_scores_in_words(losses)}."
-    return chart
-
-
-def critic_curves(rows: Comparison) -> Chart | None:
-    """The estimates of every configuration with a Wasserstein loss, one panel each; None where none was run.
-
-    The axes are not common ones: a critic measures with a scale of its own.
-    """
-    shown = [row for row in rows.values() if row.records and row.records[0].config.scores]
-    if not shown:
-        return None
-    chart = Chart(figsize=(9.6, 3.0 * -(-len(shown) // 2)), layout="constrained")
-    panels = chart.subplots(-(-len(shown) // 2), 2, squeeze=False).ravel()
-    said = []
-    for panel in panels[len(shown) :]:
-        panel.set_axis_off()
-    for panel, row in zip(panels, shown, strict=False):
-        colour, style = COLOURS[row.network], STYLES[row.named_machine]
-        for record in row.records if len(row.records) > 1 else ():
-            values = estimates(record.history)
-            panel.plot(range(1, len(values) + 1), values, color=colour, linewidth=0.4, alpha=0.35)
-        means = {name: row.losses(name) for name in ("real_probability", "generated_probability")}
-        said.append(
-            _draw(panel, estimates(means), colour, style, f"{TITLES[row.configuration]} · {row.origin} on {row.machine}")
-        )
-    chart.alt = f"The critic's {ESTIMATE}. " + " ".join(said)
-    return chart
-
-
-def _draw(panel: Axes, values: Sequence[float], colour: str, style: str, title: str) -> str:
-    draw_loss(panel, values, "estimate", colour, style)
-    set_title(panel, title)
-    panel.axhline(0, color=INK, linewidth=0.6)
-    panel.set_xlabel("epoch", **LABEL)
-    panel.set_ylabel("estimated distance", **LABEL)
-    tidy(panel)
-    return f"{title}: {_scores_in_words(values)}."
-
-
-def _scores_in_words(values: Sequence[float]) -> str:
+def _course(values: Sequence[float]) -> str:
     return f"over {len(values)} epochs from {values[0]:.2f} to {values[-1]:.2f}, at most {max(values):.2f}"

@@ -1,7 +1,9 @@
 """Executed notebooks -> self-contained HTML pages, and the index page that links them: no script, nothing from elsewhere."""
 
+import os
+import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -9,15 +11,34 @@ from typing import Any
 from gan_lib import paper
 from gan_lib.config import RunConfig, differences
 from gan_lib.errors import RecordError
-from gan_lib.presets import CONFIGURATIONS, PRESETS, configure, variant
-from gan_lib.reporting.claims import sentences
-from gan_lib.reporting.comparison import FEWER_PASSES, OWN, QUICK_NOTE, REFERENCE, Comparison, describe
-from gan_lib.reporting.tables import TITLES
+from gan_lib.presets import PRESETS, configure, title
+from gan_lib.quality.measures import FRECHET
+from gan_lib.reporting import claims, convergence, quality
+from gan_lib.reporting.comparison import (
+    REFERENCE,
+    Comparison,
+    Row,
+    about_paper,
+    all_records,
+    describe,
+    missing,
+    schedule,
+    with_runs,
+)
+from gan_lib.reporting.tables import report_links
 from gan_lib.runs.record import Record, find_records
-from gan_lib.text import first_line
+from gan_lib.text import first_line, show
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 _NOT_IN_REPORTS = {"notebook-only"}  # cells for whoever runs the notebook by hand
+_CONTENTS, _HEAD_ENDS = "<!-- contents -->", "<!-- head -->"  # where the list of a page's headings goes; what _HEAD replaces
+# With this head a page can run no script and fetch nothing, whoever wrote it: a browser obeys before it reads on.
+_HEAD = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data: file: 'self'; style-src 'unsafe-inline'">
+"""
 
 
 def render(notebook: Path, page: Path, title: str, trouble: str = "", said: str = "") -> Path:
@@ -37,92 +58,143 @@ def render(notebook: Path, page: Path, title: str, trouble: str = "", said: str 
         content = nbformat.read(notebook, as_version=4)
     except Exception as error:  # nbformat raises whatever its JSON reader and its validator raise
         raise RecordError(f"{notebook} cannot be read as a notebook: {first_line(error)}") from error
-    content.metadata |= {"title": title, "trouble": trouble, "said": said}
+    content.metadata |= {"title": title, "trouble": trouble, "said": said, "links": _back(page)}
     html, _ = exporter.from_notebook_node(content)
-    _write(page, html)
+    body = html.partition(_HEAD_ENDS)[2]  # nbconvert writes attributes in an order of its own
+    _write(page, _HEAD + body.replace(_CONTENTS, _contents(body), 1))
     return page
 
 
 def write_index(results: Path) -> Path:
-    """Write results/index.html: the comparison and every run, with links to their reports; returns it."""
+    """Write results/index.html: the comparison and every run, with links to their reports; returns it.
+
+    A run may come from a stranger, and so may its report.html: it is linked only where it opens with the head that lets no
+    page run a script.
+    """
     import jinja2
 
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)
     records, problems = find_records(results / "runs")
+    others = {"reference/comparison.html": "The reference runs", "choices/choices.html": "What the paper leaves open"}
     html = environment.get_template("index.html.j2").render(
+        head=_HEAD,
         runs=[_entry(results, record) for record in records],
         problems=problems,
         comparison=(results / "comparison.html").exists(),
+        others={link: name for link, name in others.items() if is_safe(results / link)},
     )
     page = results / "index.html"
     _write(page, html)
     return page
 
 
-def _entry(results: Path, record) -> dict[str, object]:  # type: ignore[no-untyped-def]
+def is_safe(page: Path) -> bool:
+    """Whether a page is there and opens with the head that forbids scripts."""
+    try:
+        with page.open("rb") as file:
+            return file.read(len(_HEAD)) == _HEAD.encode()
+    except OSError:
+        return False
+
+
+def _entry(results: Path, record: Record) -> dict[str, Any]:
     below = record.path.relative_to(results)
+    numbers = {
+        "s per epoch": record.summary.get("seconds_per_epoch"),
+        "USD": convergence.cost_usd(record) if record.status == "ok" else None,
+        "Fréchet distance": quality.last(record).get(FRECHET),
+        "of real images": quality.floor(record).get(FRECHET),
+    }
     return {
         "record": record,
-        "report": below / "report.html" if (record.path / "report.html").exists() else None,
+        "numbers": {name: show(value) for name, value in numbers.items() if value is not None},
+        "report": below / "report.html" if is_safe(record.path / "report.html") else None,
         "samples": below / "samples.png" if (record.path / "samples.png").exists() else None,
     }
 
 
 def _write(page: Path, html: str) -> None:
-    temporary = page.with_name(f".{page.name}.tmp")
+    temporary = page.with_name(f".{page.name}.{os.getpid()}.tmp")  # two processes may write one page
     temporary.write_text(html, encoding="utf-8")
     temporary.replace(page)
 
 
-_FURTHER = (
-    "WGAN and CWGAN are the same two networks trained with a Wasserstein loss, which the paper names as future work; "
-    "it has no numbers of them, and its claims are judged without them."
-)
+def _back(page: Path) -> dict[str, str]:
+    """Links from a page to the pages above it: the index, which every batch writes, and the comparison."""
+    results = page.parents[3] if len(page.parents) > 3 and page.parents[2].name == "runs" else page.parent
+    links = {}
+    if (results / "runs").is_dir() and results.name != "choices":
+        links[Path(os.path.relpath(results / "index.html", page.parent)).as_posix()] = "All results"
+    above = next((folder / "comparison.html" for folder in page.parents[:4] if (folder / "comparison.html").exists()), page)
+    if above != page:
+        links[Path(os.path.relpath(above, page.parent)).as_posix()] = "The comparison"
+    return links
+
+
+def _contents(html: str) -> str:
+    """A page's headings of the second order as links."""
+    headings = re.findall(r'<h2 id="([^"]+)">(.*?)(?:<a class="anchor-link".*?)?</h2>', html, re.S)
+    links = "".join(f'<li><a href="#{anchor}">{text}</a></li>' for anchor, text in headings)
+    return f'<nav aria-label="Contents"><ul class="contents">{links}</ul></nav>' if links else ""
 
 
 def heading(config: RunConfig, machine: dict[str, Any], started: str, notes: Iterable[str] = ()) -> str:
     """What one run is: which configuration, named after which machine, really run on which, when, with which code.
 
-    notes: what else is worth knowing about how it went, such as where it went on after a stop.
+    notes: what else is worth knowing about how it went, such as where it resumed after a stop.
     """
     named = paper.INSTANCES[config.machine].name
     return (
-        f"<h1>{TITLES[config.configuration]}: {config.epochs:,} epochs, seed {config.seed}</h1>"
+        f"<h1>{escape(title(config.configuration))}: {config.epochs:,} epochs, seed {config.seed}</h1>"
         f'<p class="provenance">Named after {named}. Run on {escape(str(machine["label"]))}, {escape(str(machine["threads"]))} '
         f"threads, {escape(_when(started))}. {escape(_software(machine))}.</p>"
-        + (f"<p>The quick preset: {_quick_note(config)}.</p>" if variant(config).startswith("quick") else "")
+        f'<p class="provenance">Preset paper, but for its length: {escape(schedule(config))}.</p>'
         + "".join(f'<p class="provenance">This run: {escape(note)}.</p>' for note in notes)
     )
 
 
-def _quick_note(config: RunConfig) -> str:
-    return QUICK_NOTE if config.band else FEWER_PASSES
-
-
 def opening(rows: Comparison) -> str:
-    """How the comparison begins: heading, verdict, provenance."""
-    verdict = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences(rows))
+    """How the comparison begins: what is compared, the verdict in one sentence, and what is missing."""
+    families = list(dict.fromkeys(title(row.configuration).rpartition(", ")[0] for row in with_runs(rows) or rows.values()))
+    names = " and ".join(filter(None, [", ".join(families[:-1]), *families[-1:]])) or "Nothing"
+    data = {record.config.data for record in all_records(rows)}
+    images = "" if about_paper(rows) or not data else f" on {', '.join(sorted(data))}"
+    absent = missing(rows)
     return (
-        "<h1>GAN and CGAN, on a CPU and on a GPU: the paper's four configurations compared</h1>"
-        + (f"<p>{_FURTHER}</p>" if rows.keys() - set(CONFIGURATIONS) else "")
-        + f'<div class="verdict">{verdict}</div>'
-        f'<p>{escape(describe(rows))}</p><p class="provenance">{escape(_provenance(rows))}</p>'
-        f'<p class="provenance">The paper: {escape(paper.CITATION)}.</p>'
+        f"<h1>{escape(names)} compared{escape(images)}</h1>"
+        f'<div class="verdict"><p>{escape(claims.verdict(rows))}</p></div>'
+        + (f'<p class="note">{escape(absent)}</p>' if absent else "")
     )
 
 
+def about(rows: Comparison, page_folder: Path) -> str:
+    """What the comparison is made of, and its contents. page_folder: where links to the runs' reports start from."""
+    cited = f'<p class="provenance">The paper: {escape(paper.CITATION)}.</p>' if about_paper(rows) else ""
+    lines = "".join(f"<li>{_provenance(row.title, row.records, row.origin, page_folder)}</li>" for row in with_runs(rows))
+    return (
+        f"<p>{escape(describe(rows))}</p>{cited}"
+        + (f"<details><summary>Where each number comes from</summary><ul>{lines}</ul></details>" if lines else "")
+        + _CONTENTS
+    )
+
+
+def elsewhere(rows: Comparison, labels: Iterable[str]) -> list[str]:
+    """A sentence where a bench is of another machine than the runs."""
+    others = sorted(set(labels) - {str(record.machine.get("label")) for record in all_records(rows)})
+    return [f"Measured on another machine than these runs: {', '.join(others)}."] if others else []
+
+
 def how_to_reproduce(rows: Comparison) -> str:
-    """The commands that make this report again."""
-    own = [run for row in rows.values() for run in row.records if row.origin == OWN]
-    reference = [run for row in rows.values() for run in row.records if row.origin == REFERENCE]
-    commands = _commands(own) or ["gan-lib run --preset paper"]
-    if len(commands) > 1:
-        commands.append("gan-lib compare " + " ".join(sorted({run.path.parent.name for run in own})))
-    text = "<p>With the same commit and the packages of requirements.lock:</p>"
-    text += "".join(f"<pre>{escape(command)}</pre>" for command in commands)
-    if reference:
-        text += "<p>The reference runs, on the machines named above:</p>"
-        text += "".join(f"<pre>{escape(command)}</pre>" for command in _commands(reference))
+    """The commands that make this report again, each with the commit that its runs were made with."""
+    own, stand_ins = ([row for row in with_runs(rows) if row.stands_in is kind] for kind in (False, True))
+    text = _commands(own) or _passage("To make the runs:", ["gan-lib run --preset paper"])
+    if stand_ins:
+        text += "<p>The reference runs come with the project. They were made by:</p>" + _commands(stand_ins)
+    experiments = sorted({record.path.parent.name for row in own if row.origin != REFERENCE for record in row.records})
+    if experiments:
+        text += _passage("Then, to write this page:", [f"gan-lib compare {' '.join(map(shlex.quote, experiments))}"])
+    elif own:
+        text += _passage("Then, to keep the runs as reference runs and write this page:", ["make reference"])
     return text
 
 
@@ -131,45 +203,53 @@ def paragraphs(lines: Iterable[str]) -> str:
     return "".join(f"<p>{escape(line)}</p>" for line in lines)
 
 
-def _provenance(rows: Comparison) -> str:
-    """When, where, with which code, which data and which seeds each row was made."""
-    said = []
-    for row in rows.values():
-        if not row.records:
-            continue
-        newest = max(row.records, key=lambda run: str(run.summary.get("finished")))
-        seeds = ", ".join(str(run.config.seed) for run in row.records)
-        said.append(
-            f"{TITLES[row.configuration]}: {row.origin}, {row.machine}, {_when(str(newest.summary.get('finished')))}, "
-            f"data {newest.config.data}, seed{'s' if len(row.records) > 1 else ''} {seeds}, {_software(newest.machine)}."
-        )
-    return " ".join(said)
+def _provenance(name: str, records: Sequence[Record], origin: str, page_folder: Path) -> str:
+    """When, where, with which code and seeds a row's runs were made, each linked to its report."""
+    newest = max(records, key=lambda run: str(run.summary.get("finished")))
+    links = report_links(records, page_folder)
+    seeds = ", ".join(
+        f'<a href="{escape(links[run.name])}">{run.config.seed}</a>' if run.name in links else str(run.config.seed)
+        for run in records
+    )
+    machines = ", ".join(sorted({str(run.machine.get("label", "unknown")) for run in records}))
+    words = f"{name}: {origin}, {machines}, {_when(str(newest.summary.get('finished')))}, data {newest.config.data}"
+    return f"{escape(words)}, seed{'s' if len(records) > 1 else ''} {seeds}, {escape(_software(newest.machine))}."
 
 
-def _commands(runs: Iterable[Record]) -> list[str]:
-    """As few commands as there are kinds of runs: those that differ in configuration and seed only share one."""
-    kinds: dict[tuple[str, str], tuple[list[str], list[int]]] = {}
-    for run in runs:
+def _commands(rows: Iterable[Row]) -> str:
+    """As few commands as there are kinds of runs: those with the same settings, seeds and commit share one."""
+    kinds: dict[tuple[str, str, str], dict[str, list[int]]] = {}
+    for run in (record for row in rows for record in row.records):
         named = run.variant.split("-")[0]
         preset = named if named in PRESETS else "paper"
         changed = differences(run.config, configure(run.config.configuration, preset))
         settings = "".join(f" --set {shlex.quote(f'{name}={value}')}" for name, (value, _) in changed.items())
-        configurations, seeds = kinds.setdefault((preset, settings), ([], []))
-        configurations.append(run.config.configuration)
-        seeds.append(run.config.seed)
-    return [
-        f"gan-lib run {' '.join(dict.fromkeys(configurations))} --preset {preset} "
-        f"--seeds {','.join(map(str, sorted(set(seeds))))}{settings}"
-        for (preset, settings), (configurations, seeds) in kinds.items()
-    ]
+        seeds = kinds.setdefault((preset, settings, _commit(run.machine)), {})
+        seeds.setdefault(run.config.configuration, []).append(run.config.seed)
+    text = ""
+    for (preset, settings, commit), configurations in kinds.items():
+        shared: dict[str, list[str]] = {}
+        for configuration, numbers in configurations.items():
+            shared.setdefault(",".join(map(str, sorted(set(numbers)))), []).append(configuration)
+        commands = [
+            f"gan-lib run {' '.join(names)} --preset {preset} --seeds {seeds}{settings}" for seeds, names in shared.items()
+        ]
+        text += _passage(f"With commit {commit} and the packages of requirements.lock:", commands)
+    return text
+
+
+def _passage(words: str, commands: Iterable[str]) -> str:
+    return f"<p>{escape(words)}</p>" + "".join(f"<pre>{escape(command)}</pre>" for command in commands)
 
 
 def _when(time: str) -> str:
     return time[:16].replace("T", " ") + " UTC"
 
 
+def _commit(machine: dict[str, Any]) -> str:
+    return str(machine.get("git_commit") or "unknown")[:12] + (" with local changes" if machine.get("git_dirty") else "")
+
+
 def _software(machine: dict[str, Any]) -> str:
     packages = machine.get("packages") or {}
-    commit = str(machine.get("git_commit") or "unknown")[:12]
-    changed = " with local changes" if machine.get("git_dirty") else ""
-    return f"PyTorch {packages.get('torch', '?')}, Python {machine.get('python', '?')}, commit {commit}{changed}"
+    return f"PyTorch {packages.get('torch', '?')}, Python {machine.get('python', '?')}, commit {_commit(machine)}"

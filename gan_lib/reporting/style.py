@@ -2,30 +2,31 @@
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from gan_lib import paper
-from gan_lib.registry import MODELS, find_family
+from gan_lib.registry import FAMILIES, MODELS
 from gan_lib.reporting.convergence import WINDOW, trailing_mean
 
-
-# One colour for each network, one line style for each machine. Those of Okabe and Ito are told apart by everybody.
-class _Colours(dict[str, str]):
-    def __missing__(self, name: str) -> str:
-        family = find_family(name)
-        return family.colour if family else MODELS[name].colour if name in MODELS else INK
-
-
-COLOURS = _Colours()  # by the name of a family or a model; the registry says which
+_OTHERS = ("#CC79A7", "#8C6D31", "#5254A3", "#7A7A7A")  # of models and losses together that have no name of their own
 STYLES = {"cpu": "-", "gpu": "--"}
 INK, FAINT, BAND = "#222222", "#8a8a8a", "#e9e4d4"
 LABEL: dict[str, Any] = {"fontsize": 9, "color": INK}
+# A name is read above any line.
+HALO: dict[str, Any] = {"path_effects": [withStroke(linewidth=2.5, foreground="white")], "zorder": 5}
+
+
+def colour_of(family: str) -> str:
+    """One colour for each model with its loss. Those of Okabe and Ito are told apart by everybody."""
+    entry = FAMILIES.get(family) or MODELS.get(family)
+    return entry.colour if entry else _OTHERS[sum(family.encode()) % len(_OTHERS)]
 
 
 class Chart(Figure):
@@ -46,28 +47,46 @@ class Chart(Figure):
         return {"image/png": self.png(), "text/plain": self.alt}, {"image/png": about}
 
 
-def draw_loss(panel: Axes, values: Sequence[float], name: str, colour: str, style: str = "-", faint: bool = False) -> None:
-    """A loss by epoch: every epoch thin, the trailing mean bold, its name at its end."""
+def draw_loss(panel: Axes, values: Sequence[float], colour: str, style: str = "-", faint: bool = False) -> float:
+    """A loss by epoch: every epoch thin, the trailing mean bold. Returns where the bold line ends."""
     alpha = 0.55 if faint else 1.0
     panel.plot(epoch_numbers(values), values, color=colour, linewidth=0.5, alpha=alpha * 0.5)
     smooth = trailing_mean(values, WINDOW) if len(values) >= 2 * WINDOW else np.asarray(values)
     panel.plot(epoch_numbers(values)[len(values) - len(smooth) :], smooth, style, color=colour, linewidth=1.6, alpha=alpha)
-    panel.annotate(
-        f"{name} {smooth[-1]:.2f}", (len(values), smooth[-1]), (4, 0), textcoords="offset points",
-        va="center", color=colour, fontsize=9, alpha=max(alpha, 0.8), annotation_clip=False,
-    )  # fmt: skip
+    return float(smooth[-1])
 
 
-def balance_bands(panel: Axes, named: bool = True) -> None:
+def balance_bands(panel: Axes) -> None:
     """Shade the paper's balance for both losses."""
-    for band, name in ((paper.DISCRIMINATOR_BAND, "D"), (paper.GENERATOR_BAND, "G")):
+    for band in (paper.DISCRIMINATOR_BAND, paper.GENERATOR_BAND):
         panel.axhspan(band.low, band.high, color=BAND, linewidth=0, zorder=0)
-        if not named:
-            continue
-        panel.annotate(
-            f"the paper's balance, {name}", (0.01, (band.low + band.high) / 2), xycoords=("axes fraction", "data"),
-            va="center", fontsize=7, color="#6b6245",
-        )  # fmt: skip
+
+
+def name_ends(panel: Axes, ends: Iterable[tuple[float, str, str]]) -> None:
+    """Names right of a panel, each as high as its line ends and none over another one. Call when the axes' limits are set.
+
+    ends: the height in data, the name, its colour.
+    """
+    rows = panel.get_gridspec().nrows if panel.get_subplotspec() else 1  # type: ignore[union-attr]
+    gap = 11 / (panel.get_figure().get_figheight() * 72 * 0.75 / rows)  # type: ignore[union-attr]  # of a line of 8 points
+    to_axes = panel.transData + panel.transAxes.inverted()
+    places = sorted((float(to_axes.transform((1, height))[1]), name, colour) for height, name, colour in ends)
+    heights: list[float] = []
+    for height, _, _ in places:
+        heights.append(max(min(max(height, 0.0), 1.0), heights[-1] + gap if heights else 0.0))
+    top = 1.0
+    for at in reversed(range(len(heights))):  # back down where they went over the top
+        heights[at] = min(heights[at], top)
+        top = heights[at] - gap
+    for height, (_, name, colour) in zip(heights, places, strict=True):
+        panel.annotate(name, (1.0, height), (5, 0), xycoords="axes fraction", textcoords="offset points", va="center",
+                       fontsize=8, color=colour, annotation_clip=False)  # fmt: skip
+
+
+def epoch_axis(panel: Axes, label: str = "epoch") -> None:
+    """Whole epochs on the axis."""
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.set_xlabel(label, **LABEL)
 
 
 def tidy(panel: Axes) -> None:
@@ -96,25 +115,12 @@ def set_title(panel: Axes, text: str) -> None:
 
 def say_missing(panel: Axes, reason: str) -> None:
     """An empty panel that says why it is empty."""
-    panel.tick_params(
-        which="both", bottom=False, labelbottom=False, left=False, labelleft=False
-    )  # not of panels that share its axes
+    # Of this panel, not of those that share its axes.
+    panel.tick_params(which="both", bottom=False, labelbottom=False, left=False, labelleft=False)
     panel.spines[:].set_color("#cccccc")
-    panel.text(
-        0.5,
-        0.5,
-        _wrapped(reason),
-        transform=panel.transAxes,
-        ha="center",
-        va="center",
-        fontsize=8,
-        color=FAINT,
-        parse_math=False,
-    )
-
-
-def _wrapped(text: str, width: int = 34) -> str:
-    return "\n".join(textwrap.wrap(text, width)[:6])
+    words = "\n".join(textwrap.wrap(reason, 34)[:6])
+    place = {"transform": panel.transAxes, "ha": "center", "va": "center"}
+    panel.text(0.5, 0.5, words, **place, fontsize=8, color=FAINT, parse_math=False)  # type: ignore[arg-type]
 
 
 def epoch_numbers(values: Sequence[float]) -> np.ndarray:

@@ -2,34 +2,28 @@
 
 import html
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from numbers import Real
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import pandas as pd
-from torch import nn
 
 from gan_lib import paper
 from gan_lib.config import RunConfig
 from gan_lib.presets import title
 from gan_lib.quality.measures import FRECHET, MEASURES
 from gan_lib.reporting import quality
-from gan_lib.reporting.comparison import Comparison, Row, cost_usd
-from gan_lib.reporting.convergence import NO_BAND, balance
+from gan_lib.reporting.comparison import Comparison, Row, about_paper, papers_work, with_runs
+from gan_lib.reporting.convergence import NO_BAND, balance, cost_usd
+from gan_lib.reporting.frames import runs_frame
 from gan_lib.reporting.stats import FEWEST, cannot_be_told, difference, in_words
 from gan_lib.runs.record import Record
 from gan_lib.text import exact, show
-from gan_lib.training.models import build_pair, layer_shapes, megabytes, parameter_count
 
-
-class _Titles(dict[str, str]):
-    def __missing__(self, configuration: str) -> str:
-        return title(configuration)
-
-
-TITLES = _Titles()  # "gan-cpu": "GAN, CPU"
 NOT_PUBLISHED = "not in the paper"
 
 
@@ -39,6 +33,7 @@ class Table:
 
     frame: pd.DataFrame  # the first column names the row
     caption: str
+    links: Mapping[str, str] = field(default_factory=dict)  # where the name of a row leads
 
     def _repr_html_(self) -> str:
         caption, columns = html.escape(self.caption), [html.escape(str(column)) for column in self.frame.columns]
@@ -47,8 +42,10 @@ class Table:
         body = ""
         for row in self.frame.itertuples(index=False):
             name, *cells = (html.escape(show(value)) for value in row)
+            if row[0] in self.links:
+                name = f'<a href="{html.escape(self.links[row[0]])}">{name}</a>'
             body += f'<tr><th scope="row">{name}</th>' + "".join(
-                f'<td{kind if _is_number(value) or value is None else ""} data-label="{column}">{cell}</td>'
+                f'<td{kind if _is_number(value) or cell == show(None) else ""} data-label="{column}">{cell}</td>'
                 for cell, value, column, kind in zip(cells, row[1:], columns[1:], kinds[1:], strict=True)
             )
             body += "</tr>"
@@ -70,14 +67,17 @@ def table(lines: list[dict[str, Any]], caption: str) -> Table:
     return Table(pd.DataFrame(lines, dtype=object), caption)
 
 
-def layers(network: nn.Module, config: RunConfig, name: str) -> Table:
-    """A network layer by layer: what it is, the shape that it returns for N images, how many parameters it has."""
-    listed = [
+def layers(listed: Iterable[tuple[str, Sequence[int], int]], name: str) -> Table:
+    """A network layer by layer: what it is, the shape that it returns for N images, how many parameters it has.
+
+    listed: as training.models.layer_shapes gives it.
+    """
+    lines = [
         {"layer": kind, "returns": "(" + ", ".join(["N", *map(str, shape[1:])]) + ")", "parameters": count or None}
-        for kind, shape, count in layer_shapes(network, config)
+        for kind, shape, count in listed
     ]
-    listed.append({"layer": "all of them", "returns": "", "parameters": parameter_count(network)})
-    return table(listed, name)
+    total = sum(line["parameters"] or 0 for line in lines)  # type: ignore[misc]
+    return table([*lines, {"layer": "all of them", "returns": "", "parameters": total}], name)
 
 
 def parameters(config: RunConfig) -> Table:
@@ -90,99 +90,91 @@ def parameters(config: RunConfig) -> Table:
 
 
 def summary(record: Record) -> Table:
-    """One finished run in numbers, the paper's beside them."""
-    facts, published = record.summary, paper.RESULTS.get(record.config.configuration)
-    if published is None:
-        return _critic_summary(record)
-    reached = balance(record)
-    price, size = paper.INSTANCES[record.config.machine], paper.MODELS[record.config.model]
-    listed = [
-        ("seconds per epoch (median)", facts["seconds_per_epoch"], exact(published.seconds_per_epoch)),
-        ("epochs", facts["epochs"], published.epochs_to_balance),
-        ("training, s", facts["training_seconds"], exact(published.training_seconds)),
-        ("start-up before it, s", facts["startup_seconds"], None),
-        ("everything, s", facts["total_seconds"], None),
-        ("balance reached at epoch", (reached and reached.epoch) or "never", published.epochs_to_balance),
-        ("D's loss, last epoch", facts["discriminator_loss"], "0.5 to 0.6"),
-        ("G's loss, last epoch", facts["generator_loss"], "1.0 to 1.1"),
-        (f"cost at the price of {price.name}, USD", cost_usd(record),
-         published.training_seconds / 3600 * price.usd_per_hour),
-        ("parameters, both networks", facts["parameters"], size.parameters),
-        ("saved weights, MB", exact(round(facts["weights_bytes"] / 2**20, 3)), exact(size.megabytes)),
-    ]  # fmt: skip
-    return Table(
-        pd.DataFrame(listed, columns=["quantity", "this run", "the paper"], dtype=object),
-        f"{TITLES[record.config.configuration]}, seed {record.config.seed}, on {record.machine.get('label')}",
-    )
-
-
-def _critic_summary(record: Record) -> Table:
-    """The same for a run with a Wasserstein loss, of which the paper only says that it is worth trying."""
-    facts, history = record.summary, record.history
-    price, size = paper.INSTANCES[record.config.machine], paper.MODELS[record.config.model]
-    estimate = history["real_probability"][-1] - history["generated_probability"][-1]
-    listed = [
-        ("seconds per epoch (median)", facts["seconds_per_epoch"], NOT_PUBLISHED),
-        ("epochs", facts["epochs"], NOT_PUBLISHED),
-        ("training, s", facts["training_seconds"], NOT_PUBLISHED),
-        ("start-up before it, s", facts["startup_seconds"], None),
-        ("everything, s", facts["total_seconds"], None),
-        ("balance", NO_BAND, NOT_PUBLISHED),
-        ("estimate of the Wasserstein distance, last epoch", estimate, NOT_PUBLISHED),
-        ("critic's loss, last epoch", facts["discriminator_loss"], NOT_PUBLISHED),
-        ("G's loss, last epoch", facts["generator_loss"], NOT_PUBLISHED),
-        (f"cost at the price of {price.name}, USD", cost_usd(record), NOT_PUBLISHED),
-        ("parameters, both networks", facts["parameters"], size.parameters),
-        ("saved weights, MB", exact(round(facts["weights_bytes"] / 2**20, 3)), exact(size.megabytes)),
+    """One finished run in numbers; the paper's beside them where it is the paper's work."""
+    facts, history, config = record.summary, record.history, record.config
+    price, size = paper.INSTANCES[config.machine], paper.MODELS.get(config.model)
+    published = paper.RESULTS[config.configuration] if papers_work(config) else None
+    lines: list[tuple[str, Any, Any]] = [
+        ("seconds per epoch (median)", facts.get("seconds_per_epoch"), published and exact(published.seconds_per_epoch)),
+        ("epochs", facts.get("epochs"), published and published.epochs_to_balance),
+        ("training, s", facts.get("training_seconds"), published and exact(published.training_seconds)),
+        ("start-up before it, s", facts.get("startup_seconds"), None),
+        ("everything, s", facts.get("total_seconds"), None),
     ]
-    return Table(
-        pd.DataFrame(listed, columns=["quantity", "this run", "the paper"], dtype=object),
-        f"{TITLES[record.config.configuration]}, seed {record.config.seed}, on {record.machine.get('label')}",
-    )
+    if (reached := balance(record)) is not None:
+        lines.append(("balance reached at epoch", reached.epoch or "never", published and published.epochs_to_balance))
+    else:
+        estimate = history["real_probability"][-1] - history["generated_probability"][-1]
+        lines.append(("mean score of real images minus that of generated ones, last epoch", estimate, None))
+    lines += [
+        ("D's loss, last epoch", facts.get("discriminator_loss"), published and "0.5 to 0.6"),
+        ("G's loss, last epoch", facts.get("generator_loss"), published and "1.0 to 1.1"),
+        (f"cost at the price of {price.name}, USD", cost_usd(record), published and _published_usd(published, config.machine)),
+        ("parameters, both networks", facts.get("parameters"), published and size and size.parameters),
+        ("saved weights, MB", _megabytes(facts.get("weights_bytes")), published and size and exact(size.megabytes)),
+    ]
+    names = ("quantity", "this run", *(["the paper"] if published else []))
+    caption = f"{title(config.configuration)}, seed {config.seed}, on {record.machine.get('label')}"
+    return table([dict(zip(names, line, strict=False)) for line in lines], caption)
+
+
+def overview(rows: Comparison) -> Table:
+    """The first table of a comparison: seconds, cost and quality of each configuration, and the floor of quality."""
+    lines = [
+        {
+            "configuration": row.title,
+            "epochs": row.epochs,
+            "s per epoch": row.middle("seconds_per_epoch"),
+            "cost, USD": row.cost_usd(),
+            "Fréchet distance": _mean(row, FRECHET),
+            "runs": len(row.records),
+        }
+        for row in with_runs(rows)
+    ]
+    if (floor := _floor(rows, FRECHET)) is not None:
+        lines.append({"configuration": "real images: the floor", "Fréchet distance": floor})
+    return table(lines or [{"configuration": "none yet"}], "In short (a smaller Fréchet distance is better)")
 
 
 def machines(rows: Comparison) -> Table:
     """Table 1: the instance that each configuration is named after, and the machine that it was really measured on."""
 
-    def line(row: Row) -> dict[str, Any]:
+    def cells(row: Row) -> dict[str, Any]:
         named = paper.INSTANCES[row.named_machine]
         facts = row.records[0].machine if row.records else {}
         return {
-            "configuration": TITLES[row.configuration],
             "named after": named.name,
             "its cores": named.cpu_cores,
             "its GPU": named.gpu,
             "its memory, GB": named.memory_gb,
             "USD per hour": exact(named.usd_per_hour),
-            "measured on": row.machine or row.missing,
+            "measured on": row.machine or None,
             "threads": facts.get("threads"),
             "precision": facts.get("precision"),
             "memory, GB": facts.get("memory_gb"),
-            "where from": row.origin or None,
         }
 
-    return table([line(row) for row in rows.values()], "Table 1. The machines: named, and really used")
+    return _table(rows, cells, "Table 1. The machines: named, and really used")
 
 
 def models(rows: Comparison) -> Table:
-    """Both networks' size, beside the paper's."""
+    """Both networks' size, the paper's beside it where it is the paper's network."""
 
     def line(row: Row) -> dict[str, Any]:
-        published = paper.MODELS[row.model]
-        pair = build_pair(row.records[0].config) if row.records else None
-        on_disk = row.middle("weights_bytes")
+        size = paper.MODELS.get(row.model) if row.published else None
+        parameters, megabytes = row.middle("parameters"), row.middle("model_megabytes")
         return {
             "model": row.model.upper(),
-            "parameters": parameter_count(*pair) if pair else None,
-            "paper's parameters": published.parameters,
-            "MB, as float32": exact(round(megabytes(*pair), 3)) if pair else None,
-            "MB, saved files": exact(round(on_disk / 2**20, 3)) if on_disk else None,
-            "paper's MB": exact(published.megabytes),
+            "parameters": None if parameters is None else int(parameters),
+            **({"paper's parameters": size and size.parameters} if about_paper(rows) else {}),
+            "MB, as float32": None if megabytes is None else exact(round(megabytes, 3)),
+            "MB, saved files": _megabytes(row.middle("weights_bytes")),
+            **({"paper's MB": size and exact(size.megabytes)} if about_paper(rows) else {}),
         }
 
-    one_each = {row.model: row for row in reversed(list(rows.values())) if row.records}
+    one_each = {row.model: row for row in reversed(with_runs(rows))}
     return table(
-        [line(one_each[model]) for model in ("gan", "cgan") if model in one_each],
+        [line(row) for row in reversed(one_each.values())] or [{"model": "none yet"}],
         "Size of the models, generator and discriminator together (MB = 2²⁰ bytes)",
     )
 
@@ -190,94 +182,98 @@ def models(rows: Comparison) -> Table:
 def seconds_per_epoch(rows: Comparison) -> Table:
     """Table 2."""
 
-    def line(row: Row) -> dict[str, Any]:
-        here, published = row.middle("seconds_per_epoch"), row.published.seconds_per_epoch if row.published else None
+    def cells(row: Row) -> dict[str, Any]:
+        here, published = row.middle("seconds_per_epoch"), row.published and row.published.seconds_per_epoch
         return {
-            **_head(row),
-            "paper, s": exact(published) if published else NOT_PUBLISHED,
-            "measured, s": here if here is not None else row.missing,
-            "paper / measured": published / here if here and published else None,
+            **_paper(rows, {"paper, s": exact(published) if published else NOT_PUBLISHED}),
+            "measured, s": here,
+            **_paper(rows, {"paper / measured": published / here if here and published else None}),
             "over the seeds, s": _spread(row.numbers("seconds_per_epoch"), row.runs),
             "CPU used by others": f"{max(shares):.0%}" if (shares := row.numbers("others_cpu_share")) else None,
-            **_tail(row),
         }
 
-    return table([line(row) for row in rows.values()], "Table 2. Training time per epoch, seconds")
+    return _table(rows, cells, "Table 2. Training time per epoch, seconds")
 
 
 def epochs_to_balance(rows: Comparison) -> Table:
     """Table 3."""
 
-    def line(row: Row) -> dict[str, Any]:
-        found = row.balances()
-        reached = [balance.epoch for balance in found if balance.epoch is not None]
-        published = row.published.epochs_to_balance if row.published else None
-        answer: Any = row.missing or NO_BAND
-        if found:
-            epoch = row.balance_epoch()
-            answer = f"{'not' if reached else 'never'} in {row.epochs:,}" if epoch is None else epoch
+    def cells(row: Row) -> dict[str, Any]:
+        balances, epoch = row.balances(), row.balance_epoch()
+        reached = sum(balance.epoch is not None for balance in balances)
+        published = row.published and row.published.epochs_to_balance
+        never = f"{'not' if reached else 'never'} in {row.epochs or 0:,}" if balances else NO_BAND
+        ratio = published / epoch if published and epoch and _at_paper_length(row) else None
         return {
-            **_head(row),
-            "paper, epochs": published or NOT_PUBLISHED,
-            "measured, epochs": answer,
-            "paper / measured": published / answer if published and isinstance(answer, int) and _at_paper_length(row) else None,
-            "runs that reached it": f"{len(reached)} of {len(found)}" if found else None,
+            **_paper(rows, {"paper, epochs": published or NOT_PUBLISHED}),
+            "measured, epochs": (epoch or never) if row.records else None,
+            **_paper(rows, {"paper / measured": ratio}),
+            "runs that reached it": f"{reached} of {len(balances)}" if balances else None,
             "last D loss": row.middle("discriminator_loss"),
             "last G loss": row.middle("generator_loss"),
-            **_tail(row),
         }
 
-    return table([line(row) for row in rows.values()], "Table 3. Epochs until both losses are balanced")
+    return _table(rows, cells, "Table 3. Epochs until both losses are balanced")
 
 
 def training_seconds(rows: Comparison) -> Table:
     """Table 4, and what it costs."""
 
-    def line(row: Row) -> dict[str, Any]:
-        here, published = row.middle("training_seconds"), row.published.training_seconds if row.published else None
-        instance = paper.INSTANCES[row.named_machine]
+    def cells(row: Row) -> dict[str, Any]:
+        here, published = row.middle("training_seconds"), row.published
+        ratio = published.training_seconds / here if here and published and _at_paper_length(row) else None
+        usd = _published_usd(published, row.named_machine) if published else NOT_PUBLISHED
         return {
-            **_head(row),
-            "paper, s": exact(published) if published else NOT_PUBLISHED,
-            "measured, s": here if here is not None else row.missing,
+            **_paper(rows, {"paper, s": exact(published.training_seconds) if published else NOT_PUBLISHED}),
+            "measured, s": here,
             "epochs": row.epochs,
-            "paper / measured": published / here if here and published and _at_paper_length(row) else None,
-            "paper, USD": published / 3600 * instance.usd_per_hour if published else NOT_PUBLISHED,
-            "measured, USD": here / 3600 * instance.usd_per_hour if here else None,
-            **_tail(row),
+            **_paper(rows, {"paper / measured": ratio, "paper, USD": usd}),
+            "measured, USD": row.cost_usd(),
         }
 
-    return table(
-        [line(row) for row in rows.values()],
-        "Table 4. Training time of the whole run, and its cost: the measured seconds at the hourly price of the named instance",
-    )
+    caption = "Training time of the whole run, and its cost: the measured seconds at the hourly price of the named instance"
+    return _table(rows, cells, f"Table 4. {caption}")
 
 
-def all_runs(records: list[Record]) -> Table:
-    """Every run folder there is, whatever became of it."""
-
-    def line(run: Record) -> dict[str, Any]:
-        return {
-            "run": run.name,
-            "status": run.status,
-            "epochs": f"{run.epochs_done:,} of {run.config.epochs:,}",
-            "s per epoch": run.summary.get("seconds_per_epoch"),
-            "D loss": run.summary.get("discriminator_loss"),
-            "G loss": run.summary.get("generator_loss"),
-            "machine": run.machine.get("label"),
-            "finished (UTC)": str(run.summary.get("finished") or "–")[:16].replace("T", " "),
-            "note": "; ".join([*([run.reason] if run.reason else []), *run.notes]) or None,
-        }
-
-    return table([line(run) for run in records] or [{"run": "none yet"}], "All runs")
+_RUNS = {  # columns of runs_frame, and what they are called in a table
+    **{"run": "run", "status": "status", "epochs_done": "epochs", "epochs": "of", "seconds_per_epoch": "s per epoch"},
+    **{"discriminator_loss": "D loss", "generator_loss": "G loss", FRECHET: "Fréchet distance"},
+    **{"machine_label": "machine", "finished": "finished", "reason": "reason", "notes": "notes"},
+}
 
 
-def _head(row: Row) -> dict[str, Any]:
-    return {"configuration": TITLES[row.configuration]}
+def all_runs(records: Sequence[Record], page_folder: Path | None = None) -> Table:
+    """Every run folder there is, whatever became of it. page_folder: where links to the runs' reports start from."""
+    frame = runs_frame(records).reindex(columns=list(_RUNS)).rename(columns=_RUNS).astype(object)
+    frame["finished"] = frame["finished"].map(lambda time: time[:10] if isinstance(time, str) else None)
+    return Table(frame, "All runs", report_links(records, page_folder))
 
 
-def _tail(row: Row) -> dict[str, Any]:
-    return {"measured on": row.machine or None, "where from": row.origin or None}
+def report_links(records: Iterable[Record], page_folder: Path | None) -> dict[str, str]:
+    """Run names -> where a page in a folder finds their reports, for those that have one."""
+    if page_folder is None:
+        return {}
+    pages = {record.name: record.path / "report.html" for record in records}
+    return {name: Path(os.path.relpath(page, page_folder)).as_posix() for name, page in pages.items() if page.exists()}
+
+
+def _table(rows: Comparison, cells: Callable[[Row], dict[str, Any]], caption: str) -> Table:
+    """One line for each configuration that has runs or that the paper has numbers of."""
+    lines = [{"configuration": row.title, **cells(row)} for row in rows.values() if row.records or row.published]
+    return table(lines or [{"configuration": "none yet"}], caption)
+
+
+def _paper(rows: Comparison, cells: dict[str, Any]) -> dict[str, Any]:
+    """The paper's columns, where they have a place."""
+    return cells if about_paper(rows) else {}
+
+
+def _published_usd(published: paper.Published, machine: str) -> float:
+    return published.training_seconds / 3600 * paper.INSTANCES[machine].usd_per_hour
+
+
+def _megabytes(count: Any) -> str | None:
+    return exact(round(count / 2**20, 3)) if count else None
 
 
 def _at_paper_length(row: Row) -> bool:
@@ -313,97 +309,89 @@ _HEADLINE = {
 
 def run_quality(record: Record) -> Table:
     """Every measure of one run at its end, with its floor and what better means; or why there are none."""
-    found, perfect = quality.last(record), quality.floor(record)
+    values, floors = quality.last(record), quality.floor(record)
     about = str(record.summary.get("quality_about") or quality.NOT_MEASURED)
-    listed = [
+    lines = [
         {
             "measure": measure.name,
-            "this run": measure.scale * found[name],
-            "floor: real images": measure.scale * perfect[name] if name in perfect else None,
+            "this run": measure.scale * values[name],
+            "floor: real images": measure.scale * floors[name] if name in floors else None,
             "better": measure.better,
         }
         for name, measure in MEASURES.items()
-        if name in found
+        if name in values
     ]
     count = record.summary.get("quality_images")
     images = f", {count:,} generated images against as many held-out ones" if isinstance(count, int) else ""
-    return table(listed or [{"measure": about}], f"Image quality at the end{images}. {about[:1].upper()}{about[1:]}.")
+    return table(lines or [{"measure": about}], f"Image quality at the end{images}. {about[:1].upper()}{about[1:]}.")
 
 
 def quality_by_configuration(rows: Comparison) -> Table:
     """The measures that decide, one row a configuration: mean over the seeds, lowest to highest; the floor in the last row."""
-
-    def line(row: Row) -> dict[str, Any]:
-        runs = quality.values(row, "noise_level")  # which is measured wherever anything is
+    lines = []
+    for row in with_runs(rows):
         cells: dict[str, Any] = {name: _over_seeds(row, key) for key, name in _HEADLINE.items()}
         if cells[_HEADLINE[FRECHET]] is None:
             cells[_HEADLINE[FRECHET]] = quality.why_missing(row)
-        return {
-            "configuration": TITLES[row.configuration],
-            **cells,
-            "runs": len(runs) if runs else None,
-            "where from": row.origin or None,
-        }
-
-    listed = [line(row) for row in rows.values()]
-    if measured := next((row for row in rows.values() if quality.row_floor(row, "noise_level") is not None), None):
-        floors = {
-            name: None if (value := quality.row_floor(measured, key)) is None else MEASURES[key].scale * value
-            for key, name in _HEADLINE.items()
-        }
-        listed.append({"configuration": "real images: the floor", **floors, "runs": None, "where from": None})
+        runs = quality.values(row, "noise_level")  # which is measured wherever anything is
+        lines.append({"configuration": row.title, **cells, "runs": len(runs) or None})
+    floors = {name: _floor(rows, key) for key, name in _HEADLINE.items()}
+    if any(value is not None for value in floors.values()):
+        lines.append({"configuration": "real images: the floor", **floors, "runs": None})
     caption = "Image quality at the end of training: mean over the seeds (lowest to highest)"
-    return table(listed, caption)
+    return table(lines or [{"configuration": "none yet"}], caption)
 
 
 def all_measures(rows: Comparison) -> Table:
     """Every measure, one row each: the mean over the seeds of the configurations that have it, and the floor."""
     measured = [row for row in rows.values() if quality.values(row, "noise_level")]
-    listed = []
+    lines = []
     for name, measure in MEASURES.items():
-        means = {TITLES[row.configuration]: _mean(row, name) for row in measured}
-        perfect = next((value for row in measured if (value := quality.row_floor(row, name)) is not None), None)
+        means = {row.title: _mean(row, name) for row in measured}
         if any(value is not None for value in means.values()):
-            ground = None if perfect is None else measure.scale * perfect
-            listed.append({"measure": measure.name, **means, "floor: real images": ground, "better": measure.better})
-    return table(listed or [{"measure": quality.NOT_MEASURED}], "All measures of image quality, means over the seeds")
+            floor = _floor(rows, name)
+            lines.append({"measure": measure.name, **means, "floor: real images": floor, "better": measure.better})
+    return table(lines or [{"measure": quality.NOT_MEASURED}], "All measures of image quality, means over the seeds")
 
 
-def differences(pairs: Sequence[tuple[Row, Row]]) -> Table:
-    """How much one configuration's number is above another's, with its 95 % interval over the seeds."""
+def differences(rows: Comparison) -> Table:
+    """How much one configuration's quality is above that of each next one, with its 95 % interval over the seeds.
 
-    def line(one: Row, other: Row, name: str) -> dict[str, Any]:
-        first, second = quality.values(one, name), quality.values(other, name)
-        found = difference(first, second)
-        told: Any = cannot_be_told(len(first), len(second)) if found is None else in_words(found, MEASURES[name].scale)
-        if found is not None and found.low <= 0 <= found.high:
-            told += ", spans 0"
-        return {"difference": heading(one, other), "measure": MEASURES[name].name, "value": told}
-
-    def heading(one: Row, other: Row) -> str:
-        return f"{TITLES[one.configuration]} minus {TITLES[other.configuration]}"
-
-    listed = []
-    for one, other in pairs:
-        absent = [row for row in (one, other) if not quality.values(row, FRECHET)]
-        if not absent:
-            listed += [line(one, other, name) for name in _COMPARED]
-        else:
-            why = "; ".join(f"{TITLES[row.configuration]}: {quality.why_missing(row)}" for row in absent)
-            listed.append({"difference": heading(one, other), "measure": None, "value": why})
+    Of each model together with its loss the machine with the most runs: it does not change the images.
+    """
+    families: dict[str, Row] = {}
+    for row in with_runs(rows):
+        if quality.values(row, FRECHET):
+            families[row.family] = max(row, families.get(row.family, row), key=lambda each: len(quality.values(each, FRECHET)))
+    lines = []
+    for one, other in zip(list(families.values())[:-1], list(families.values())[1:], strict=True):
+        for name in _COMPARED:
+            first, second = quality.values(one, name), quality.values(other, name)
+            if not first or not second:
+                continue
+            interval = difference(first, second)
+            words = cannot_be_told(len(first), len(second)) if interval is None else in_words(interval, MEASURES[name].scale)
+            chance = ", spans 0" if interval is not None and interval.low <= 0 <= interval.high else ""
+            what = f"{one.title} minus {other.title}"
+            lines.append({"difference": what, "measure": MEASURES[name].name, "value": f"{words}{chance}"})
     return table(
-        listed or [{"difference": "no two configurations to compare"}],
+        lines or [{"difference": "no two configurations to compare"}],
         f"Differences in the mean, from {FEWEST} runs of each on; one that spans 0 may be chance",
     )
 
 
 def _mean(row: Row, name: str) -> float | None:
-    found = quality.values(row, name)
-    return MEASURES[name].scale * mean(found) if found else None
+    values = quality.values(row, name)
+    return MEASURES[name].scale * mean(values) if values else None
+
+
+def _floor(rows: Comparison, name: str) -> float | None:
+    floor = next((value for row in rows.values() if (value := quality.row_floor(row, name)) is not None), None)
+    return None if floor is None else MEASURES[name].scale * floor
 
 
 def _over_seeds(row: Row, name: str) -> Any:
-    found = [MEASURES[name].scale * value for value in quality.values(row, name)]
-    if len(set(found)) < 2:  # one run, or as many of one value
-        return found[0] if found else None
-    return f"{show(mean(found))} ({show(min(found))} to {show(max(found))})"
+    values = [MEASURES[name].scale * value for value in quality.values(row, name)]
+    if len(set(values)) < 2:  # one run, or as many of one value
+        return values[0] if values else None
+    return f"{show(mean(values))} ({show(min(values))} to {show(max(values))})"

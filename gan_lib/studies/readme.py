@@ -11,12 +11,11 @@ from gan_lib.batch import notebooks
 from gan_lib.batch.pages import publish_comparison
 from gan_lib.config import RunConfig
 from gan_lib.data import load_images
-from gan_lib.presets import ALL_CONFIGURATIONS
 from gan_lib.quality.classifier import WEIGHTS, save_classifier
 from gan_lib.quality.classifier_training import EPOCHS, cross_validate, labelled_images, train_classifier
 from gan_lib.reporting import claims, quality, tables
-from gan_lib.reporting.comparison import Comparison, Row, compare, papers_own
-from gan_lib.reporting.tables import TITLES, Table, _markdown
+from gan_lib.reporting.comparison import Comparison, Row, at_paper_length, papers_own
+from gan_lib.reporting.tables import _markdown
 from gan_lib.runs.record import copy_records
 from gan_lib.studies import speed
 from gan_lib.studies.measure_check import publish_quality
@@ -47,8 +46,7 @@ def quality_table(rows: Comparison) -> str:
     measured = {name: row for name, row in rows.items() if quality.values(row, "noise_level")}
     if not measured:
         return "Not measured yet."
-    found = tables.quality_by_configuration(measured)
-    return _markdown(Table(found.frame.drop(columns="where from"), found.caption))
+    return _markdown(tables.quality_by_configuration(measured))
 
 
 def claims_table(rows: Comparison) -> str:
@@ -87,7 +85,7 @@ def publish_classifier(path: Path) -> str:
 def _line(row: Row) -> str:
     published = paper.RESULTS[row.configuration]
     named = paper.INSTANCES[row.named_machine].name
-    head = f"| {TITLES[row.configuration]} | {exact(published.seconds_per_epoch)} ({named})"
+    head = f"| {row.title} | {exact(published.seconds_per_epoch)} ({named})"
     if not row.records:
         return f"{head} | not measured yet | {published.epochs_to_balance:,} | – | – | – | – |"
     reached, epoch = sum(balance.epoch is not None for balance in row.balances()), row.balance_epoch()
@@ -122,7 +120,7 @@ def main(what: str) -> None:
         print(f"wrote {publish_choices(results / 'choices').relative_to(notebooks.ROOT)}")
     elif what == "readme":
         reference = results / "reference"
-        rows = compare(reference, reference, list(ALL_CONFIGURATIONS))
+        rows = at_paper_length(reference, reference)
         text = update(README.read_text(encoding="utf-8"), "results", results_table(papers_own(rows)))
         text = update(text, "quality", quality_table(rows))
         text = update(text, "claims", claims_table(rows))

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from gan_lib import paper
 from gan_lib.errors import RecordError
-from gan_lib.reporting.style import COLOURS, FAINT, INK, LABEL, Chart, log_numbers, tidy
+from gan_lib.reporting.style import FAINT, INK, LABEL, Chart, colour_of, log_numbers, tidy
 from gan_lib.reporting.tables import Table, table
 from gan_lib.runs.record import RunFolder
 from gan_lib.runs.storage import read_json
@@ -131,7 +131,7 @@ def chart(benches: Sequence[Bench]) -> Chart:
     panel = figure.subplots()
     said = []
     for height, (bench, model, facts) in enumerate(reversed(lines)):
-        for name, label, colour in (("baseline", "plain loop", FAINT), ("ours", "gan-lib", COLOURS.get(model, INK))):
+        for name, label, colour in (("baseline", "plain loop", FAINT), ("ours", "gan-lib", colour_of(model))):
             rounds, middle = facts.seconds[name], facts.median_seconds[name]
             panel.plot(rounds, [height] * len(rounds), "|", color=colour, markersize=14)
             panel.annotate(

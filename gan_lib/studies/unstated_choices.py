@@ -24,12 +24,12 @@ from gan_lib.reporting import claims, quality
 from gan_lib.reporting.convergence import WINDOW, find_balance, median_epoch, roughness, trailing_mean
 from gan_lib.reporting.style import (
     BAND,
-    COLOURS,
     FAINT,
     INK,
     LABEL,
     Chart,
     balance_bands,
+    colour_of,
     epoch_numbers,
     log_numbers,
     say_missing,
@@ -482,10 +482,10 @@ def _keys(panel: Axes) -> None:
 
 
 def _draw(panel: Axes, record: Record) -> None:
-    balance_bands(panel, named=False)
+    balance_bands(panel)
     for name, column, colour, above in (
         ("D", "discriminator_loss", INK, -10),
-        ("G", "generator_loss", COLOURS[record.config.model], 6),
+        ("G", "generator_loss", colour_of(record.config.model), 6),
     ):
         values = record.history[column]
         panel.plot(epoch_numbers(values), values, color=colour, linewidth=0.4, alpha=0.5)

@@ -6,8 +6,18 @@ import pytest
 from conftest import WriteRun
 
 from gan_lib.errors import ConfigurationError
-from gan_lib.presets import CONFIGURATIONS
-from gan_lib.reporting.comparison import REFERENCE, Comparison, compare, describe, papers_own
+from gan_lib.presets import CONFIGURATIONS, configure
+from gan_lib.reporting.comparison import (
+    REFERENCE,
+    Comparison,
+    about_paper,
+    at_paper_length,
+    compare,
+    describe,
+    missing,
+    papers_own,
+    papers_work,
+)
 from gan_lib.runs.record import RunFolder
 
 
@@ -96,30 +106,75 @@ def test_two_experiments_of_one_configuration_are_refused(write_run: WriteRun, r
 @pytest.mark.parametrize(
     ("preset", "changes", "words"),
     [
-        ("paper", {}, "the paper's schedule (GAN 1,200 epochs, CGAN 300 epochs)"),
-        ("quick", {}, "Adam betas (0.5, 0.999)"),  # wherever quick results are shown, this is said
-        ("paper", {"epochs": 7}, "epochs-7"),
+        ("paper", {}, "Your runs. GAN, CPU: 1,200 epochs."),
+        ("quick", {}, "Your runs. GAN, CPU: 150 epochs with adam_beta1 = 0.5."),
+        ("paper", {"epochs": 7, "batch_size": 64}, "Your runs. GAN, CPU: 7 epochs with batch_size = 64."),
     ],
 )
-def test_a_schedule_is_described_in_words(
+def test_what_sets_runs_apart_from_the_preset_paper_is_said(
     write_run: WriteRun, root: Path, preset: str, changes: dict[str, int], words: str
 ) -> None:
+    assert describe(rows(root)) == "There are no finished runs of yours."
     write_run("gan-cpu", preset=preset, **changes)
-    assert words in describe(rows(root))
+    assert describe(rows(root)) == words
+
+
+def test_what_is_missing_is_said_once_with_its_reason(write_run: WriteRun, root: Path) -> None:
+    write_run("gan-cpu", status="failed", reason="no memory")
+    write_run("gan-cpu", below="reference")
+    for name in ("gan-gpu", "cgan-gpu"):
+        write_run(name, status="unavailable", reason="needs a CUDA GPU")
+    assert missing(rows(root)) == (
+        "Missing: GAN, CPU shown by reference runs (failed: no memory); CGAN, CPU not measured (not run); "
+        "GAN, GPU and CGAN, GPU not measured (unavailable: needs a CUDA GPU)."
+    )
+    for name in CONFIGURATIONS:
+        write_run(name)
+    assert missing(rows(root)) is None
+
+
+@pytest.mark.parametrize("changes", [{"data": "fashion-mnist"}, {"training_images": 1000}, {"image_size": 32}, {"channels": 3}])
+def test_beside_other_images_nothing_of_the_paper_stands(write_run: WriteRun, root: Path, changes: dict[str, object]) -> None:
+    write_run("cgan-cpu", below="reference")
+    write_run("gan-cpu", **changes)
+    assert list(rows(root)) == ["gan-cpu"]
+    assert not about_paper(rows(root))
+    assert {row.missing for row in papers_own(rows(root)).values()} == {"not the paper's images or networks"}
+    write_run("gan-cpu", learning_rate=0.001)
+    digits = rows(root, "gan-cpu--learning-rate-0.001")
+    assert about_paper(digits)
+    assert (digits["cgan-cpu"].origin, digits["cgan-cpu"].title) == (REFERENCE, "CGAN, CPU (reference run)")
+
+
+def test_the_second_model_on_the_same_images_is_compared_whatever_its_length(write_run: WriteRun, root: Path) -> None:
+    photos = {"data": "folder:/photos", "training_images": 640}
+    finished = (f"2026-05-0{day}T10:00:00+00:00" for day in range(1, 9))
+    for name, changes in (
+        ("cgan-cpu", {"epochs": 5}),
+        ("cgan-cpu", {"epochs": 7}),
+        ("gan-cpu", {}),
+        ("wgan-cpu", {"channels": 3}),
+    ):
+        RunFolder(write_run(name, **photos, **changes)).finish("ok", finished=next(finished))
+    newest = write_run("gan-cpu", **photos, epochs=9)
+    RunFolder(newest).finish("ok", finished=next(finished))
+    assert {name: row.epochs for name, row in rows(root).items()} == {"gan-cpu": 9, "cgan-cpu": 7}
 
 
 @pytest.mark.parametrize(
-    "changes", [{"data": "fashion-mnist"}, {"training_images": 1000}, {"image_size": 32}, {"channels": 3}, {"batch_size": 64}]
+    ("changes", "own"),
+    [({}, True), ({"data": "mnist"}, True), ({"epochs": 3}, True), ({"latent_size": 64}, False), ({"image_size": 32}, False)],
 )
-def test_a_reference_run_stands_in_for_no_run_on_other_images_or_batches(
-    write_run: WriteRun, root: Path, changes: dict[str, object]
-) -> None:
-    write_run("cgan-cpu", below="reference")
-    write_run("gan-cpu", **changes)
-    row = rows(root)["cgan-cpu"]
-    assert (row.records, row.missing) == ([], "not run; the reference run is of other images or batches")
-    write_run("gan-cpu", learning_rate=0.001)
-    assert rows(root, "gan-cpu--learning-rate-0.001")["cgan-cpu"].origin == REFERENCE
+def test_the_papers_work_is_its_images_and_its_networks(changes: dict[str, object], own: bool) -> None:
+    assert papers_work(configure("cgan-gpu", **changes)) is own
+    assert not papers_work(configure("wgan-cpu"))
+
+
+@pytest.mark.parametrize(("name", "words"), [("gan-cpu--quik", "did you mean 'gan-cpu--quick'"), ("x", "choose from gan-cpu")])
+def test_a_misspelt_experiment_is_refused_and_the_nearest_named(write_run: WriteRun, root: Path, name: str, words: str) -> None:
+    write_run("gan-cpu", preset="quick")
+    with pytest.raises(ConfigurationError, match=f"experiment '{name}' does not exist in .*{words}"):
+        rows(root, name)
 
 
 def test_experiments_on_different_images_are_not_compared(write_run: WriteRun, root: Path) -> None:
@@ -141,21 +196,21 @@ def test_a_further_configuration_is_a_row_only_when_you_ran_it(write_run: WriteR
     assert list(papers_own(found)) == list(CONFIGURATIONS)
     row = found["wgan-cpu"]
     assert (row.model, row.named_machine, row.published, row.balances(), row.balance_epoch()) == ("gan", "cpu", None, [], None)
-    assert "GAN 150 epochs, CGAN 30 epochs, WGAN" in describe(found)
 
 
-def test_a_quick_critic_is_told_from_its_like_by_its_length_alone(write_run: WriteRun, root: Path) -> None:
-    write_run("wgan-cpu", preset="quick")
-    assert describe(rows(root)).endswith("WGAN 300 epochs): fewer passes over the images.")
+def test_runs_of_the_papers_length_are_found_beside_others(write_run: WriteRun, root: Path) -> None:
+    write_run("gan-cpu")
     write_run("gan-cpu", preset="quick")
-    assert "Adam betas (0.5, 0.999)" in describe(rows(root))
+    write_run("cgan-cpu", below="reference")
+    long = at_paper_length(root / "runs", root / "reference")
+    assert [long[name].epochs for name in ("gan-cpu", "cgan-cpu", "gan-gpu")] == [1200, 300, None]
 
 
-def test_without_runs_of_yours_none_is_described(write_run: WriteRun, root: Path) -> None:
-    assert describe(rows(root)) == "There are no finished runs of yours."
-    write_run("gan-cpu", below="reference")
-    said = "All of these are reference runs, of the paper's schedule (GAN 1,200 epochs, CGAN 300 epochs)."
-    assert describe(rows(root)) == said
+def test_the_price_is_of_the_middle_run(write_run: WriteRun, root: Path) -> None:
+    for seed, seconds in enumerate((1.0, 2.0, 9.0)):
+        write_run("gan-cpu", seconds=seconds, d=[0.5] * 10, seed=seed)
+    assert rows(root)["gan-cpu"].cost_usd() == pytest.approx(20 / 3600 * 0.408)
+    assert rows(root)["cgan-cpu"].cost_usd() is None
 
 
 def test_a_folder_of_reference_runs_compared_with_itself_has_reference_runs_alone(write_run: WriteRun, tmp_path: Path) -> None:
@@ -163,5 +218,5 @@ def test_a_folder_of_reference_runs_compared_with_itself_has_reference_runs_alon
     write_run("wgan-cpu", below="reference")
     reference = tmp_path / "reference"
     rows = compare(reference, reference, ["gan-cpu", "wgan-cpu"])
-    assert [name for name, row in rows.items() if row.records] == ["gan-cpu", "wgan-cpu"]
+    assert [row.title for row in rows.values() if row.records] == ["GAN, CPU", "WGAN, CPU"]
     assert {row.origin for row in rows.values() if row.records} == {REFERENCE}

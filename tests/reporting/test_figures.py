@@ -1,6 +1,7 @@
 """Every figure draws, and says in words what it shows."""
 
 import io
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,7 @@ from PIL import Image
 from gan_lib.errors import RecordError
 from gan_lib.reporting import figures
 from gan_lib.reporting.comparison import Comparison, compare
-from gan_lib.reporting.figures import Chart
-
-REFUSED = "unavailable: needs a CUDA GPU"
+from gan_lib.reporting.style import STYLES, Chart, colour_of, draw_loss, name_ends, robust_top, say_missing, set_title
 
 
 @pytest.fixture
@@ -38,42 +37,30 @@ def drawn(chart: Chart) -> Image.Image:
     return picture
 
 
-def texts(chart: Chart) -> str:
-    """All that is written in a chart."""
-    return " | ".join(text.get_text().replace("\n", " ") for text in chart.findobj(lambda a: hasattr(a, "get_text")))
-
-
-def test_the_loss_curves_say_where_each_configuration_went(rows: Comparison) -> None:
+def test_the_loss_curves_show_the_runs_there_are_on_a_common_axis(rows: Comparison) -> None:
     chart = figures.loss_curves(rows)
+    assert chart is not None
     drawn(chart)
     # The mean of both seeds: D (0.1 + 0.3) / 2, G 3 at first and (2 + 4) / 2 at last.
     assert "GAN, CPU: over 30 epochs D's loss goes from 0.20 to 0.20 and G's from 3.00 to 3.00" in chart.alt
-    assert "Balance is never reached." in chart.alt
     assert "CGAN, CPU: over 31 epochs D's loss goes from 0.20 to 0.55 and G's from 1.05 to 1.05" in chart.alt
-    assert "Balance at epoch 10." in chart.alt  # (0.2 + 9 * 0.55) / 10 = 0.515 is inside already
-    assert f"GAN, GPU: {REFUSED}." in chart.alt
-    assert "CGAN, GPU: not run." in chart.alt
+    titles = [panel.get_title(loc="left") for panel in chart.axes]
+    assert titles == [
+        "GAN, CPU · never in balance",
+        "CGAN, CPU · balance at epoch 10",
+    ]  # (0.2 + 9 * 0.55) / 10 is inside already
+    assert len({panel.get_ylim() for panel in chart.axes}) == 1
+    assert 3.0 < chart.axes[0].get_ylim()[1] < 10
+    assert all(float(tick).is_integer() for panel in chart.axes for tick in panel.get_xticks())
 
 
-def test_the_loss_curves_have_a_panel_each_on_a_common_axis_and_say_what_is_missing(rows: Comparison) -> None:
-    chart = figures.loss_curves(rows)
-    assert len(chart.axes) == 4
-    assert len({axes.get_ylim() for axes in chart.axes}) == 1
-    written = texts(chart)
-    for words in ("GAN, CPU · your run on Test CPU, 2 cores", "balance, epoch 10", "needs a CUDA GPU", "not run"):
-        assert words in written
-
-
-def test_all_curves_lie_within_the_common_axis(rows: Comparison) -> None:
-    top = figures.loss_curves(rows).axes[0].get_ylim()[1]
-    assert 3.0 < top < 10
-
-
-def test_without_any_run_the_figures_say_why(tmp_path: Path) -> None:
+def test_without_any_run_figures_are_short(tmp_path: Path) -> None:
     nothing = compare(tmp_path, tmp_path)
-    for chart in (figures.loss_curves(nothing), figures.sample_sheet(nothing), figures.epoch_seconds(nothing)):
-        drawn(chart)
-        assert chart.alt.count("not run") == 4
+    assert figures.loss_curves(nothing) is None
+    assert figures.critic_curves(nothing) is None
+    assert "No run is finished" in figures.sample_sheet(nothing).alt
+    assert "CGAN, GPU: paper 0.45 s" in figures.epoch_seconds(nothing).alt
+    drawn(figures.epoch_seconds(nothing))
 
 
 def test_one_runs_losses_are_drawn_from_its_first_epoch_on() -> None:
@@ -85,26 +72,42 @@ def test_one_runs_losses_are_drawn_from_its_first_epoch_on() -> None:
         assert "to 1.40, at most 1.40" in chart.alt
 
 
-def test_the_sample_sheet_shows_the_pictures_there_are_and_says_which_are_missing(rows: Comparison) -> None:
+def test_the_sample_sheet_shows_the_pictures_there_are(rows: Comparison) -> None:
     chart = figures.sample_sheet(rows)
     drawn(chart)
-    assert "CGAN, CPU: nine images after 300 epochs (your run)." in chart.alt
-    assert f"GAN, GPU: {REFUSED}." in chart.alt
-    assert "CGAN, GPU: not run." in chart.alt
-    assert [len(axes.images) for axes in chart.axes] == [0, 1, 0, 0]
-    assert "no samples.png" in texts(chart)
+    assert "GAN, CPU: no picture. CGAN, CPU: nine images after 300 epochs." in chart.alt
+    assert [len(panel.images) for panel in chart.axes] == [0, 1, 0, 0]
 
 
-def test_a_fifth_configuration_has_its_place_beside_the_papers_and_no_band(write_run: WriteRun, tmp_path: Path) -> None:
+def test_another_loss_has_its_place_beside_the_papers_and_no_band(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("gan-cpu")
-    write_run("wgan-cpu", seconds=0.2)
+    for seed in range(2):
+        write_run("wgan-cpu", seconds=0.2, seed=seed)
+    write_run("cwgan-cpu", status="failed", reason="no memory")
     rows = compare(tmp_path / "runs", tmp_path / "none")
-    sheet, seconds, losses = figures.sample_sheet(rows), figures.epoch_seconds(rows), figures.loss_curves(rows)
-    assert "WGAN, CPU: no picture." in sheet.alt
-    assert "WGAN, CPU: 0.200 s on Test CPU, 2 cores" in seconds.alt
-    assert "WGAN" not in losses.alt  # it is drawn by critic_figures
-    assert len(losses.axes) == 4
-    assert all(chart.png().startswith(b"\x89PNG") for chart in (sheet, seconds, losses))
+    losses, scores = figures.loss_curves(rows), figures.critic_curves(rows)
+    assert losses is not None and scores is not None
+    assert "WGAN" not in losses.alt
+    assert "WGAN, CPU: over 12 epochs from 0.20 to 0.20" in scores.alt
+    assert len(scores.axes[0].lines) == 5  # two seeds, their mean thin and bold, zero
+    assert "WGAN, CPU: no picture." in figures.sample_sheet(rows).alt
+    assert "WGAN, CPU: 0.200 s on Test CPU, 2 cores" in figures.epoch_seconds(rows).alt
+    assert drawn(losses) and drawn(scores)
+
+
+def test_a_gap_is_the_difference_of_the_mean_scores() -> None:
+    assert figures.score_gaps({"real_probability": [3.0, 0.5], "generated_probability": [-1.0, 1.0]}) == [4.0, -0.5]
+
+
+@pytest.mark.parametrize("epochs", [1, 5, 40])
+def test_a_runs_scores_are_drawn_from_its_first_epoch_on(epochs: int) -> None:
+    history = {"generator_loss": [-2.0] * epochs, "generated_probability": [-1.0] * epochs}
+    history["real_probability"] = [5.0 - epoch / epochs for epoch in range(epochs)]
+    chart = figures.run_scores(history, "cgan")
+    drawn(chart)
+    assert f"over {epochs} epochs from 6.00" in chart.alt
+    assert chart.axes[0].get_title(loc="left").startswith("CGAN: ")
+    assert not any(patch.get_facecolor() for panel in chart.axes for patch in panel.patches)  # no band
 
 
 def test_a_critics_scores_are_not_called_beliefs() -> None:
@@ -122,14 +125,19 @@ def test_a_corrupt_picture_is_named(rows: Comparison) -> None:
             figures.sample_sheet(rows)
 
 
-def test_seconds_per_epoch_stand_beside_the_papers(rows: Comparison) -> None:
+def test_seconds_per_epoch_stand_beside_the_papers_where_it_is_its_work(
+    rows: Comparison, write_run: WriteRun, tmp_path: Path
+) -> None:
     chart = figures.epoch_seconds(rows)
     drawn(chart)
     assert "GAN, CPU: paper 37 s, 0.500 s on Test CPU, 2 cores" in chart.alt
-    assert "CGAN, CPU: paper 437 s, 2.00 s on Test CPU, 2 cores" in chart.alt
-    assert f"GAN, GPU: paper 0.1 s, {REFUSED}" in chart.alt
-    assert "CGAN, GPU: paper 0.45 s, not run" in chart.alt
+    assert "GAN, GPU: paper 0.1 s" in chart.alt
     assert chart.axes[0].get_xscale() == "log"
+    assert "2,000 images" in chart.axes[0].get_xlabel()
+    write_run("gan-cpu", below="other/runs", data="folder:/photos", training_images=150)
+    chart = figures.epoch_seconds(compare(tmp_path / "other" / "runs", tmp_path))
+    assert "paper" not in chart.alt
+    assert "of 150 images" in chart.axes[0].get_xlabel()
 
 
 def test_a_judgement_says_both_means_and_counts() -> None:
@@ -145,21 +153,58 @@ def test_any_picture_is_shown_with_its_text_in_its_own_proportions() -> None:
     assert chart.alt == "three black squares"
 
 
-def test_a_reason_with_dollar_signs_is_text_and_no_formula(write_run: WriteRun, tmp_path: Path) -> None:
-    write_run("gan-cpu", status="failed", reason=r"folder '$\frac$' does not exist")
-    write_run("cgan-cpu", label="$2$ CPUs at 3 $")
-    found = compare(tmp_path / "runs", tmp_path)
-    for chart in (figures.loss_curves(found), figures.sample_sheet(found), figures.epoch_seconds(found)):
-        drawn(chart)
-        assert "$" in chart.alt
+def test_text_from_a_file_is_no_formula(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu", label=r"$\frac$ CPUs at 3 $", facts={"quality_about": r"$\frac$ costs $5"})
+    rows = compare(tmp_path / "runs", tmp_path)
+    drawn(figures.epoch_seconds(rows))
+    chart = Chart()
+    panel = chart.subplots()
+    set_title(panel, r"$\frac$")
+    say_missing(panel, r"$\frac$ costs $5")
+    assert chart.png().startswith(b"\x89PNG")
 
 
-def test_a_run_whose_history_is_gone_is_shown_as_empty(write_run: WriteRun, tmp_path: Path) -> None:
+def test_a_run_whose_history_is_gone_is_missing(write_run: WriteRun, tmp_path: Path) -> None:
     (write_run("gan-cpu") / "history.csv").unlink()
-    drawn(figures.loss_curves(compare(tmp_path / "runs", tmp_path)))
+    assert figures.loss_curves(compare(tmp_path / "runs", tmp_path)) is None
 
 
 def test_models_and_machines_can_be_told_apart_without_colour_vision() -> None:
-    # Blue and vermilion of Okabe and Ito; a dashed line for the GPU.
-    assert figures.COLOURS == {"gan": "#0072B2", "cgan": "#D55E00", "wgan": "#56B4E9", "cwgan": "#E69F00"}
-    assert figures.STYLES["cpu"] != figures.STYLES["gpu"]
+    assert (colour_of("gan"), colour_of("cgan")) == ("#0072B2", "#D55E00")  # blue and vermilion of Okabe and Ito
+    assert colour_of("gan-unheard-of").startswith("#")
+    assert STYLES["cpu"] != STYLES["gpu"]
+
+
+def test_a_chart_shows_itself_with_its_words_and_its_size() -> None:
+    chart = Chart(figsize=(5, 2))
+    chart.alt = "Nothing yet."
+    data, about = chart._repr_mimebundle_()
+    assert data["text/plain"] == "Nothing yet."
+    assert about["image/png"] == {"alt": "Nothing yet.", "width": 480, "height": 192}
+
+
+def test_a_loss_is_drawn_thin_by_epoch_and_bold_as_its_trailing_mean() -> None:
+    panel = Chart().subplots()
+    assert draw_loss(panel, [float(value) for value in range(1, 31)], "black") == 25.5
+    thin, bold = panel.lines
+    assert thin.get_xydata().tolist() == [[epoch, epoch] for epoch in range(1, 31)]
+    assert bold.get_xydata()[0].tolist() == [10, 5.5]  # the mean of 1 to 10 belongs to epoch 10
+    assert bold.get_xydata()[-1].tolist() == [30, 25.5]
+
+
+def test_names_at_the_ends_of_lines_keep_apart_and_stay_beside_the_panel() -> None:
+    chart = Chart(figsize=(5, 3))
+    panel = chart.subplots()
+    panel.set_ylim(0, 1)
+    name_ends(
+        panel, [(0.5, "a", "black"), (0.51, "b", "black"), (0.5, "c", "black"), (5.0, "d", "black"), (0.999, "e", "black")]
+    )
+    heights = sorted(text.xy[1] for text in panel.texts)
+    assert heights[0] >= 0 and heights[-1] <= 1
+    assert min(above - below for below, above in pairwise(heights)) * 3 * 72 * 0.75 >= 10.9
+
+
+def test_a_few_high_losses_do_not_flatten_the_rest() -> None:
+    assert robust_top([1.0] * 95 + [100.0] * 5) == pytest.approx(1.6)
+    assert robust_top([2.0] * 10) == pytest.approx(2.0)
+    assert robust_top([0.1]) == pytest.approx(1.3)  # the bands are always in sight

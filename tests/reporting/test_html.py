@@ -2,17 +2,24 @@
 
 import base64
 import re
+import shlex
+from html import unescape
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 from conftest import WriteRun
+from gan_lib.runs.pictures import png
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
+from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
-from gan_lib.pictures import png
-from gan_lib.reporting.html import render, write_index
+from gan_lib.presets import configure, parse_changes
+from gan_lib.reporting.comparison import compare
+from gan_lib.reporting.html import _HEAD, about, heading, how_to_reproduce, opening, paragraphs, render, write_index
+from gan_lib.runs.record import RunFolder
 
 HOSTILE = '<script>alert("x")</script>'
 PICTURE = png(Image.new("L", (4, 4)))
@@ -121,21 +128,177 @@ def test_an_index_without_runs_is_a_page_that_says_so(tmp_path: Path) -> None:
     assert fetched(page) == []
 
 
-def test_an_index_links_what_is_there_and_escapes_what_runs_say(write_run: WriteRun, tmp_path: Path) -> None:
-    done = write_run("gan-cpu", label=HOSTILE)
+def test_an_index_has_the_numbers_links_what_is_there_and_escapes_what_runs_say(write_run: WriteRun, tmp_path: Path) -> None:
+    done = write_run("gan-cpu", label=HOSTILE, quality={12: 40.0})
     write_run("cgan-cpu", status="failed", reason=HOSTILE)
     broken = write_run("gan-gpu")
     (broken / "config.json").write_text(f'"{HOSTILE}', encoding="utf-8")
-    (done / "report.html").write_text("x")
     (done / "samples.png").write_bytes(PICTURE)
-    (tmp_path / "comparison.html").write_text("x")
+    for page in ("runs/gan-cpu/seed-0/report.html", "comparison.html", "reference/comparison.html", "choices/choices.html"):
+        (tmp_path / page).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / page).write_text(_HEAD)
     page = write_index(tmp_path).read_text(encoding="utf-8")
     assert "<script" not in page
     assert page.count("&lt;script&gt;") >= 2
     assert '<a href="runs/gan-cpu/seed-0/report.html">gan-cpu/seed-0</a>' in page
     assert "<h3>cgan-cpu/seed-0</h3>" in page  # it has no report
-    assert '<a class="go" href="comparison.html">' in page
+    for link in ("comparison.html", "reference/comparison.html", "choices/choices.html"):
+        assert f'href="{link}"' in page
+    assert "<dt>Fréchet distance</dt><dd>40.0</dd>" in page and "<dt>s per epoch</dt><dd>0.500</dd>" in page
     assert "12 of 1200 epochs" in page
     assert "config.json cannot be read as JSON" in page
     assert fetched(page) == ["runs/gan-cpu/seed-0/samples.png"]  # beside it, in the same folder
     assert re.search(r'<img src="runs/[^"]+" alt="[^"]*gan-cpu/seed-0[^"]*"', page)
+
+
+def test_a_strangers_report_is_not_linked(write_run: WriteRun, tmp_path: Path, page: str) -> None:
+    done = write_run("gan-cpu")
+    for content, linked in ((page, True), (f"<!DOCTYPE html>{HOSTILE}", False), (HOSTILE + page, False), ("", False)):
+        (done / "report.html").write_text(content, encoding="utf-8")
+        assert ("report.html" in write_index(tmp_path).read_text(encoding="utf-8")) is linked
+
+
+def test_a_page_links_the_pages_above_it_and_lists_its_headings(write_run: WriteRun, tmp_path: Path) -> None:
+    notebook = tmp_path / "notebook.ipynb"
+    opening = new_code_cell("", outputs=[new_output("display_data", {"text/html": "<h1>x</h1><!-- contents -->"})])
+    folded = new_code_cell("", outputs=[new_output("display_data", {"text/html": "<p>all of it</p>"})])
+    folded.metadata |= {"tags": ["details"], "summary": "All < measures"}
+    nbformat.write(new_notebook(cells=[opening, new_markdown_cell("## Time & cost"), folded]), notebook)
+    run = write_run("gan-cpu")
+    comparison = render(notebook, tmp_path / "comparison.html", "x").read_text(encoding="utf-8")
+    report = render(notebook, run / "report.html", "x").read_text(encoding="utf-8")
+    assert '<a href="index.html">All results</a>' in comparison
+    assert '<a href="../../../index.html">All results</a> <a href="../../../comparison.html">The comparison</a>' in report
+    for html in (comparison, report):
+        (anchor,) = re.findall(
+            r'<nav aria-label="Contents"><ul class="contents"><li><a href="#([^"]+)">Time &amp; cost</a>', html
+        )
+        assert f'<h2 id="{anchor}">' in html
+        assert re.search(r"<details><summary>All &lt; measures</summary>.*<p>all of it</p>.*</details>", html, re.S)
+
+
+# Headings and passages. Whatever comes from a file may be hostile; the command must make the same run again.
+
+NOWHERE = Path("/nonexistent")
+
+
+def commands(page: str) -> list[str]:
+    """The commands in a passage."""
+    return [unescape(text) for text in re.findall(r"<pre>(.*?)</pre>", page)]
+
+
+def configured(words: list[str]) -> RunConfig:
+    """What the command line makes of a command's words."""
+    assert words[:2] == ["gan-lib", "run"]
+    options = list(zip(words[3::2], words[4::2], strict=True))
+    preset, seed = dict(options)["--preset"], dict(options)["--seeds"]
+    changes = parse_changes([value for name, value in options if name == "--set"])
+    return configure(words[2], preset, **changes, seed=int(seed))
+
+
+def test_a_heading_names_the_run_the_papers_machine_and_the_real_one() -> None:
+    machine = {
+        "label": "AMD EPYC, 2 cores",
+        "threads": 2,
+        "python": "3.12.3",
+        "packages": {"torch": "2.9.0"},
+        "git_commit": "0123456789abcdef",
+        "git_dirty": True,
+    }
+    page = heading(RunConfig(epochs=1200, seed=7, dropout=0.25), machine, "2026-05-04T13:02:01+00:00", ["resumed < twice"])
+    assert "<h1>GAN, CPU: 1,200 epochs, seed 7</h1>" in page
+    assert "Named after ml.c5.2xlarge. Run on AMD EPYC, 2 cores, 2 threads, 2026-05-04 13:02 UTC." in page
+    assert "PyTorch 2.9.0, Python 3.12.3, commit 0123456789ab with local changes." in page
+    assert "1,200 epochs with dropout = 0.25." in page
+    assert "resumed &lt; twice" in page
+
+
+@pytest.mark.parametrize("field", ["label", "threads", "python", "git_commit", "packages"])
+def test_a_heading_escapes_whatever_the_machine_file_holds(field: str) -> None:
+    value: Any = {"torch": HOSTILE} if field == "packages" else HOSTILE
+    page = heading(RunConfig(), {"label": "x", "threads": 2, field: value}, HOSTILE)
+    assert "<script" not in page
+    assert "&lt;script" in page
+
+
+def test_a_comparison_opens_with_its_verdict_and_says_where_each_row_comes_from(write_run: WriteRun, tmp_path: Path) -> None:
+    path = write_run("gan-cpu", label=HOSTILE, facts={"finished": "2026-05-04T13:02:01+00:00"})
+    (path / "report.html").touch()
+    write_run("gan-cpu", seed=3)
+    write_run("cgan-cpu", below="reference", label="Reference CPU")
+    rows = compare(tmp_path / "runs", tmp_path / "reference")
+    page = opening(rows) + about(rows, tmp_path)
+    assert "<script" not in page
+    assert page.startswith("<h1>GAN and CGAN compared</h1>")
+    assert 'seeds <a href="runs/gan-cpu/seed-0/report.html">0</a>, 3, ' in page
+    assert "CGAN, CPU (reference run): reference run, Reference CPU, " in page
+    assert page.index('class="verdict"') < page.index("Missing: ") < page.index("doi:10.32782/IT/2022-2-7")
+
+
+def test_a_comparison_on_ones_own_images_does_not_speak_of_the_paper(write_run: WriteRun, tmp_path: Path) -> None:
+    for name in ("gan-cpu", "cgan-cpu"):
+        write_run(name, data="folder:/photos", training_images=150)
+    rows = compare(tmp_path / "runs", tmp_path / "reference")
+    page = opening(rows) + about(rows, tmp_path)
+    assert page.startswith("<h1>GAN and CGAN compared on folder:/photos</h1>")
+    assert "he paper" not in page and "digit" not in page
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        ("quick", {}),
+        ("quick", {"epochs": 5}),
+        ("paper", {"dropout": 0.25, "generator_noise": "reused", "seed": 2}),
+        ("paper", {"data": "folder:/my digits; echo $HOME"}),
+    ],
+)
+def test_the_command_makes_the_same_run_again(
+    write_run: WriteRun, tmp_path: Path, preset: str, changes: dict[str, Any]
+) -> None:
+    write_run("gan-cpu", preset=preset, **changes)
+    words = shlex.split(commands(how_to_reproduce(compare(tmp_path / "runs", NOWHERE)))[0])
+    assert words[words.index("--preset") + 1] == preset
+    assert configured(words) == configure("gan-cpu", preset, **changes)
+
+
+def test_runs_with_the_same_settings_and_seeds_share_a_command_and_reference_runs_have_their_own(
+    write_run: WriteRun, tmp_path: Path
+) -> None:
+    for name, seeds in (("gan-cpu", (0, 1)), ("cgan-cpu", (0, 1)), ("wgan-cpu", (2,))):
+        for seed in seeds:
+            write_run(name, seed=seed)
+    write_run("gan-gpu", below="reference")
+    page = how_to_reproduce(compare(tmp_path / "runs", tmp_path / "reference"))
+    own, reference = page.split("The reference runs")
+    assert commands(own) == [
+        "gan-lib run gan-cpu cgan-cpu --preset paper --seeds 0,1",
+        "gan-lib run wgan-cpu --preset paper --seeds 2",
+    ]
+    assert commands(reference) == ["gan-lib run gan-gpu --preset paper --seeds 0", "gan-lib compare cgan-cpu gan-cpu wgan-cpu"]
+
+
+def test_each_kind_of_runs_has_its_command_with_its_commit_and_one_compares_them(write_run: WriteRun, tmp_path: Path) -> None:
+    path = write_run("gan-cpu", preset="quick")
+    RunFolder(path).write_json("machine.json", {"label": "x", "git_commit": "0123456789abcdef"})
+    write_run("cgan-cpu", epochs=50)
+    page = how_to_reproduce(compare(tmp_path / "runs", tmp_path / "none", ["gan-cpu--quick", "cgan-cpu--epochs-50"]))
+    assert commands(page) == [
+        "gan-lib run gan-cpu --preset quick --seeds 0",
+        "gan-lib run cgan-cpu --preset paper --seeds 0 --set epochs=50",
+        "gan-lib compare cgan-cpu--epochs-50 gan-cpu--quick",
+    ]
+    assert "With commit 0123456789ab and" in page
+
+
+def test_without_runs_of_ones_own_the_command_makes_all_four_and_reference_runs_are_kept_by_another(
+    write_run: WriteRun, tmp_path: Path
+) -> None:
+    assert commands(how_to_reproduce(compare(tmp_path, NOWHERE))) == ["gan-lib run --preset paper"]
+    write_run("gan-cpu", below="reference")
+    page = how_to_reproduce(compare(tmp_path / "reference", tmp_path / "reference"))
+    assert commands(page) == ["gan-lib run gan-cpu --preset paper --seeds 0", "make reference"]
+
+
+def test_paragraphs_are_escaped_one_by_one() -> None:
+    assert paragraphs(["a < b", "c & d"]) == "<p>a &lt; b</p><p>c &amp; d</p>"

@@ -36,7 +36,7 @@ def test_the_distance_is_drawn_by_epoch_and_by_second_of_training(write_run: Wri
         assert (list(bold.get_xdata()), list(bold.get_ydata())) == (places, [50.0, 30.0])
         assert panel.get_ylim()[0] < 0.2
     assert "GAN, CPU: from 50.0 at epoch 6 to 30.0 at epoch 12, 6.00 s (n = 2). CGAN, CPU: not measured." in chart.alt
-    assert chart.alt.endswith("GAN, GPU: not run. CGAN, GPU: not run.")
+    assert [text.get_text() for text in chart.axes[1].texts] == ["real images", "GAN, CPU"]  # from below
     assert chart.png()
 
 
@@ -74,11 +74,10 @@ def test_the_frontier_is_what_nothing_beats_in_both(points: dict[str, tuple[floa
     assert frontier(points) == best
 
 
-def test_cost_against_quality_names_the_frontier_and_what_is_not_there(write_run: WriteRun, tmp_path: Path) -> None:
+def test_cost_against_quality_names_the_frontier(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("gan-cpu", quality={12: 40.0}, seconds=0.3)
     write_run("cgan-cpu", quality={12: 60.0}, seconds=3.0)
     chart = cost_against_quality(compare(tmp_path / "runs", tmp_path / "reference"))
     assert "GAN, CPU 0.000408 USD, distance 40.0; CGAN, CPU 0.00408 USD, distance 60.0." in chart.alt
     assert "nothing is both cheaper and better: GAN, CPU." in chart.alt
-    assert "want of a measurement: GAN, GPU, CGAN, GPU." in chart.alt
     assert chart.png()

@@ -5,47 +5,52 @@ import math
 import numpy as np
 import pytest
 
-from gan_lib.reporting.stats import Interval, difference, mean_interval
+from gan_lib.reporting.stats import Interval, cannot_be_told, difference, in_words, is_above, mean_interval
 
 
-def test_two_runs_say_nothing() -> None:
+def test_two_runs_say_nothing_and_neither_do_runs_without_spread() -> None:
     assert mean_interval([1.0, 2.0]) is None
     assert difference([1.0, 2.0, 3.0], [1.0, 2.0]) is None
-
-
-def test_runs_that_agree_leave_no_doubt() -> None:
-    assert mean_interval([2.0, 2.0, 2.0]) == Interval(2.0, 2.0, 2.0, 3)
-    assert difference([5.0] * 3, [2.0] * 4) == Interval(3.0, 3.0, 3.0, 3)
+    assert mean_interval([2.0, 2.0, 2.0]) is None
+    assert mean_interval([0.1 + 0.2, 0.3, 0.3]) is None  # equal but for rounding
+    assert difference([5.0] * 3, [2.0] * 4) is None
+    assert is_above(difference([5.0] * 3, [2.0] * 4)) is None
 
 
 def test_a_mean_of_three_reaches_as_far_as_students_table_says() -> None:
-    found = mean_interval([1.0, 2.0, 6.0])
-    assert found is not None
     reach = 4.303 * math.sqrt(7 / 3)  # t of two degrees of freedom; the variance is 7
-    assert found == pytest.approx(Interval(3.0, 3.0 - reach, 3.0 + reach, 3), abs=1e-3)
+    assert mean_interval([1.0, 2.0, 6.0]) == pytest.approx(Interval(3.0, 3.0 - reach, 3.0 + reach, 3), abs=1e-3)
 
 
 def test_a_difference_of_equal_spreads_has_the_degrees_of_both() -> None:
-    found = difference([1.0, 2.0, 3.0], [5.0, 6.0, 7.0])
-    assert found is not None
     reach = 2.776 * math.sqrt(1 / 3 + 1 / 3)  # t of four degrees of freedom
-    assert found == pytest.approx(Interval(-4.0, -4.0 - reach, -4.0 + reach, 3), abs=1e-3)
+    expected = Interval(-4.0, -4.0 - reach, -4.0 + reach, 3)
+    assert difference([1.0, 2.0, 3.0], [5.0, 6.0, 7.0]) == pytest.approx(expected, abs=1e-3)
 
 
-def test_a_kind_without_spread_brings_no_degrees() -> None:
-    found = difference([1.0, 2.0, 6.0], [0.0] * 5)
-    assert found is not None
-    assert found == pytest.approx(Interval(3.0, 3.0 - 4.303 * math.sqrt(7 / 3), 3.0 + 4.303 * math.sqrt(7 / 3), 3), abs=1e-3)
+@pytest.mark.parametrize("equal", [[0.0] * 5, [0.3] * 5, [0.1 + 0.2, 0.3, 0.3]])
+def test_a_kind_without_spread_brings_no_degrees(equal: list[float]) -> None:
+    reach = 4.303 * math.sqrt(7 / 3)
+    value = 3.0 - equal[0]
+    assert difference([1.0, 2.0, 6.0], equal) == pytest.approx(Interval(value, value - reach, value + reach, 3), abs=1e-3)
 
 
 def test_of_intervals_between_seeds_of_one_kind_one_in_twenty_misses_zero() -> None:
     draw = np.random.default_rng(3)
-    found = [difference(list(draw.normal(size=3)), list(draw.normal(size=3))) for _ in range(2000)]
-    missed = sum(each is not None and not each.low <= 0 <= each.high for each in found)
-    assert 0.02 < missed / 2000 < 0.06  # Welch's is a little careful with three; a bootstrap misses one in five
+    intervals = [difference(list(draw.normal(size=3)), list(draw.normal(size=3))) for _ in range(1000)]
+    missed = sum(each is not None and not each.low <= 0 <= each.high for each in intervals)
+    assert 0.02 < missed / 1000 < 0.06  # Welch's is a little careful with three; a bootstrap misses one in five
 
 
-def test_a_difference_turned_round_is_the_same_turned_round() -> None:
-    found, turned = difference([60.0, 64.0, 71.0], [70.0, 105.0, 139.0]), difference([70.0, 105.0, 139.0], [60.0, 64.0, 71.0])
-    assert found is not None
-    assert turned == Interval(-found.value, -found.high, -found.low, 3)
+@pytest.mark.parametrize(
+    ("low", "high", "bound", "above"),
+    [(0.1, 2, 0, True), (-2, -0.1, 0, False), (-1, 1, 0, None), (0, 1, 0, None), (0.6, 0.9, 0.5, True), (0.4, 0.6, 0.5, None)],
+)
+def test_an_interval_that_spans_the_bound_answers_nothing(low: float, high: float, bound: float, above: bool | None) -> None:
+    assert is_above(Interval((low + high) / 2, low, high, 3), bound) is above
+
+
+def test_in_words() -> None:
+    assert cannot_be_told(1, 5) == "cannot be told with 1 run: 3 of each are the least"
+    assert cannot_be_told(3, 4) == "cannot be told with 3 runs"
+    assert in_words(Interval(0.0212, 0.018, 0.02444, 3), 100) == "2.12 (95% interval 1.80 to 2.44, n = 3)"
