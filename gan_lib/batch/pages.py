@@ -10,10 +10,9 @@ from gan_lib.batch.notebooks import NOTEBOOKS, ROOT, execute, last_line, relativ
 from gan_lib.errors import RecordError, ReportError
 from gan_lib.presets import ALL_CONFIGURATIONS
 from gan_lib.reporting import figures
-from gan_lib.reporting.comparison import compare
+from gan_lib.reporting.comparison import check_experiments, compare
 from gan_lib.reporting.quality_figures import frechet_curves
 from gan_lib.runs.locks import Lock
-from gan_lib.text import nearest, shorten
 
 _PATIENCE = 600  # seconds for another batch's report, which takes half a minute
 REFERENCE = ROOT / "results" / "reference"
@@ -36,10 +35,7 @@ def make_comparison(results: Path, experiments: list[str]) -> Path:
 
     Raises RecordError when one of them does not exist, ReportError when the notebook fails.
     """
-    known = sorted(path.name for path in (results / "runs").glob("*") if path.is_dir())
-    for name in experiments:
-        if name not in known:
-            raise RecordError(f"experiment {shorten(name)} does not exist in {results / 'runs'}{nearest(name, known)}")
+    check_experiments(results / "runs", experiments)
     return write_comparison(results / "runs", REFERENCE, experiments, results / "comparison.html")
 
 

@@ -7,7 +7,7 @@ from statistics import mean, median
 
 from gan_lib import paper
 from gan_lib.config import RunConfig, differences
-from gan_lib.errors import ConfigurationError
+from gan_lib.errors import ConfigurationError, RecordError
 from gan_lib.presets import ALL_CONFIGURATIONS, CONFIGURATIONS, configure, parts, title
 from gan_lib.reporting.convergence import Balance, balance, cost_usd, median_epoch
 from gan_lib.runs.record import Record, find_records
@@ -111,16 +111,20 @@ def compare(runs: Path, reference: Path, experiments: Sequence[str] = ()) -> Com
     experiments: folders below runs, at most one for each configuration, such as "gan-cpu--quick"; all their seeds count.
     None: those of the variant that the newest run belongs to and, on images of your own, the newest of other configurations on
     the same images. Reference runs are always of the paper's schedule, and stand in for a configuration of the paper that has
-    no finished run, on the same images in batches of the same size. Where both folders are the same, all rows are reference
-    runs. Raises ConfigurationError for an experiment that does not exist (the nearest is named), for two of one configuration,
-    and for some that trained on different images or batches.
+    no finished run, on the same images. Where both folders are the same, all rows are reference runs. Raises RecordError for an
+    experiment that does not exist, ConfigurationError for two of one configuration and for some on different images.
     """
     own = find_records(runs)[0]
-    known = sorted({run.path.parent.name for run in own} | {path.name for path in runs.glob("*") if path.is_dir()})
+    check_experiments(runs, experiments)
+    return _compare(own, set(experiments) or _like_the_newest(own), runs, reference)
+
+
+def check_experiments(runs: Path, experiments: Sequence[str]) -> None:
+    """Raise RecordError for the first experiment that is no folder below runs; the nearest is named."""
+    known = sorted(path.name for path in runs.glob("*") if path.is_dir())
     for name in experiments:
         if name not in known:
-            raise ConfigurationError(f"experiment {shorten(name)} does not exist in {runs}{nearest(name, known)}")
-    return _compare(own, set(experiments) or _like_the_newest(own), runs, reference)
+            raise RecordError(f"experiment {shorten(name)} does not exist in {runs}{nearest(name, known)}")
 
 
 def at_paper_length(runs: Path, reference: Path) -> Comparison:

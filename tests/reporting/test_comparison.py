@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import WriteRun
 
-from gan_lib.errors import ConfigurationError
+from gan_lib.errors import ConfigurationError, RecordError
 from gan_lib.presets import CONFIGURATIONS, configure
 from gan_lib.reporting.comparison import (
     REFERENCE,
@@ -173,7 +173,7 @@ def test_the_papers_work_is_its_images_and_its_networks(changes: dict[str, objec
 @pytest.mark.parametrize(("name", "words"), [("gan-cpu--quik", "did you mean 'gan-cpu--quick'"), ("x", "choose from gan-cpu")])
 def test_a_misspelt_experiment_is_refused_and_the_nearest_named(write_run: WriteRun, root: Path, name: str, words: str) -> None:
     write_run("gan-cpu", preset="quick")
-    with pytest.raises(ConfigurationError, match=f"experiment '{name}' does not exist in .*{words}"):
+    with pytest.raises(RecordError, match=f"experiment '{name}' does not exist in .*{words}"):
         rows(root, name)
 
 

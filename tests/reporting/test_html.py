@@ -10,12 +10,12 @@ from typing import Any
 import nbformat
 import pytest
 from conftest import WriteRun
-from gan_lib.runs.pictures import png
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
 from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
+from gan_lib.pictures import png
 from gan_lib.presets import configure, parse_changes
 from gan_lib.reporting.comparison import compare
 from gan_lib.reporting.html import _HEAD, about, heading, how_to_reproduce, opening, paragraphs, render, write_index

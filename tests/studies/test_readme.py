@@ -119,7 +119,7 @@ def test_the_comparison_of_reference_runs_has_a_page_and_two_pictures(write_run:
     write_run("wgan-cpu", below="reference", quality={12: 20.0})
     reference = tmp_path / "reference"
     html = pages.publish_comparison(reference).read_text()
-    assert "All of these are reference runs" in html and "WGAN, CPU" in html
+    assert "Reference runs." in html and "WGAN, CPU" in html
     assert "WGAN, CPU: reference run, Test CPU" in html
     for name in ("images", "quality"):
         assert (reference / f"{name}.png").read_bytes().startswith(b"\x89PNG")
