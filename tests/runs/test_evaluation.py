@@ -66,6 +66,9 @@ def test_the_record_holds_each_measurement_and_the_last_with_its_floor(tiny: Mak
     again = Standard(experiment.images, experiment.evaluation._standard.classifier)  # type: ignore[union-attr]
     assert summary["quality"] == again.measure(experiment.evaluation.draw(experiment.trainer.pair.generator))
     assert summary["quality_floor"] == again.floor()
+    assert summary["largest_class_share"] == max(
+        value for name, value in summary["quality"].items() if "digit_" in name and name[-1].isdigit()
+    )
     assert summary["quality_floor"]["frechet_distance"] < summary["quality"]["frechet_distance"]
     assert summary["quality_about"].startswith("the classifier of digits that comes with gan-lib")
     assert summary["quality_images"] == 200

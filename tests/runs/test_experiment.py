@@ -18,6 +18,7 @@ from gan_lib.pictures import grid
 from gan_lib.presets import configure
 from gan_lib.reporting import tables
 from gan_lib.reporting.convergence import NO_BAND
+from gan_lib.runs import experiment as experiment_module
 from gan_lib.runs.experiment import Experiment
 from gan_lib.runs.record import Record, load_weights, read_record
 from gan_lib.runs.storage import pack, unpack
@@ -349,6 +350,38 @@ def test_a_collapsed_generator_stops_the_run(tiny: MakeConfig, tmp_path: Path) -
     with pytest.raises(TrainingError, match=r"the generator has collapsed: all its images are equal: epoch 1, batch 1 of 3"):
         for _ in experiment:
             pass
+
+
+def test_a_run_of_two_machines_names_both_and_from_which_epoch_on(
+    tiny: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped_run(tiny(), tmp_path)
+    first = read_record(tmp_path).machine
+    assert [stretch["first_epoch"] for stretch in first["stretches"]] == [1]
+    here = experiment_module.fingerprint
+    monkeypatch.setattr(experiment_module, "fingerprint", lambda device: {**here(device), "label": "Another CPU", "threads": 7})
+    list(Experiment(tiny(), tmp_path))
+    machine = read_record(tmp_path).machine
+    assert [(each["first_epoch"], each["label"]) for each in machine["stretches"]] == [(1, first["label"]), (3, "Another CPU")]
+    assert machine["label"] == f"{first['label']} then Another CPU"
+    assert (machine["started"], machine["threads"]) == (first["started"], first["threads"]), "the first one's facts on top"
+
+
+def test_an_animation_has_at_most_120_frames_however_long_the_run(tiny: MakeConfig, tmp_path: Path) -> None:
+    experiment = Experiment(tiny(epochs=300, training_images=24), tmp_path)
+    list(experiment)
+    assert 90 < len(experiment._frames) <= 120
+    with Image.open(tmp_path / "progress.gif") as animation:
+        assert animation.n_frames <= 120  # type: ignore[attr-defined]
+
+
+def test_losses_that_left_all_bounds_and_a_single_class_are_noted() -> None:
+    calm = {"discriminator_loss": 0.6, "generator_loss": -999.0}
+    assert experiment_module._warnings(calm, None) == experiment_module._warnings(calm, 0.3) == []
+    (diverged,) = experiment_module._warnings({**calm, "generator_loss": -2e5}, 0.3)
+    assert "generator_loss was -2e+05" in diverged
+    (collapsed,) = experiment_module._warnings(calm, 0.75)
+    assert "75%" in collapsed
 
 
 def test_what_checkpoints_cost_is_in_the_record(tiny: MakeConfig, tmp_path: Path) -> None:

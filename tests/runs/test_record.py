@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
 from gan_lib.presets import configure
+from gan_lib.runs import record
 from gan_lib.runs.record import (
     HISTORY_COLUMNS,
     STATUSES,
@@ -148,6 +150,46 @@ def test_an_unfinished_run_is_running_while_its_process_lives_and_lost_afterward
     assert lock_holder(path) is None
     assert read_record(path).status == "lost"
     assert "gone" in str(read_record(path).reason)
+
+
+def test_a_run_that_ends_while_it_is_read_is_never_lost(write_run: WriteRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_run("gan-cpu", status=None)
+    read = record.read_json
+
+    def read_late(name: Path, **options: Any) -> dict[str, Any]:
+        content = read(name, **options)
+        if name.name == "summary.json":
+            RunFolder(path).create(configure("gan-cpu"))  # takes the lock over, to give it up
+            (path / "run.lock").unlink()
+        return content
+
+    monkeypatch.setattr(record, "read_json", read_late)
+    assert read_record(path).status == "running"
+
+
+@pytest.mark.parametrize("level", ["seed-0", "gan-cpu"])
+def test_a_run_folder_that_leads_out_is_refused_and_left_alone(write_run: WriteRun, tmp_path: Path, level: str) -> None:
+    victim, place = write_run("gan-cpu", below="elsewhere"), tmp_path / "runs" / "gan-cpu" / "seed-0"
+    before = {path.name: path.read_bytes() for path in victim.iterdir()}
+    if level == "gan-cpu":
+        place.parent.parent.mkdir()
+        place.parent.symlink_to(victim.parent)
+    else:
+        place.parent.mkdir(parents=True)
+        place.symlink_to(victim)
+    with pytest.raises(RecordError, match="a link leads out of it"):
+        RunFolder(place).create(configure("gan-cpu"))
+    assert {path.name: path.read_bytes() for path in victim.iterdir()} == before
+    assert read_record(place).status == "ok", "and it is still read"
+
+
+def test_links_that_go_round_in_a_circle_are_no_run(tmp_path: Path) -> None:
+    (tmp_path / "seed-0").symlink_to(tmp_path / "seed-1")
+    (tmp_path / "seed-1").symlink_to(tmp_path / "seed-0")
+    with pytest.raises(RecordError):
+        read_record(tmp_path / "seed-0")
+    with pytest.raises(RecordError):
+        RunFolder(tmp_path / "seed-0").create(RunConfig())
 
 
 def test_reopening_keeps_what_a_run_left_but_its_last_word(write_run: WriteRun) -> None:
@@ -295,5 +337,10 @@ def test_measurements_come_back_and_a_run_without_any_has_none(write_run: WriteR
     assert not (path / "metrics.csv").exists()
 
 
-def test_how_often_quality_is_measured_makes_no_other_run(write_run: WriteRun) -> None:
-    check_same(write_run("gan-cpu"), configure("gan-cpu", evaluate_every=7, checkpoint_seconds=1))
+def test_how_often_a_run_is_looked_at_makes_no_other_run_and_the_record_says_it_as_it_was_in_the_end(
+    write_run: WriteRun,
+) -> None:
+    path, config = write_run("gan-cpu"), configure("gan-cpu", evaluate_every=7, checkpoint_seconds=1, sample_every=3)
+    check_same(path, config)
+    RunFolder(path).reopen(config)
+    assert read_config(path) == config

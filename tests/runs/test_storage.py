@@ -1,5 +1,6 @@
 """Files are whole or not there, and a damaged one is refused in one line."""
 
+import errno
 import json
 import os
 import random
@@ -111,6 +112,29 @@ def test_a_write_never_goes_through_a_link(tmp_path: Path) -> None:
     write_bytes(tmp_path / "a.json", b"ours")
     assert (tmp_path / "victim").read_text() == "precious"
     assert (tmp_path / "a.json").read_bytes() == b"ours"
+
+
+def test_a_full_disk_names_the_file_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_bytes(tmp_path / "a", b"content", durable=True)
+    assert caught.value.filename == str(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_that_is_written_holds_what_every_reader_takes(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"a": float("nan"), "b": [float("inf"), {"c": float("-inf")}], "d": "x\udcff"})
+    assert read_json(tmp_path / "a.json") == {"schema_version": 2, "a": None, "b": [None, {"c": None}], "d": "x\\udcff"}
+
+
+@pytest.mark.parametrize("text", ['{"a": "\\ud800"}', '{"\\udcff": 1}'])
+def test_half_a_character_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(RecordError, match="cannot be read as JSON"):
+        read_json(tmp_path / "a.json")
 
 
 @pytest.mark.usefixtures("no_hanging")
