@@ -50,7 +50,7 @@ HEAVY: dict[str, set[str]] = {
 }
 PRINTS = {
     *("cli", "__main__", "cloud/commands", "batch/notebook_process", "batch/progress"),
-    *("studies/readme", "studies/unstated_choices"),
+    "studies/readme",
 }
 
 

@@ -6,14 +6,11 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
-from conftest import WriteRun
 
 from gan_lib import RunConfig
-from gan_lib.batch import pages
 from gan_lib.batch.notebooks import NOTEBOOKS
 from gan_lib.runs.experiment import Experiment
 from gan_lib.runs.record import read_record
-from gan_lib.studies import unstated_choices
 
 ALL = sorted(NOTEBOOKS.glob("*.ipynb"))
 
@@ -108,25 +105,3 @@ def test_exploring_draws_and_judges(finished_runs: dict[str, Experiment], tmp_pa
     assert "ROC AUC" in moving
     assert "64 images from the latents of seed 0" in moving
     assert "latent value 0 going from -1 to 1" in moving
-
-
-def test_the_notebook_of_open_choices_shows_what_was_run_and_names_the_nearest(
-    write_run: WriteRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for model, epochs in unstated_choices.LENGTHS.items():
-        for initialisation, level in (("pytorch", 1.5), ("glorot", 1.15)):
-            losses = {"d": [0.55] * epochs, "g": [level] * epochs}
-            write_run(f"{model}-cpu", **losses, epochs=epochs, threads=1, initialisation=initialisation)
-    for seed in range(2):
-        write_run("gan-cpu", below="reference", d=[0.5] * 1200, g=[1.2 + seed] * 1200, seed=seed)
-    monkeypatch.setattr(pages, "REFERENCE", tmp_path / "reference")
-    html = unstated_choices.publish_choices(tmp_path).read_text()
-    for name in ("choices", "stop"):
-        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-    assert (
-        "In both models at once betas (0.9, 0.999), glorot, fresh noise, dropout active ends nearest, outside by 0.0500" in html
-    )
-    assert 'alt="GAN, losses by epoch' in html and 'alt="CGAN, losses by epoch' in html
-    assert "alt=\"G's last loss against Fréchet distance" in html or 'alt="G&#x27;s last loss against' in html
-    assert html.count("<h1>") == 1
-    assert "2 seeds are outside by 0.100 to 1.10" in html

@@ -1,7 +1,7 @@
 """For those who maintain this repository: keep runs as reference results, and write README's tables and figures from them."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -21,7 +21,7 @@ from gan_lib.studies import speed
 from gan_lib.studies.measure_check import publish_quality
 from gan_lib.studies.precision import publish_precision
 from gan_lib.studies.speed import Bench
-from gan_lib.studies.unstated_choices import choices_text, make_choices, publish_choices, read_study
+from gan_lib.studies.unstated_choices import make_choices, publish_choices
 from gan_lib.text import duration, exact, show
 
 README = notebooks.ROOT / "README.md"
@@ -99,37 +99,47 @@ def _line(row: Row) -> str:
     )
 
 
+def write_readme(results: Path) -> str:
+    """Write README's parts from what is in results; returns one line."""
+    reference, answer = results / "reference", results / "choices" / "answer.md"
+    rows = at_paper_length(reference, reference)
+    parts = {
+        "results": results_table(papers_own(rows)),
+        "quality": quality_table(rows),
+        "claims": claims_table(rows),
+        "choices": answer.read_text(encoding="utf-8").strip() if answer.exists() else "Not run yet: make -j2 choices.",
+        "speed": speed_table(speed.read_benches(results / "bench")),
+    }
+    text = README.read_text(encoding="utf-8")
+    for name, part in parts.items():
+        text = update(text, name, part)
+    README.write_text(text, encoding="utf-8")
+    return f"wrote the tables of {README.name}"
+
+
+def _published(page: Path) -> str:
+    return f"wrote {page.relative_to(notebooks.ROOT)}"
+
+
+# What each word makes in the folder of results; each returns lines to print.
+COMMANDS: dict[str, Callable[[Path], str]] = {
+    "records": lambda results: "\n".join(f"kept {name}" for name in copy_records(results / "runs", results / "reference")),
+    "comparison": lambda results: _published(publish_comparison(results / "reference")),
+    "precision": lambda results: publish_precision(results / "precision"),
+    "classifier": lambda results: publish_classifier(WEIGHTS),
+    "quality": lambda results: publish_quality(results / "quality"),
+    "choices-0.9": lambda results: make_choices(0.9, results / "choices"),
+    "choices-0.5": lambda results: make_choices(0.5, results / "choices"),
+    "choices": lambda results: _published(publish_choices(results / "choices")),
+    "readme": write_readme,
+}
+
+
 def main(what: str) -> None:
-    """records: results/runs -> results/reference. comparison: its report. precision: its figure. classifier: its weights.
-    quality: its sanity record and figure. choices-0.9, choices-0.5: runs; choices: their report. readme: README's tables."""
-    results = notebooks.ROOT / "results"
-    if what == "records":
-        for name in copy_records(results / "runs", results / "reference"):
-            print(f"kept {name}")
-    elif what == "comparison":
-        print(f"wrote {publish_comparison(results / 'reference').relative_to(notebooks.ROOT)}")
-    elif what == "precision":
-        print(publish_precision(results / "precision"))
-    elif what == "classifier":
-        print(publish_classifier(WEIGHTS))
-    elif what == "quality":
-        print(publish_quality(results / "quality"))
-    elif what in ("choices-0.9", "choices-0.5"):
-        make_choices(float(what.partition("-")[2]), results / "choices")
-    elif what == "choices":
-        print(f"wrote {publish_choices(results / 'choices').relative_to(notebooks.ROOT)}")
-    elif what == "readme":
-        reference = results / "reference"
-        rows = at_paper_length(reference, reference)
-        text = update(README.read_text(encoding="utf-8"), "results", results_table(papers_own(rows)))
-        text = update(text, "quality", quality_table(rows))
-        text = update(text, "claims", claims_table(rows))
-        text = update(text, "choices", choices_text(read_study(results / "choices" / "runs", reference)))
-        text = update(text, "speed", speed_table(speed.read_benches(results / "bench")))
-        README.write_text(text, encoding="utf-8")
-        print(f"wrote the tables of {README.name}")
-    else:
-        sys.exit(f"publish: choose records, comparison, precision, classifier, quality, choices or readme, got {what!r}")
+    """One of COMMANDS: what `make reference`, `make choices` and so on end with."""
+    if what not in COMMANDS:
+        sys.exit(f"choose one of {', '.join(COMMANDS)}, got {what!r}")
+    print(COMMANDS[what](notebooks.ROOT / "results"))
 
 
 if __name__ == "__main__":

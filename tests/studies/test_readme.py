@@ -5,13 +5,10 @@ from pathlib import Path
 import pytest
 from conftest import WriteRun
 
-from gan_lib.batch import notebooks, pages, runner
-from gan_lib.batch.job import Job
+from gan_lib.batch import notebooks, pages
 from gan_lib.reporting.comparison import compare
-from gan_lib.runs.record import Record, read_record
 from gan_lib.studies import precision, readme
 from gan_lib.studies.readme import marks, quality_table, results_table, update
-from gan_lib.studies.unstated_choices import configs
 
 NOWHERE = Path("/nonexistent")
 BEGIN, END = marks("results")
@@ -110,6 +107,11 @@ def test_finished_paper_length_runs_are_kept_without_weights(
     assert "| GAN, CPU | 37 (ml.c5.2xlarge) | **0.500** |" in results
     begin, end = marks("quality")
     assert quality.partition(begin)[2].partition(end)[0].strip() == "Not measured yet."
+    (repository / "results" / "choices").mkdir()
+    (repository / "results" / "choices" / "answer.md").write_text("- The answer.\n")
+    readme.main("readme")
+    begin, end = marks("choices")
+    assert f"{begin}\n- The answer.\n{end}" in (repository / "README.md").read_text(encoding="utf-8")
     begin, end = marks("claims")
     assert "| the paper's claim | answer | because |" in quality.partition(begin)[2].partition(end)[0]
 
@@ -125,27 +127,9 @@ def test_the_comparison_of_reference_runs_has_a_page_and_two_pictures(write_run:
         assert (reference / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.usefixtures("repository")
-def test_a_run_of_the_study_of_choices_that_fails_is_named(
-    write_run: WriteRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def run_batch(jobs: list[Job], **_: object) -> list[Record]:
-        half = [config for model in ("gan", "cgan") for config in configs(model) if config.adam_beta1 == 0.5]
-        assert [job.config for job in jobs] == half and len(half) == 16
-        folders = [write_run("gan-cpu"), write_run("gan-cpu", adam_beta1=0.5, status="failed", reason="diverged")]
-        return [read_record(folder) for folder in folders]
-
-    monkeypatch.setattr(runner, "run_batch", run_batch)
-    readme.main("choices-0.5")
-    assert capsys.readouterr().out.splitlines() == [
-        "gan-cpu--adam-beta1-0.5/seed-0: failed: diverged",
-        "1 of 2 runs with betas (0.5, 0.999) are ok",
-    ]
-
-
 @pytest.mark.parametrize("what", ["", "weights"])
 def test_an_unknown_word_is_refused(what: str) -> None:
-    with pytest.raises(SystemExit, match="choose records, comparison, precision, classifier, quality, choices or readme, got"):
+    with pytest.raises(SystemExit, match=r"choose one of records, comparison, .*, readme, got"):
         readme.main(what)
 
 
