@@ -1,9 +1,10 @@
 """Does the precision of the arithmetic change what is learnt? The same runs in two precisions, side by side."""
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean
+
+import numpy as np
 
 from gan_lib.reporting.style import INK, LABEL, Chart, epoch_numbers, robust_top, set_title, tidy
 from gan_lib.reporting.tables import Table, _markdown, table
@@ -14,50 +15,56 @@ _COLOURS = {"fp32": "#009E73", "bf16": "#CC79A7", "fp16": "#56B4E9"}
 _LAST = 10  # epochs that a final loss is averaged over: a single epoch's says little
 _LOSSES = {"discriminator_loss": "D", "generator_loss": "G"}
 
+Finals = dict[str, list[float]]  # by precision, the mean loss of each run's last epochs
+
 
 def chart(records: Sequence[Record]) -> Chart:
     """Every seed's losses by epoch, one colour for each precision, one panel for each model and loss."""
-    models = _models(records)
+    models = _all(records, "model")
     figure = Chart(figsize=(9.6, 2.9 * len(models)), layout="constrained")
     panels = figure.subplots(len(models), 2, squeeze=False)
     for row, model in zip(panels, models, strict=True):
+        own = [record for record in records if record.config.model == model]
         for panel, (name, short) in zip(row, _LOSSES.items(), strict=True):
-            chosen = [record for record in records if record.config.model == model]
             set_title(panel, f"{model.upper()}, {short}'s loss")
-            for record in chosen:
+            for record in own:
                 losses = record.history[name]
                 panel.plot(epoch_numbers(losses), losses, color=_COLOURS[record.config.precision], linewidth=0.8, alpha=0.8)
-            panel.set_ylim(0, 1.05 * max(robust_top(record.history[name]) for record in chosen))
+            panel.set_ylim(0, 1.05 * max(robust_top(record.history[name]) for record in own))
             panel.set_xlabel("epoch", **LABEL)
             tidy(panel)
-    for at, name in enumerate(_precisions(records)):
+    for at, name in enumerate(_all(records, "precision")):
         panels[0, 0].text(0.98, 0.95 - 0.09 * at, name, color=_COLOURS[name], transform=panels[0, 0].transAxes,
                           ha="right", va="top", fontsize=9)  # fmt: skip
     panels[0, 0].set_ylabel("mean loss over an epoch", color=INK, fontsize=9)
+    cells = final_losses(records).frame.to_dict("records")
     figure.alt = "Losses by epoch in each precision, one line a seed. " + " ".join(
-        f"{line['model']}, {line['loss']}: "
-        + ", ".join(f"{name} {value}" for name, value in line.items() if name in _COLOURS)
-        + "."
-        for line in _lines(records)
+        f"{line['model']}, {line['loss']}: " + ", ".join(f"{name} {line[name]}" for name in _COLOURS if name in line) + "."
+        for line in cells
     )
     return figure
 
 
 def final_losses(records: Sequence[Record]) -> Table:
     """The last ten epochs' mean losses in each precision: mean over the seeds, and lowest to highest seed."""
-    return table(_lines(records), f"Losses, mean of the last {_LAST} epochs: mean over the seeds (lowest to highest)")
+    lines: list[dict[str, object]] = []
+    for model, short, finals in _finals(records):
+        line: dict[str, object] = {"model": model.upper(), "loss": short}
+        for precision, values in finals.items():
+            line[precision] = f"{show(mean(values))} ({show(min(values))} to {show(max(values))}, n = {len(values)})"
+        if len(finals) == 2:
+            line["by chance"] = chance(*finals.values())
+        lines.append(line)
+    return table(lines, f"Losses, mean of the last {_LAST} epochs: mean over the seeds (lowest to highest)")
 
 
 def apart(records: Sequence[Record]) -> list[str]:
     """Where the precisions' means differ by more than the seeds themselves spread: "CGAN, D's loss"."""
-    found = []
-    for model in _models(records):
-        for name, short in _LOSSES.items():
-            finals = [_finals(records, model, precision, name) for precision in _precisions(records)]
-            means = [mean(values) for values in finals]
-            if max(means) - min(means) > max(max(values) - min(values) for values in finals):
-                found.append(f"{model.upper()}, {short}'s loss")
-    return found
+    return [
+        f"{model.upper()}, {short}'s loss"
+        for model, short, finals in _finals(records)
+        if np.ptp([mean(values) for values in finals.values()]) > max(map(np.ptp, finals.values()))
+    ]
 
 
 def chance(one: Sequence[float], other: Sequence[float]) -> float:
@@ -65,45 +72,12 @@ def chance(one: Sequence[float], other: Sequence[float]) -> float:
 
     An exact permutation test, of both signs. Three values against three can give no less than 2 / 20.
     """
-    pooled, size = [*one, *other], len(one)
-    seen = abs(mean(one) - mean(other))
-    deals = list(itertools.combinations(range(len(pooled)), size))
-    as_large = 0
-    for deal in deals:
-        first = [pooled[index] for index in deal]
-        second = [value for index, value in enumerate(pooled) if index not in deal]
-        as_large += abs(mean(first) - mean(second)) >= seen - 1e-12
-    return as_large / len(deals)
+    from scipy.stats import permutation_test  # a second to import
 
+    def apart(one: np.ndarray, other: np.ndarray, axis: int) -> np.ndarray:
+        return np.abs(one.mean(axis=axis) - other.mean(axis=axis))
 
-def _lines(records: Sequence[Record]) -> list[dict[str, object]]:
-    lines: list[dict[str, object]] = []
-    for model in _models(records):
-        for name, short in _LOSSES.items():
-            line: dict[str, object] = {"model": model.upper(), "loss": short}
-            finals = {precision: _finals(records, model, precision, name) for precision in _precisions(records)}
-            for precision, values in finals.items():
-                line[precision] = f"{show(mean(values))} ({show(min(values))} to {show(max(values))}, n = {len(values)})"
-            if len(finals) == 2:
-                line["by chance"] = chance(*finals.values())
-            lines.append(line)
-    return lines
-
-
-def _finals(records: Sequence[Record], model: str, precision: str, name: str) -> list[float]:
-    return [
-        mean(record.history[name][-_LAST:])
-        for record in records
-        if (record.config.model, record.config.precision) == (model, precision)
-    ]
-
-
-def _models(records: Sequence[Record]) -> list[str]:
-    return sorted({record.config.model for record in records}, reverse=True)
-
-
-def _precisions(records: Sequence[Record]) -> list[str]:
-    return sorted({record.config.precision for record in records}, reverse=True)
+    return float(permutation_test((one, other), apart, vectorized=True, n_resamples=np.inf, alternative="greater").pvalue)
 
 
 def publish_precision(folder: Path) -> str:
@@ -119,3 +93,18 @@ def publish_precision(folder: Path) -> str:
     (folder / "precision.png").write_bytes(chart(records).png())
     (folder / "precision.md").write_text(text, encoding="utf-8")
     return f"{len(records)} runs, {words}"
+
+
+def _finals(records: Sequence[Record]) -> Iterator[tuple[str, str, Finals]]:
+    """For each model and loss ("D", "G"): how its runs end in each precision."""
+    for model in _all(records, "model"):
+        for name, short in _LOSSES.items():
+            finals: Finals = {precision: [] for precision in _all(records, "precision")}
+            for record in records:
+                if record.config.model == model:
+                    finals[record.config.precision].append(mean(record.history[name][-_LAST:]))
+            yield model, short, finals
+
+
+def _all(records: Sequence[Record], field: str) -> list[str]:
+    return sorted({getattr(record.config, field) for record in records}, reverse=True)

@@ -83,7 +83,8 @@ def test_the_notebook_works_out_which_combination_fits(
         losses = {"d": [0.5] * 1200, "g": [9.0] * 600 + [1.05 + seed] * 600}
         write_run("gan-cpu", below="reference", **losses, seed=seed, quality={600: 50.0, 1200: 30.0 + seed})
     monkeypatch.setattr(pages, "REFERENCE", tmp_path / "reference")
-    html = unescape(publish_choices(tmp_path).read_text(encoding="utf-8"))
+    page = publish_choices(tmp_path).read_text(encoding="utf-8")
+    html = unescape(page)
     lines = (tmp_path / "answer.md").read_text(encoding="utf-8").splitlines()
     reused, early = (
         f"betas {betas}, pytorch, {noise}, dropout active"
@@ -115,6 +116,6 @@ def test_the_notebook_works_out_which_combination_fits(
     for alt in ("GAN, losses by epoch", "CGAN, losses by epoch", "Fréchet distance by epoch, and balance."):
         assert f'alt="{alt}' in html
     assert "gan-cpu/seed-0: in balance at epoch 610, distance 30.0 at epoch 1,200." in html
-    assert "Warning" not in html and html.count("<h1>") == 1
+    assert "Warning" not in page and page.count("<h1>") == 1
     for name in ("choices", "stop"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
