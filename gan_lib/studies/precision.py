@@ -52,7 +52,7 @@ def final_losses(records: Sequence[Record]) -> Table:
         line: dict[str, object] = {"model": model.upper(), "loss": short}
         for precision, values in finals.items():
             line[precision] = f"{show(mean(values))} ({show(min(values))} to {show(max(values))}, n = {len(values)})"
-        if len(finals) == 2:
+        if len(finals) == 2 and min(map(len, finals.values())) > 1:
             line["by chance"] = chance(*finals.values())
         lines.append(line)
     return table(lines, f"Losses, mean of the last {_LAST} epochs: mean over the seeds (lowest to highest)")
@@ -70,7 +70,8 @@ def apart(records: Sequence[Record]) -> list[str]:
 def chance(one: Sequence[float], other: Sequence[float]) -> float:
     """How often a difference of means at least as large comes about when the same values are dealt out anew: in (0, 1].
 
-    An exact permutation test, of both signs. Three values against three can give no less than 2 / 20.
+    An exact permutation test, of both signs. Three values against three can give no less than 2 / 20. Raises ValueError for a
+    single value.
     """
     from scipy.stats import permutation_test  # a second to import
 
