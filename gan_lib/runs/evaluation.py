@@ -12,11 +12,16 @@ from torch import Tensor, nn
 from gan_lib.config import RunConfig
 from gan_lib.data import Images
 from gan_lib.errors import GanLibError
+from gan_lib.quality.classifier import Classifier
 from gan_lib.quality.classifier_training import choose_classifier
-from gan_lib.quality.measures import FEWEST, IMAGES, Standard, evaluation_size
+from gan_lib.quality.measures import FEWEST, FRECHET, IMAGES, Standard, evaluation_size
 from gan_lib.text import one_line
-from gan_lib.training.sampling import fixed_latents, sample
+from gan_lib.training.sampling import fixed_latents, sample, score
+from gan_lib.training.steps import label_maps, with_maps
 
+SCORE_GAP, CHOICE = "score_gap", "choice_distance"  # columns of metrics.csv that are no measures of the images
+_OTHER_COLUMNS = ("epoch", "training_seconds", "evaluation_seconds", SCORE_GAP, CHOICE)
+_GAP_IMAGES = 1000
 NOT_ASKED_FOR = "not measured: evaluate_every is 0"
 
 
@@ -30,6 +35,7 @@ class Evaluation:
     def __init__(self, config: RunConfig, images: Images) -> None:
         """images: the run's; what they have to be held against is made at the first measurement, for it takes a second."""
         self._config, self._images = config, images
+        self._chosen_by: Standard | None = None  # with keep = "best": one half of the held-out images; the other half reports
         self._standard: Standard | None = None
         self._tried = False
         self.lines: list[dict[str, float]] = []  # record.METRICS_COLUMNS and the measures
@@ -41,17 +47,24 @@ class Evaluation:
         every = self._config.evaluate_every
         return bool(every) and (epoch % every == 0 or epoch == self._config.epochs)
 
-    def measure(self, generator: nn.Module, epoch: int, training_seconds: float) -> dict[str, float] | None:
+    def measure(
+        self, generator: nn.Module, epoch: int, training_seconds: float, discriminator: nn.Module | None = None
+    ) -> dict[str, float] | None:
         """Measure the generator as it is after an epoch; the line is added to `lines`. None where quality cannot be measured.
 
-        training_seconds: of this epoch and all before it.
+        training_seconds: of this epoch and all before it. discriminator: whose score gap is measured too.
         """
         begun = time.perf_counter()
         standard = self._prepare()
         if standard is None:
             return None
         try:
-            found = standard.measure(self.draw(generator))
+            generated = self.draw(generator)
+            found = standard.measure(generated)
+            if self._chosen_by:
+                found[CHOICE] = self._chosen_by.measure(generated)[FRECHET]
+            if discriminator is not None and len(self._images.waiting):
+                found[SCORE_GAP] = self._score_gap(discriminator)
         except (ValueError, ArithmeticError, RuntimeError) as error:  # images that nothing can be said of end no run
             self._standard, self.about = None, f"not measured after epoch {epoch}: {one_line(error)}"
             return None
@@ -66,6 +79,21 @@ class Evaluation:
         """The images that quality is measured on, (N, C, S, S) in [-1, 1]: the same latents each time."""
         return sample(generator, fixed_latents(self._config, min(IMAGES, max(FEWEST, len(self._images.waiting)))))
 
+    def is_best(self) -> bool:
+        """Whether the last measurement is the best so far, by the half of the held-out images that chooses."""
+        distances = [line[CHOICE] for line in self.lines if CHOICE in line]
+        return bool(distances) and distances[-1] == min(distances)
+
+    def _score_gap(self, discriminator: nn.Module) -> float:
+        """D's mean logit of training images minus that of held-out ones: what it has learnt by heart. Of 1,000 images each."""
+        images, classes = self._images, self._config.classes
+
+        def mean_score(pixels: Tensor, labels: Tensor | None) -> float:
+            maps = label_maps(labels[:_GAP_IMAGES], classes, pixels.shape[-1]) if classes and labels is not None else None
+            return float(score(discriminator, with_maps(pixels[:_GAP_IMAGES], maps)).mean())
+
+        return mean_score(images.train, images.train_labels) - mean_score(images.held_out, images.held_out_labels)
+
     def tensor(self) -> Tensor:
         """The lines so far as a checkpoint keeps them: (lines, columns) in float64."""
         return torch.tensor([list(line.values()) for line in self.lines], dtype=torch.float64)
@@ -79,11 +107,14 @@ class Evaluation:
         """The columns of metrics.csv so far."""
         return list(self.lines[0]) if self.lines else []
 
-    def summary(self) -> dict[str, Any]:
-        """For summary.json: quality at the end, its floor, and who judged."""
-        at_the_end = bool(self.lines) and self.lines[-1]["epoch"] == self._config.epochs
-        standard = self._prepare() if at_the_end else None
-        quality = measures(self.lines[-1]) if at_the_end else {}
+    def summary(self, epoch: int | None = None) -> dict[str, Any]:
+        """For summary.json: quality of the weights that are kept, its floor, and who judged.
+
+        epoch: that they are from; None: the last one.
+        """
+        kept = next((line for line in self.lines if line["epoch"] == (epoch or self._config.epochs)), None)
+        standard = self._prepare() if kept else None
+        quality = measures(kept) if kept else {}
         shares = [value for name, value in quality.items() if re.fullmatch(r"digit_\d+", name)]
         return {
             "quality": quality or None,
@@ -102,12 +133,24 @@ class Evaluation:
             try:
                 evaluation_size(self._images)  # refuses too few images before a classifier is trained on them
                 choice = choose_classifier(self._config, self._images)
-                self._standard, self.about = Standard(self._images, choice.classifier), choice.about
+                self._standard, self.about = self._make_standard(choice.classifier), choice.about
             except GanLibError as error:
                 self.about = f"not measured: {one_line(error)}"
         return self._standard
 
+    def _make_standard(self, classifier: Classifier | None) -> Standard:
+        if self._config.keep == "last":
+            return Standard(self._images, classifier)
+        self._chosen_by, reports = (Standard(_half(self._images, first), classifier) for first in (0, 1))
+        return reports
+
+
+def _half(images: Images, first: int) -> Images:
+    """The same images with every second held-out one."""
+    labels = images.held_out_labels
+    return images._replace(waiting=images.waiting[first::2], held_out_labels=None if labels is None else labels[first::2])
+
 
 def measures(line: Mapping[str, float]) -> dict[str, float]:
     """The measures of quality in a line of metrics.csv."""
-    return {name: value for name, value in line.items() if name not in ("epoch", "training_seconds", "evaluation_seconds")}
+    return {name: value for name, value in line.items() if name not in _OTHER_COLUMNS}

@@ -69,6 +69,8 @@ class Experiment:
         self.summary: dict[str, Any] = {}
         self.notes: list[str] = []  # what is worth knowing about how the run went: where it went on, what was mended
         self._frames: list[Image] = []
+        self._best: dict[str, Tensor] = {}  # the weights that are kept with keep = "best", by network/name
+        self._best_epoch: int | None = None
         self._history: list[tuple[float, ...]] = []  # HISTORY_COLUMNS
         self._checkpoints, self._checkpoint_write_seconds = 0, 0.0
         self.record = RunFolder(folder)
@@ -147,6 +149,8 @@ class Experiment:
                 )
         self.trainer.load(tensors, facts["trainer"])
         self.evaluation.load(facts["columns"], tensors["metrics"])
+        self._best = {name.removeprefix("best."): tensor for name, tensor in tensors.items() if name.startswith("best.")}
+        self._best_epoch = facts.get("best_epoch")
         self._history = [tuple(line) for line in tensors["history"].tolist()]
         self._frames = [fromarray(frame) for frame in tensors["frames"].numpy()]
         self._clock.add(float(facts["total_seconds"]))
@@ -229,9 +233,25 @@ class Experiment:
 
     def _measure(self, epoch: int) -> None:
         """Measure quality, off the training clock, and record it."""
-        line = self.evaluation.measure(self.trainer.sampled, epoch, sum(self._column("training_seconds")))
+        seconds = sum(self._column("training_seconds"))
+        line = self.evaluation.measure(self.trainer.sampled, epoch, seconds, self.trainer.pair.discriminator)
         if line:
             self.record.append_metrics(line)
+        if line and self.evaluation.is_best():
+            self._best = {
+                f"{network}/{name}": tensor.detach().cpu().clone()
+                for network, module in self._networks().items()
+                for name, tensor in module.state_dict().items()
+            }
+            self._best_epoch = epoch
+
+    def _take_best(self) -> int | None:
+        """Put the best measured weights in the place of the last ones; returns their epoch, None where the last are kept."""
+        if not self._best:
+            return None
+        for network, module in self._networks().items():
+            module.load_state_dict({name: self._best[f"{network}/{name}"] for name in module.state_dict()})
+        return self._best_epoch
 
     def _checkpoint_is_due(self) -> bool:
         return time.monotonic() - self._saved_at >= self.config.checkpoint_seconds
@@ -246,10 +266,12 @@ class Experiment:
                 "history": torch.tensor(self._history, dtype=torch.float64).view(-1, len(HISTORY_COLUMNS)),
                 "frames": torch.stack(frames) if frames else torch.zeros(0, dtype=torch.uint8),
                 "metrics": self.evaluation.tensor(),
+                **{f"best.{name}": tensor for name, tensor in self._best.items()},
             }
             facts = {
                 "trainer": self.trainer.facts(),
                 "columns": self.evaluation.columns,
+                "best_epoch": self._best_epoch,
                 "machine": self.machine,
                 "precision": self.precision,
                 "data_sha256": self.data_sha256,
@@ -299,12 +321,13 @@ class Experiment:
 
     def _finish(self) -> None:
         pair = self.trainer.pair
-        self.record.write_bytes("samples.png", png(self._frames[-1]))
+        kept_epoch = self._take_best()
+        self.record.write_bytes("samples.png", png(grid(self.samples()) if kept_epoch else self._frames[-1]))
         self.record.write_bytes("progress.gif", gif(self._frames))
         sizes = [self.record.save_weights(name, network) for name, network in self._networks().items()]
         training_seconds = sum(self._column("training_seconds"))
         losses = {name: self.history[name][-1] for name in ("discriminator_loss", "generator_loss")}
-        quality = self.evaluation.summary()
+        quality = self.evaluation.summary(kept_epoch)
         self.notes += _warnings(losses, quality["largest_class_share"])
         self.summary = {
             "epochs": len(self._history),
@@ -315,6 +338,7 @@ class Experiment:
             "others_cpu_share": self._neighbours.share(),
             **losses,
             **quality,
+            "kept_epoch": kept_epoch or len(self._history),
             "parameters": parameter_count(*pair),
             "model_megabytes": megabytes(*pair),
             "weights_bytes": sum(sizes),

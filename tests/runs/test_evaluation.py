@@ -12,9 +12,10 @@ from gan_lib.errors import DataError
 from gan_lib.quality.measures import NAMES, Standard
 from gan_lib.runs.evaluation import NOT_ASKED_FOR, Evaluation, measures
 from gan_lib.runs.experiment import Experiment
-from gan_lib.runs.record import METRICS_COLUMNS, read_record
+from gan_lib.runs.record import METRICS_COLUMNS, load_weights, read_record
 from gan_lib.runs.storage import checksum
 from gan_lib.training.models import build_pair
+from gan_lib.training.sampling import score
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +57,7 @@ def test_measuring_leaves_training_bit_identical(tiny: MakeConfig, tmp_path: Pat
 def test_the_record_holds_each_measurement_and_the_last_with_its_floor(tiny: MakeConfig, tmp_path: Path) -> None:
     experiment = trained(tiny(evaluate_every=2), tmp_path)
     record = read_record(tmp_path)
-    assert list(record.metrics) == [*METRICS_COLUMNS, *NAMES]
+    assert list(record.metrics) == [*METRICS_COLUMNS, *NAMES, "score_gap"]
     assert record.metrics["epoch"] == [2, 3]  # every other one, and the last
     seconds = record.history["training_seconds"]
     assert record.metrics["training_seconds"] == pytest.approx([sum(seconds[:2]), sum(seconds)])
@@ -165,3 +166,25 @@ def test_images_too_large_to_be_measured_are_refused() -> None:
     large = torch.zeros(1, 3, 1024, 1024)
     with pytest.raises(DataError, match=r"at most 134,217,728 pixels in all .* choose fewer or smaller ones"):
         Standard(Images(large.expand(2, -1, -1, -1), None, large.expand(100, -1, -1, -1), None, ""), None)
+
+
+def test_the_best_weights_are_chosen_on_one_half_and_reported_on_the_other(tiny: MakeConfig, tmp_path: Path) -> None:
+    config = tiny(epochs=4, evaluate_every=1, keep="best", image_size=28)
+    experiment = trained(config, tmp_path / "run")
+    record = read_record(tmp_path / "run")
+    choice, reported = record.metrics["choice_distance"], record.metrics["frechet_distance"]
+    kept = record.summary["kept_epoch"]
+    assert choice[kept - 1] == min(choice)
+    assert record.summary["quality"]["frechet_distance"] == pytest.approx(reported[kept - 1])
+    assert choice != reported  # two halves
+    weights = experiment.trainer.sampled.state_dict()
+    again = build_pair(config).generator
+    load_weights(again, tmp_path / "run" / "generator.safetensors")
+    assert all(torch.equal(again.state_dict()[name], tensor) for name, tensor in weights.items())
+
+
+def test_the_score_gap_is_that_of_training_and_held_out_images(tiny: MakeConfig, tmp_path: Path) -> None:
+    experiment = trained(tiny(epochs=1, evaluate_every=1, image_size=28), tmp_path / "run")
+    images, discriminator = experiment.images, experiment.trainer.pair.discriminator
+    by_hand = score(discriminator, images.train[:1000]).mean() - score(discriminator, images.held_out[:1000]).mean()
+    assert read_record(tmp_path / "run").metrics["score_gap"] == pytest.approx([by_hand.item()], abs=1e-5)
