@@ -202,19 +202,17 @@ def bench(
 
     Leave the machine alone meanwhile. Writes bench/MACHINE.json and a figure of it.
     """
-    from gan_lib.studies import speed
-    from gan_lib.studies.bench import bench as measure
+    from gan_lib.studies import bench as speed
 
     if machine not in ("cpu", "gpu"):
         raise ConfigurationError(f"machine must be cpu or gpu, got {machine!r}")
-    report = measure(machine, rounds, parse_counts(images), lambda text: print(text, flush=True))
-    target = speed.save(report, results_dir / "bench")
+    report = speed.bench(machine, rounds, parse_counts(images), lambda text: print(text, flush=True))
+    target = speed.save_bench(report, results_dir / "bench")
     target.with_suffix(".png").write_bytes(speed.chart([speed.Bench.model_validate(report)]).png())
     for model, facts in report["models"].items():
-        print(
-            f"{model}: {facts['median_seconds']['ours']:.3g} s per epoch, {facts['times_faster']:.3g} times as fast as a plain "
-            f"loop, {facts['share_of_matrix_rate']:.0%} of the matrix rate"
-        )
+        faster = f", {facts['times_faster']:.3g} times as fast as a plain loop" if facts["times_faster"] else ""
+        share = f"{facts['share_of_matrix_rate']:.0%} of the matrix rate"
+        print(f"{model}: {facts['median_seconds']['ours']:.3g} s per epoch{faster}, {share}")
     print(f"Record: {_short(target)}")
 
 

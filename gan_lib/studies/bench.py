@@ -1,23 +1,32 @@
 """How fast training is: our step against a plain one, in alternating rounds, beside what the machine could do at best."""
 
 import multiprocessing
+import re
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from gan_lib import paper
 from gan_lib.config import RunConfig
 from gan_lib.data import load_images
-from gan_lib.errors import ConfigurationError
+from gan_lib.errors import ConfigurationError, RecordError
 from gan_lib.presets import configure
-from gan_lib.registry import MODELS, resolve
+from gan_lib.registry import MODELS, family_name, resolve
+from gan_lib.reporting.style import FAINT, INK, LABEL, Chart, colour_of, log_numbers, tidy
+from gan_lib.reporting.tables import Table, table
 from gan_lib.runs.machine import fingerprint, pick_device, pick_precision, set_threads
+from gan_lib.runs.record import RunFolder
+from gan_lib.runs.storage import read_json
+from gan_lib.text import exact, show
 from gan_lib.training.flops import flops_per_epoch
 from gan_lib.training.trainer import DTYPES, Trainer
 
@@ -81,8 +90,8 @@ def bench(machine: str, rounds: int, sizes: Sequence[int], say: Callable[[str], 
         "rounds": rounds,
         "models": {},
     }
-    for model in ("gan", "cgan"):
-        config = configure(f"{model}-{machine}")
+    for model in MODELS:
+        config = configure(family_name(model, "bce") + f"-{machine}")
         report["models"][model] = _compare(config, device, precision, rounds, rates[precision], say)
         report["models"][model]["growth"] = grown = []
         for size in sorted({int(config.training_images), *sizes}):
@@ -107,7 +116,8 @@ def _compare(
     """Alternating rounds of the baseline and of ours (and, on a GPU, of ours without graphs)."""
     images = load_images(config).train.to(device)
     torch.manual_seed(config.seed)
-    contestants: dict[str, Any] = {"baseline": Baseline(config, images), "ours": Trainer(config, images, precision)}
+    plain = {"baseline": Baseline(config, images)} if MODELS[config.model].plain else {}
+    contestants: dict[str, Any] = {**plain, "ours": Trainer(config, images, precision)}
     if device.type == "cuda":
         contestants["eager"] = Trainer(config, images, precision, graphs=False)
     for contestant in contestants.values():
@@ -125,7 +135,7 @@ def _compare(
     return {
         "seconds": seconds,
         "median_seconds": medians,
-        "times_faster": medians["baseline"] / medians["ours"],
+        "times_faster": medians["baseline"] / medians["ours"] if plain else None,
         "images_per_second": len(images) / medians["ours"],
         "gflop_per_epoch": flops / 1e9,
         "share_of_matrix_rate": flops / medians["ours"] / 1e9 / rate,
@@ -206,3 +216,149 @@ def plain_cgan(config: RunConfig) -> tuple[nn.Module, nn.Module]:
         nn.Conv2d(64, 128, 4, 2, 1), nn.LeakyReLU(slope), nn.Dropout(dropout),
         nn.Flatten(), nn.Linear(128 * quarter**2, 1),
     )  # fmt: skip
+
+
+class Growth(BaseModel):
+    """One epoch over more images."""
+
+    images: int
+    seconds: float
+    microseconds_per_image: float
+    peak_memory_mb: float
+
+
+class ModelSpeed(BaseModel):
+    """One model on one machine. Seconds are those of one epoch, one value a round for each contestant."""
+
+    seconds: dict[str, list[float]]
+    median_seconds: dict[str, float]
+    times_faster: float | None = None  # None: there is no plain loop of this model to compare with
+    images_per_second: float
+    gflop_per_epoch: float
+    share_of_matrix_rate: float
+    growth: list[Growth]
+
+
+class Bench(BaseModel):
+    """One bench report."""
+
+    machine: dict[str, Any]
+    matrix_gflops: dict[str, float]
+    rounds: int
+    models: dict[str, ModelSpeed]
+
+    @property
+    def label(self) -> str:
+        """The machine in a few words."""
+        return str(self.machine.get("label", "unknown"))
+
+    @property
+    def precision(self) -> str:
+        """What our step computed in."""
+        return str(self.machine.get("precision", "fp32"))
+
+
+def save_bench(report: dict[str, Any], folder: Path) -> Path:
+    """Write a bench report as FOLDER/MACHINE.json; returns the file. Raises RecordError where it cannot be written."""
+    name = re.sub(r"[^a-z0-9]+", "-", report["machine"]["label"].lower()).strip("-")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        RunFolder(folder).write_json(f"{name}.json", report)
+    except OSError as error:
+        raise RecordError(f"bench folder {folder} cannot be written: {error.strerror}") from error
+    return folder / f"{name}.json"
+
+
+def read_benches(folder: Path) -> list[Bench]:
+    """Every bench report in a folder. Raises RecordError, naming the file, for one that is not whole."""
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found.append(Bench.model_validate(read_json(path)))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise RecordError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    return found
+
+
+def speed_table(benches: Sequence[Bench]) -> Table:
+    """Seconds per epoch of a plain PyTorch loop and of ours, measured in turns in one process, the paper's beside them."""
+    lines = []
+    for bench in benches:
+        for model, facts in bench.models.items():
+            named = "gpu" if bench.machine.get("device") == "cuda" else "cpu"
+            lines.append(
+                {
+                    "model": model.upper(),
+                    "machine": bench.label,
+                    "plain loop, s": facts.median_seconds.get("baseline", "no plain loop"),
+                    "gan-lib, s": facts.median_seconds["ours"],
+                    "times faster": facts.times_faster,
+                    "precision": bench.precision,
+                    "images per second": round(facts.images_per_second),
+                    "share of the matrix rate": f"{facts.share_of_matrix_rate:.0%}",
+                    f"the paper, s ({paper.INSTANCES[named].name})": _papers_seconds(f"{model}-{named}"),
+                }
+            )
+    rounds = " and ".join(sorted({str(bench.rounds) for bench in benches}))
+    return table(
+        lines or [{"model": "none measured yet: gan-lib bench"}], f"Seconds per epoch, medians of {rounds or 'no'} rounds"
+    )
+
+
+def growth_table(benches: Sequence[Bench]) -> Table:
+    """How time and memory grow with the number of training images."""
+    lines = [
+        {
+            "model": model.upper(),
+            "machine": bench.label,
+            "images": point.images,
+            "epoch, s": point.seconds,
+            "microseconds an image": point.microseconds_per_image,
+            "peak memory, MB": round(point.peak_memory_mb),
+        }
+        for bench in benches
+        for model, facts in bench.models.items()
+        for point in facts.growth
+    ]
+    return table(
+        lines or [{"model": "none measured yet: gan-lib bench"}], "One epoch over more images, each in a fresh process"
+    )
+
+
+def chart(benches: Sequence[Bench]) -> Chart:
+    """Every round's seconds per epoch, the plain loop's and ours, and what the arithmetic alone would take."""
+    lines = [(bench, model, facts) for bench in benches for model, facts in bench.models.items()]
+    figure = Chart(figsize=(9.6, 1.1 + 0.85 * len(lines)), layout="constrained")
+    panel = figure.subplots()
+    words = []
+    for height, (bench, model, facts) in enumerate(reversed(lines)):
+        for name, label, colour in (("baseline", "plain loop", FAINT), ("ours", "gan-lib", colour_of(model))):
+            if name not in facts.seconds:
+                continue
+            rounds, middle = facts.seconds[name], facts.median_seconds[name]
+            panel.plot(rounds, [height] * len(rounds), "|", color=colour, markersize=14)
+            panel.annotate(
+                f"{label} {show(middle)} s", (middle, height), (0, 12), textcoords="offset points", ha="center", fontsize=8
+            )
+        limit = facts.gflop_per_epoch / bench.matrix_gflops[bench.precision]
+        panel.plot(limit, height, ">", color=INK, markersize=5)
+        panel.annotate("arithmetic alone", (limit, height), (0, -16), textcoords="offset points", ha="center", fontsize=8)
+        seconds = f"{show(facts.median_seconds['ours'])} s here"
+        if facts.times_faster is not None:
+            plain = show(facts.median_seconds["baseline"])
+            seconds = f"{plain} s plain, {seconds}, {show(facts.times_faster)} times faster"
+        words.append(f"{model.upper()} on {bench.label}: {seconds}, {facts.share_of_matrix_rate:.0%} of the matrix rate")
+    names = [f"{model.upper()}, {bench.label}" for bench, model, _ in reversed(lines)]
+    panel.set_yticks(range(len(lines)), names, parse_math=False)
+    panel.set_ylim(-0.7, len(lines) - 0.3)
+    log_numbers(panel)
+    panel.set_xlabel("seconds per epoch of 2,000 images (logarithmic); one mark a round", **LABEL)
+    tidy(panel)
+    panel.margins(x=0.08)
+    figure.alt = "Training speed. " + "; ".join(words) + "."
+    return figure
+
+
+def _papers_seconds(configuration: str) -> str:
+    return exact(paper.RESULTS[configuration].seconds_per_epoch) if configuration in paper.RESULTS else "not in the paper"

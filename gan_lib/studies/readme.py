@@ -17,10 +17,10 @@ from gan_lib.reporting import claims, quality, tables
 from gan_lib.reporting.comparison import Comparison, Row, at_paper_length, papers_own
 from gan_lib.reporting.tables import _markdown
 from gan_lib.runs.record import copy_records
-from gan_lib.studies import speed
+from gan_lib.studies import bench
+from gan_lib.studies.bench import Bench
 from gan_lib.studies.measure_check import publish_quality
 from gan_lib.studies.precision import publish_precision
-from gan_lib.studies.speed import Bench
 from gan_lib.studies.unstated_choices import make_choices, publish_choices
 from gan_lib.text import duration, exact, show
 
@@ -38,7 +38,7 @@ def results_table(rows: Comparison) -> str:
 
 def speed_table(benches: Sequence[Bench]) -> str:
     """README's table of training speed in Markdown: a plain PyTorch loop and ours in turns, the paper's beside them."""
-    return _markdown(speed.speed_table(benches))
+    return _markdown(bench.speed_table(benches))
 
 
 def quality_table(rows: Comparison) -> str:
@@ -108,7 +108,7 @@ def write_readme(results: Path) -> str:
         "quality": quality_table(rows),
         "claims": claims_table(rows),
         "choices": answer.read_text(encoding="utf-8").strip() if answer.exists() else "Not run yet: make -j2 choices.",
-        "speed": speed_table(speed.read_benches(results / "bench")),
+        "speed": speed_table(bench.read_benches(results / "bench")),
     }
     text = README.read_text(encoding="utf-8")
     for name, part in parts.items():

@@ -76,3 +76,8 @@ def test_growth_repeats_the_digits_up_to_the_size_asked_for(size: int) -> None:
     assert facts["seconds"] > 0
     assert facts["microseconds_per_image"] == pytest.approx(facts["seconds"] / size * 1e6)
     assert facts["peak_memory_mb"] > 50  # PyTorch alone takes more
+
+
+def test_a_model_without_plain_layers_is_measured_alone() -> None:
+    facts = _compare(tiny_config(model="small", image_size=16), CPU, "fp32", rounds=1, rate=100.0, say=lambda text: None)
+    assert (set(facts["seconds"]), facts["times_faster"]) == ({"ours"}, None)

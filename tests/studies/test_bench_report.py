@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gan_lib.errors import RecordError
-from gan_lib.studies import speed
+from gan_lib.studies import bench
 
 REPORT: dict[str, Any] = {
     "machine": {"label": "Test CPU, 2 cores", "device": "cpu", "precision": "bf16"},
@@ -28,21 +28,21 @@ REPORT: dict[str, Any] = {
 
 
 def test_a_report_comes_back_as_it_was_saved(tmp_path: Path) -> None:
-    path = speed.save(REPORT, tmp_path / "bench")
+    path = bench.save_bench(REPORT, tmp_path / "bench")
     assert path.name == "test-cpu-2-cores.json"
-    (bench,) = speed.read_benches(tmp_path / "bench")
-    assert bench == speed.Bench.model_validate(REPORT)
-    assert (bench.label, bench.precision) == ("Test CPU, 2 cores", "bf16")
+    (report,) = bench.read_benches(tmp_path / "bench")
+    assert report == bench.Bench.model_validate(REPORT)
+    assert (report.label, report.precision) == ("Test CPU, 2 cores", "bf16")
 
 
 def test_a_report_that_is_not_whole_is_refused_by_name(tmp_path: Path) -> None:
-    path = speed.save({**REPORT, "rounds": "many"}, tmp_path)
+    path = bench.save_bench({**REPORT, "rounds": "many"}, tmp_path)
     with pytest.raises(RecordError, match=f"{path.name}: rounds: "):
-        speed.read_benches(tmp_path)
+        bench.read_benches(tmp_path)
 
 
 def test_the_table_has_the_paper_and_its_machine_beside_the_measured_seconds() -> None:
-    (line,) = speed.speed_table([speed.Bench.model_validate(REPORT)]).frame.to_dict("records")
+    (line,) = bench.speed_table([bench.Bench.model_validate(REPORT)]).frame.to_dict("records")
     assert line["plain loop, s"] == 1.0
     assert line["gan-lib, s"] == 0.4
     assert line["times faster"] == 2.5
@@ -51,10 +51,10 @@ def test_the_table_has_the_paper_and_its_machine_beside_the_measured_seconds() -
 
 
 def test_without_reports_the_table_says_what_to_do() -> None:
-    assert "gan-lib bench" in speed.speed_table([])._repr_html_()
+    assert "gan-lib bench" in bench.speed_table([])._repr_html_()
 
 
 def test_the_figure_says_its_numbers_in_words() -> None:
-    figure = speed.chart([speed.Bench.model_validate(REPORT)])
+    figure = bench.chart([bench.Bench.model_validate(REPORT)])
     assert "GAN on Test CPU, 2 cores: 1.00 s plain, 0.400 s here, 2.50 times faster, 40% of the matrix rate" in figure.alt
     assert figure.png().startswith(b"\x89PNG")
