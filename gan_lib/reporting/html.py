@@ -27,6 +27,7 @@ from gan_lib.reporting.comparison import (
 )
 from gan_lib.reporting.tables import report_links
 from gan_lib.runs.record import Record, find_records
+from gan_lib.runs.storage import write_bytes
 from gan_lib.text import first_line, show
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -61,7 +62,8 @@ def render(notebook: Path, page: Path, title: str, trouble: str = "", said: str 
     content.metadata |= {"title": title, "trouble": trouble, "said": said, "links": _back(page)}
     html, _ = exporter.from_notebook_node(content)
     body = html.partition(_HEAD_ENDS)[2]  # nbconvert writes attributes in an order of its own
-    _write(page, _HEAD + body.replace(_CONTENTS, _contents(body), 1))
+    html = _HEAD + body.replace(_CONTENTS, _contents(body), 1)
+    write_bytes(page, html.encode(errors="replace"))
     return page
 
 
@@ -84,7 +86,7 @@ def write_index(results: Path) -> Path:
         others={link: name for link, name in others.items() if is_safe(results / link)},
     )
     page = results / "index.html"
-    _write(page, html)
+    write_bytes(page, html.encode(errors="replace"))
     return page
 
 
@@ -111,12 +113,6 @@ def _entry(results: Path, record: Record) -> dict[str, Any]:
         "report": below / "report.html" if is_safe(record.path / "report.html") else None,
         "samples": below / "samples.png" if (record.path / "samples.png").exists() else None,
     }
-
-
-def _write(page: Path, html: str) -> None:
-    temporary = page.with_name(f".{page.name}.{os.getpid()}.tmp")  # two processes may write one page
-    temporary.write_text(html, encoding="utf-8")
-    temporary.replace(page)
 
 
 def _back(page: Path) -> dict[str, str]:

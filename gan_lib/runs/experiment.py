@@ -91,7 +91,6 @@ class Experiment:
         set_threads(self.config.threads)
         self.precision = pick_precision(self.config.precision, self.device)
         self.images = load_images(self.config)
-        self.data_sha256 = self.images.checksum
         check_classes(self.config, self.images.train_labels)
         self.trainer = Trainer(self.config, self.images.train.to(self.device), self.precision, labels=self.images.train_labels)
         self.evaluation = Evaluation(self.config, self.images)
@@ -100,7 +99,7 @@ class Experiment:
             "started": self.started,
             **fingerprint(self.device),
             **{"precision": self.precision, "notice": self.trainer.notice},
-            **{"data_sha256": self.data_sha256, "images": self.images.reading._asdict()},
+            **{"data_sha256": self.images.checksum, "images": self.images.reading._asdict()},
         }
         if self._finished:
             self._show_finished()
@@ -111,7 +110,7 @@ class Experiment:
     def _show_finished(self) -> None:
         """Take the results of a run that is finished, in place of training it again."""
         if self.config.data.startswith("folder:"):
-            check_images(self.record.path, self.data_sha256)
+            check_images(self.record.path, self.images.checksum)
         record = read_record(self.record.path)
         for name, network in self._networks().items():
             load_weights(network, record.path / f"{name}.safetensors")
@@ -143,7 +142,7 @@ class Experiment:
     def _take_up(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Set everything back to what a checkpoint says."""
         for name in ("precision", "data_sha256"):
-            if (there := facts.get(name)) != (here := self.machine[name]):
+            if (there := facts["machine"][name]) != (here := self.machine[name]):
                 raise RecordError(
                     f"{self.record.path} cannot be resumed here: {name} was {there}, here it is {here}: use --fresh"
                 )
@@ -273,8 +272,6 @@ class Experiment:
                 "columns": self.evaluation.columns,
                 "best_epoch": self._best_epoch,
                 "machine": self.machine,
-                "precision": self.precision,
-                "data_sha256": self.data_sha256,
                 "total_seconds": self._clock.total(),
                 "checkpoints": self._checkpoints,
                 "checkpoint_write_seconds": self._checkpoint_write_seconds,
