@@ -12,12 +12,11 @@ import typer
 
 from gan_lib.batch import notebooks, pages, runner
 from gan_lib.batch.job import is_done, unavailable
-from gan_lib.batch.progress import ProgressLine
+from gan_lib.batch.progress import ProgressLine, prepare, say, short
 from gan_lib.cloud import commands as cloud
 from gan_lib.errors import ConfigurationError, GanLibError, RecordError
 from gan_lib.presets import ALL_CONFIGURATIONS, CONFIGURATIONS, configure, parse_changes, parse_counts, parse_seeds
-from gan_lib.reporting.html import write_index
-from gan_lib.runs.record import Record, find_records, is_finished, read_record
+from gan_lib.runs.record import Record, find_records, read_record
 from gan_lib.text import nearest
 
 app = typer.Typer(
@@ -73,28 +72,36 @@ def run(
         for name in configurations or CONFIGURATIONS
     ]
     jobs = runner.plan(list(dict.fromkeys(configs)), results_dir, fresh)
-    finished = [] if fresh else [job for job in jobs if is_finished(job.folder)]
-    runner.check_inputs([job.config for job in jobs if job not in finished])
-    runner.check_finished(finished)
-    runs = f"{len(jobs)} run{'s' if len(jobs) > 1 else ''} in {_short(results_dir / 'runs')}"
-    print(runs + (f", {len(finished)} finished already" if finished else ""), flush=True)
+    finished = 0 if fresh else sum(job.finished for job in jobs)
+    runs = f"{len(jobs)} run{'s' if len(jobs) > 1 else ''} in {short(results_dir / 'runs')}"
+    say(runs + (f", {finished} finished already" if finished else ""))
     line = ProgressLine()
-    try:
-        records = runner.run_batch(jobs, fresh=fresh, timeout=timeout, retries=retries, show=line.show)
-    except KeyboardInterrupt:
-        # Without --fresh, which would throw away what there is.
-        command = shlex.join(["gan-lib", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
-        print(f"\ngan-lib: stopped; to go on from here: {command}", file=sys.stderr)
-        raise
-    finally:
+    with contextlib.ExitStack() as stack:
+        names = pages.with_siblings({job.folder.parent.name for job in jobs}, results_dir)
+        comparison = stack.enter_context(pages.comparison(results_dir, names))
+        stack.callback(line.end)
+        try:
+            records = runner.run_batch(
+                jobs,
+                fresh=fresh,
+                timeout=timeout,
+                retries=retries,
+                check=True,
+                show=line.show,
+                afterwards=comparison.warm_up,
+            )
+        except KeyboardInterrupt:
+            line.end()
+            # Without --fresh, which would throw away what there is.
+            command = shlex.join(["gan-lib", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
+            say(f"gan-lib: stopped; to resume: {command}", error=True)
+            raise
         line.end()
-    for record in records:
-        print(_one_line(record))
-        for note in record.notes:
-            print(f"  note: {note}")
-    pages.make_comparison(results_dir, pages.with_siblings({record.path.parent.name for record in records}, results_dir))
-    print(f"Report: {_short(write_index(results_dir))}")
-    if not all(is_done(job) or unavailable(job.config) for job in jobs):
+        for record in records:
+            _show(record)
+        comparison.make()
+        say(f"Report: {short(_index(results_dir))}")
+    if not all(is_done(record) or unavailable(record.config) for record in records):
         raise typer.Exit(1)
 
 
@@ -104,17 +111,15 @@ def list_(results_dir: Results = RESULTS) -> None:
     records, problems = find_records(results_dir / "runs")
     references, _ = find_records(results_dir / "reference")
     if not records + references:
-        print(f"No runs in {_short(results_dir)} yet: gan-lib run makes some.")
+        say(f"No runs in {short(results_dir)} yet: gan-lib run makes some.")
     width = max((len(record.name) for record in records + references), default=0)
     for title, group in (("", records), ("Reference runs:", references)):
         if group and title:
-            print(title)
+            say(title)
         for record in group:
-            print(_one_line(record, width))
-            for note in record.notes:
-                print(f"  note: {note}")
+            _show(record, width)
     for problem in problems:
-        print(f"gan-lib: {problem}", file=sys.stderr)
+        say(f"gan-lib: {problem}", error=True)
 
 
 @app.command()
@@ -132,7 +137,7 @@ def compare(
     if not results_dir.is_dir():
         raise RecordError(f"results folder {results_dir} does not exist")
     pages.make_comparison(results_dir, experiments or [])
-    print(f"Report: {_short(write_index(results_dir))}")
+    say(f"Report: {short(_index(results_dir))}")
 
 
 @app.command()
@@ -158,7 +163,7 @@ def sample(
         target.write_bytes(pictures.png(pictures.grid(drawn)))
     except OSError as error:
         raise RecordError(f"output {target} cannot be written: {error.strerror}") from error
-    print(f"{count} images: {target}")
+    say(f"{count} images: {target}")
 
 
 @app.command()
@@ -180,15 +185,15 @@ def score(
     try:
         held_out = data.load_images(record.config).held_out
     except GanLibError as error:
-        print(f"gan-lib: no held-out images to compare with: {error}", file=sys.stderr)
+        say(f"gan-lib: no held-out images to compare with: {error}", error=True)
         held_out = loaded[:0]
     usual = judge(discriminator, held_out) if len(held_out) else None
     width = max(len(str(path)) for path in images)
     column = "  score" if record.config.scores else "P(real)"
-    print(f"{'image':<{width}}  {column}" + ("  share of real held-out images judged lower" if usual is not None else ""))
+    say(f"{'image':<{width}}  {column}" + ("  share of real held-out images judged lower" if usual is not None else ""))
     for path, belief in zip(images, beliefs, strict=True):
         rank = f"  {float((usual < belief).float().mean()):.0%}" if usual is not None else ""
-        print(f"{path!s:<{width}}  {belief:7.3f}{rank}")
+        say(f"{path!s:<{width}}  {belief:7.3f}{rank}")
 
 
 @app.command()
@@ -206,14 +211,14 @@ def bench(
 
     if machine not in ("cpu", "gpu"):
         raise ConfigurationError(f"machine must be cpu or gpu, got {machine!r}")
-    report = speed.bench(machine, rounds, parse_counts(images), lambda text: print(text, flush=True))
+    report = speed.bench(machine, rounds, parse_counts(images), say)
     target = speed.save_bench(report, results_dir / "bench")
     target.with_suffix(".png").write_bytes(speed.chart([speed.Bench.model_validate(report)]).png())
     for model, facts in report["models"].items():
         faster = f", {facts['times_faster']:.3g} times as fast as a plain loop" if facts["times_faster"] else ""
         share = f"{facts['share_of_matrix_rate']:.0%} of the matrix rate"
-        print(f"{model}: {facts['median_seconds']['ours']:.3g} s per epoch{faster}, {share}")
-    print(f"Record: {_short(target)}")
+        say(f"{model}: {facts['median_seconds']['ours']:.3g} s per epoch{faster}, {share}")
+    say(f"Record: {short(target)}")
 
 
 def _find(run: str, results: Path) -> Record:
@@ -226,6 +231,18 @@ def _find(run: str, results: Path) -> Record:
     raise RecordError(f"run {run!r} does not exist{nearest(run, known) if known else ': there are no runs yet'}")
 
 
+def _index(results: Path) -> Path:
+    from gan_lib.reporting.html import write_index
+
+    return write_index(results)
+
+
+def _show(record: Record, width: int = 0) -> None:
+    say(_one_line(record, width))
+    for note in record.notes:
+        say(f"  note: {note}")
+
+
 def _one_line(record: Record, width: int = 0) -> str:
     each = record.summary.get("seconds_per_epoch")
     facts = [f"{record.epochs_done:,} epochs"] if record.epochs_done else []
@@ -233,13 +250,6 @@ def _one_line(record: Record, width: int = 0) -> str:
     facts += [str(record.machine["label"])] if record.machine.get("label") else []
     facts += [record.reason] if record.reason else []
     return f"{record.name:<{width}}  {record.status:<11}  {', '.join(facts)}".rstrip()
-
-
-def _short(path: Path) -> Path:
-    try:
-        return path.resolve().relative_to(Path.cwd())
-    except ValueError:
-        return path
 
 
 class _Terminated(KeyboardInterrupt):
@@ -256,17 +266,19 @@ def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
 def main() -> None:
     """Run the command line. Exit codes: 0 all is well, 1 a run failed, 2 a user's mistake, 130 Ctrl-C, 143 SIGTERM."""
     signal.signal(signal.SIGTERM, _terminate)
+    prepare()
     try:
         code = app(standalone_mode=False)
     except GanLibError as error:
-        print(f"gan-lib: {error}", file=sys.stderr)
+        say(f"gan-lib: {error}", error=True)
         code = error.exit_code
     except OSError as error:  # a folder that cannot be written, a full disk
-        print(f"gan-lib: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        say(f"gan-lib: {error.filename or 'a file'}: {error.strerror or error}", error=True)
         code = 2
     except _UsageError as error:
         text = error.format_message()
-        print(text if text.startswith("Usage:") else f"gan-lib: {text}", file=sys.stderr)
+        for line in text.splitlines():
+            say(line if text.startswith("Usage:") else f"gan-lib: {line}", error=True)
         code = 2
     sys.exit(143 if code == 130 and _Terminated.came else code)  # typer makes 130 of every kind of KeyboardInterrupt
 

@@ -68,3 +68,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f": did you mean {close[0]!r}?" if close else f": choose from {', '.join(names)}"
+
+
+def printable(value: object) -> str:
+    """Text that cannot act on a terminal: line ends, control and direction characters and the like are escaped."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(value))

@@ -2,57 +2,91 @@
 
 import contextlib
 import math
+import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gan_lib.batch.exit_reason import describe, oom_kills
-from gan_lib.batch.notebooks import NOTEBOOKS, check_parameters, execute, last_line, last_lines, relative, stop
+from gan_lib.batch.notebooks import NOTEBOOKS, NotebookProcess, check_parameters, last_line, last_lines, relative
 from gan_lib.config import RunConfig
 from gan_lib.errors import GanLibError, RecordError, ReportError
 from gan_lib.presets import run_name
 from gan_lib.runs.locks import Lock, noted_holder
-from gan_lib.runs.record import Record, RunFolder, count_epochs, is_finished, lock_holder, read_record
+from gan_lib.runs.record import Record, RunFolder, count_epochs, lock_holder, read_record
 from gan_lib.runs.storage import read_json
 from gan_lib.text import duration, one_line
 
 _POLL_SECONDS = 0.5
+_PATIENCE = 10.0  # seconds: a kernel whose process was killed is gone after one
 
 
-@dataclass(frozen=True)
+@dataclass
 class Job:
-    """One run to make: its parameters and its folder."""
+    """One run to make: its parameters, its folder, and the record that was there when the batch was planned."""
 
     config: RunConfig
     folder: Path
+    found: Record | None = None
+    _process: NotebookProcess | None = None
 
     @property
     def name(self) -> str:
         """ "gan-cpu--quick/seed-0"."""
         return run_name(self.config)
 
+    @property
+    def finished(self) -> bool:
+        """Whether the run was trained to its end before this batch."""
+        return self.found is not None and self.found.status == "ok"
 
-def make(job: Job, fresh: bool, timeout: float | None, retries: int, see: Callable[[int], None]) -> str | None:
-    """Make one run; returns what went wrong beside the run itself, if anything did."""
-    trouble = None
+    def warm_up(self) -> None:
+        """Start the process of the run's notebook, which then waits. A run that cannot start says so when it is made."""
+        with contextlib.suppress(OSError):
+            self._process = self._process or self._start()
+
+    def take(self) -> NotebookProcess:
+        """The process, for one attempt: the next takes another."""
+        process, self._process = self._process or self._start(), None
+        return process
+
+    def _start(self) -> NotebookProcess:
+        results = relative(self.folder.parent.parent, NOTEBOOKS)
+        parameters = {
+            "configuration": self.config.configuration,
+            **self.config.model_dump(mode="json", exclude={"model", "machine"}),
+            "results_dir": results,
+            "live": False,
+        }
+        notebook, log, lock = NOTEBOOKS / "01_train.ipynb", self.folder / "run.log", self.folder / "run.lock"
+        check_parameters(notebook, parameters)
+        return NotebookProcess(notebook, self.folder / "notebook.ipynb", parameters, log, lock)
+
+    def stop(self) -> None:
+        """End a process that was warmed up and not used."""
+        if self._process:
+            self._process.stop()
+
+
+def make(
+    job: Job,
+    *,
+    fresh: bool = False,
+    timeout: float | None = None,
+    retries: int = 0,
+    see: Callable[[int], None] = lambda epoch: None,
+) -> Record:
+    """Make one run; returns its record, with a note on what went wrong beside the run itself.
+
+    see: is told the epochs done so far about twice a second.
+    """
     for attempt in range(1 + retries):
-        try:
-            if (pid := lock_holder(job.folder)) is not None:  # since the batch was planned: a notebook in JupyterLab, say
-                return f"{job.folder} is being written by process {pid}: left alone"
-            if fresh and not attempt:
-                RunFolder(job.folder).clear()
-            _run_notebook(job, timeout, see)
-        except ReportError as error:  # the run itself is whole
-            trouble = str(error)
-        except (GanLibError, OSError) as error:
-            trouble = one_line(error)
-            with contextlib.suppress(OSError, RecordError):
-                _close(job, "failed", trouble)
-        if record_of(job).status not in ("killed", "lost"):
+        record = _attempt(job, fresh and not attempt, timeout, see)
+        if record.status not in ("killed", "lost"):
             break
-    return trouble
+    return record
 
 
 @contextlib.contextmanager
@@ -65,62 +99,79 @@ def hold(job: Job) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        with contextlib.suppress(OSError):  # not empty, as a rule
+            for folder in (job.folder, job.folder.parent, job.folder.parent.parent):
+                folder.rmdir()
 
 
-def say_if_unavailable(job: Job, fresh: bool) -> None:
-    """Say of a run that this machine cannot make that it is unavailable; what another machine finished of it stays.
+def record_unavailable(job: Job, reason: str, fresh: bool) -> None:
+    """Record that this machine cannot make a run; what another machine finished of it stays.
 
     fresh: in place of an unfinished one, also of other parameters.
     """
-    reason = unavailable(job.config)
-    if reason and not is_finished(job.folder):
+    if not job.finished:
         folder = RunFolder(job.folder)
         folder.create(job.config) if fresh else folder.reopen(job.config)
         folder.finish("unavailable", reason, epochs=count_epochs(job.folder))
 
 
-def is_done(job: Job) -> bool:
+def is_done(record: Record | None) -> bool:
     """Whether a run is finished and has its report: one that was trained and not yet rendered only runs its notebook again.
 
     One that is kept as a record alone, without weights, has nothing left to render.
     """
-    rendered, weights = (job.folder / name for name in ("report.html", "generator.safetensors"))
-    return is_finished(job.folder) and (rendered.exists() or not weights.exists())
+    if record is None or record.status != "ok":
+        return False
+    return (record.path / "report.html").exists() or not (record.path / "generator.safetensors").exists()
 
 
-def _run_notebook(job: Job, timeout: float | None, see: Callable[[int], None]) -> None:
-    """Run 01_train.ipynb into a run's folder and render it; `see` is told the epochs done so far about twice a second."""
-    notebook, output, log = NOTEBOOKS / "01_train.ipynb", job.folder / "notebook.ipynb", job.folder / "run.log"
-    parameters = {
-        "configuration": job.config.configuration,
-        **job.config.model_dump(mode="json", exclude={"model", "machine"}),
-        "results_dir": relative(job.folder.parent.parent, NOTEBOOKS),
-        "live": False,
-    }
-    check_parameters(notebook, parameters)
-    stale_files = [output, log, job.folder / "report.html"]
-    if not is_finished(job.folder):
-        stale_files.append(job.folder / "summary.json")  # how it ended last time is no evidence of how it ends now
+def _attempt(job: Job, fresh: bool, timeout: float | None, see: Callable[[int], None]) -> Record:
+    trouble = None
+    try:
+        if (pid := lock_holder(job.folder)) is not None:  # since the batch was planned: a notebook in JupyterLab, say
+            raise ReportError(f"{job.folder} is being written by process {pid}: left alone")
+        if fresh:
+            RunFolder(job.folder).clear()
+        _execute(job, fresh, timeout, see)
+        _render(record_of(job))
+    except ReportError as error:  # the run itself is whole, or somebody else's
+        trouble = str(error)
+    except (GanLibError, OSError) as error:
+        trouble = one_line(error)
+        with contextlib.suppress(OSError, RecordError):
+            _close(job, "failed", trouble)
+    record = record_of(job)
+    if trouble is None or trouble == record.reason:
+        return record
+    return replace(record, notes=[*record.notes, trouble])
+
+
+def _execute(job: Job, fresh: bool, timeout: float | None, see: Callable[[int], None]) -> None:
+    """Run 01_train.ipynb into a run's folder, and record how it ended where the run itself could not."""
+    stale_files = ["notebook.ipynb", "report.html"]
+    if fresh or not job.finished:
+        stale_files.append("summary.json")  # how it ended last time is no evidence of how it ends now
     for stale in stale_files:
-        stale.unlink(missing_ok=True)
+        (job.folder / stale).unlink(missing_ok=True)
     oom_before = oom_kills()
     deadline = time.monotonic() + (timeout or math.inf)
-    process = execute(notebook, output, parameters, log, job.folder / "run.lock")
+    process = job.take()
     try:
+        process.go()
         while process.poll() is None and time.monotonic() < deadline:
             see(count_epochs(job.folder))
-            time.sleep(_POLL_SECONDS)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_POLL_SECONDS)
     except BaseException:
-        stop(process)
+        process.stop()
         _close_stopped(job, "interrupted", "stopped while it was running")
         raise
-    if process.poll() is None:
-        stop(process)
+    code = process.poll()
+    process.stop()
+    if code is None:
         _close_stopped(job, "timed-out", f"stopped after {duration(timeout or 0)}, as --timeout asks")
     else:
-        stop(process)
-        _settle(job, process.returncode, oom_before)
-    _render_run(job, output)
+        _settle(job, code, oom_before)
 
 
 def _settle(job: Job, code: int, oom_before: int | None) -> None:
@@ -134,10 +185,12 @@ def _settle(job: Job, code: int, oom_before: int | None) -> None:
         raise ReportError(f"{job.name} is trained, but its notebook failed afterwards: {last_line(log)}")
     elif status in ("failed", "unavailable", "interrupted"):
         return
-    elif code < 0 or code > 128:
-        pid = None if code < 0 else noted_holder(job.folder / "run.lock")
-        who = "its notebook's process was " if code < 0 else ""
-        _close(job, "killed", who + describe(abs(code) if code < 0 else code - 128, pid, oom_before))
+    elif code < 0:
+        _close(job, "killed", "its notebook's process was " + describe(-code, None, oom_before))
+    elif code > 128:
+        words = last_lines(log, 1)[:300]
+        reason = describe(code - 128, noted_holder(job.folder / "run.lock"), oom_before)
+        _close(job, "killed", reason + (f"; its last line: {words}" if words else ""))
     elif code == 0:
         _close(job, "lost", "its notebook ended without a word from the run")
     else:
@@ -151,13 +204,17 @@ def _close_stopped(job: Job, status: str, reason: str) -> None:
 
 
 def _close(job: Job, status: str, reason: str) -> None:
-    """Write a run's last word where the run itself could not."""
-    if lock_holder(job.folder) is not None:
+    """Write a run's last word where the run itself could not, once its process is gone."""
+    deadline = time.monotonic() + _PATIENCE
+    while lock_holder(job.folder) is not None:
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.1)
+    folder, known = RunFolder(job.folder), _summary(job.folder)
+    if known.get("status") == "ok":
         return
-    folder = RunFolder(job.folder)
     if not (job.folder / "config.json").exists():
         folder.create(job.config)
-    known = _summary(job.folder)
     before = {key: known[key] for key in known.keys() - {"status", "reason", "schema_version", "finished"}}
     folder.finish(status, reason, **{"epochs": count_epochs(job.folder), **before})
     (job.folder / "run.lock").unlink(missing_ok=True)
@@ -171,17 +228,17 @@ def record_of(job: Job) -> Record:
         return Record(job.folder, job.config, "failed", str(error))
 
 
-def _render_run(job: Job, notebook: Path) -> None:
+def _render(record: Record) -> None:
     from gan_lib.reporting.html import render
 
+    notebook, title = record.path / "notebook.ipynb", f"{record.config.configuration}, seed {record.config.seed}"
     if not notebook.exists():
         return
-    record = record_of(job)
     trouble = said = ""
     if record.status != "ok":
         trouble = f"{record.status}: {record.reason}"
-        said = last_lines(job.folder / "run.log")
-    render(notebook, job.folder / "report.html", f"{job.config.configuration}, seed {job.config.seed}", trouble, said)
+        said = last_lines(record.path / "run.log")
+    render(notebook, record.path / "report.html", title, trouble, said)
 
 
 def unavailable(config: RunConfig) -> str | None:

@@ -1,6 +1,7 @@
-"""Starting and stopping a notebook in a process of its own."""
+"""Executing a notebook in a process of its own: warmed up, started, watched, stopped."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -16,61 +17,86 @@ from gan_lib.errors import GanLibError
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 _PATIENCE = 15.0  # seconds: the process itself gives its kernel ten
+_PAPERMILLS_OWN = re.compile(
+    r"(Executing|Ending) Cell \d+-+$|(Input|Output) Notebook: |(Working directory|Executing notebook with kernel): |Kernel died"
+)
 
 
-def execute(
-    notebook: Path, output: Path, parameters: dict[str, Any], log: Path, lock: Path | None = None
-) -> subprocess.Popen[bytes]:
-    """Start papermill on a notebook in a process of its own, which ends with this one, however this one ends.
+class NotebookProcess(subprocess.Popen[bytes]):
+    """A notebook that papermill executes in a process of its own, which ends with this one, however this one ends.
 
-    lock: the lock file of the run that the notebook makes, if it makes one. Paths are given relative to the repository, so
-    that an executed notebook does not carry this machine's folders about.
+    It brings the kernel up and loads what the notebook imports; nothing of it runs, and nothing is written but the log, before
+    go(). Exit codes are notebook_process's. lock: the lock file of the run that the notebook makes, if it makes one. Paths are
+    handed on relative to the repository, so that an executed notebook does not carry this machine's folders about.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    job = {
-        "notebook": relative(notebook),
-        "output": relative(output),
-        "cwd": relative(notebook.parent),
-        "parameters": parameters,
-        "lock": str(lock.resolve()) if lock else None,
-    }
-    with log.open("wb") as file:
-        # In a session of its own: Ctrl-C is kept away from it, only the batch decides how a run ends.
-        return subprocess.Popen(
-            [sys.executable, "-m", "gan_lib.batch.notebook_process", json.dumps(job)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+
+    def __init__(self, notebook: Path, output: Path, parameters: dict[str, Any], log: Path, lock: Path | None = None) -> None:
+        self._log: Path | None = log
+        job = {
+            "notebook": relative(notebook),
+            "output": relative(output),
+            "cwd": relative(notebook.parent),
+            "parameters": parameters,
+            "lock": str(lock.resolve()) if lock else None,
+        }
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.unlink(missing_ok=True)  # never through a link that a stranger left
+        with log.open("xb") as file:
+            # In a session of its own: Ctrl-C is kept away from it, only the batch decides how a run ends.
+            super().__init__(
+                [sys.executable, "-m", "gan_lib.batch.notebook_process", json.dumps(job)],
+                cwd=ROOT,
+                env={**os.environ, **_own_environment()},
+                stdin=subprocess.PIPE,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def go(self) -> None:
+        """Execute the notebook."""
+        self._log = None
+        if self.stdin:
+            with contextlib.suppress(BrokenPipeError):  # it is dead already, and poll() tells how
+                self.stdin.write(b"\n")
+                self.stdin.flush()
+
+    def stop(self) -> None:
+        """End the process and its kernel: with a checkpoint if there is time, at once on a second Ctrl-C."""
+        try:
+            self._ask(signal.SIGTERM, _PATIENCE)
+        except BaseException:
+            self._ask(signal.SIGTERM, 2)  # the second request: its kernel is killed
+            raise
+        finally:
+            self._ask(signal.SIGKILL, 5)  # its kernel notices within a second
+            if self.stdin:
+                with contextlib.suppress(BrokenPipeError):
+                    self.stdin.close()
+            if self._log:  # of a process that was not used
+                self._log.unlink(missing_ok=True)
+
+    def _ask(self, number: signal.Signals, patience: float) -> None:
+        if self.poll() is None:
+            self.send_signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.wait(patience)
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a notebook's process and its kernel: with a checkpoint if there is time, at once on a second Ctrl-C."""
-    try:
-        _ask(process, signal.SIGTERM, _PATIENCE)
-    except BaseException:
-        _ask(process, signal.SIGTERM, 2)  # the second request: its kernel is killed
-        raise
-    finally:
-        _ask(process, signal.SIGKILL, 5)  # its kernel notices within a second
-        if process.stdin:
-            process.stdin.close()
-
-
-def _ask(process: subprocess.Popen[bytes], number: signal.Signals, patience: float) -> None:
-    if process.poll() is None:
-        process.send_signal(number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
+def _own_environment() -> dict[str, str]:
+    """What keeps a user's matplotlib settings and the modules in a working folder away from a kernel."""
+    environment = {"MPLBACKEND": "agg", "PYTHONSAFEPATH": "1"}
+    matplotlib = importlib.util.find_spec("matplotlib")
+    if matplotlib and matplotlib.origin:
+        environment["MATPLOTLIBRC"] = str(Path(matplotlib.origin).with_name("mpl-data") / "matplotlibrc")
+    return environment
 
 
 def check_parameters(notebook: Path, parameters: Iterable[str]) -> None:
     """Refuse a parameter that the notebook does not declare: papermill itself would only warn."""
-    import papermill
-
-    declared = papermill.inspect_notebook(str(notebook))
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    (cell,) = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    declared = re.findall(r"^(\w+)\s*[:=]", "".join(cell["source"]), re.MULTILINE)
     for name in parameters:
         if name not in declared:
             raise GanLibError(f"{notebook.name} declares no parameter {name!r}; it has {', '.join(declared)}")
@@ -82,7 +108,7 @@ def last_line(log: Path) -> str:
 
 
 def last_lines(log: Path, count: int = 12) -> str:
-    """The last lines that a process printed, or "": without empty ones, papermill's rules and terminal colours."""
+    """The last lines that a process printed, or "": without empty ones, papermill's own and terminal colours."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 100_000))
@@ -90,7 +116,7 @@ def last_lines(log: Path, count: int = 12) -> str:
     except OSError:
         return ""
     lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()]
-    lines = [line for line in lines if line and not re.match(r"(Executing|Ending) Cell \d+-+$", line)]
+    lines = [line for line in lines if line and not _PAPERMILLS_OWN.match(line)]
     return "\n".join(lines[-count:])
 
 

@@ -1,21 +1,56 @@
 """The pages of a batch: the comparison, executed and rendered, and the pages that are kept beside the reference runs."""
 
-import contextlib
-import time
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from gan_lib.batch.notebooks import NOTEBOOKS, ROOT, execute, last_line, relative, stop
-from gan_lib.errors import RecordError, ReportError
+from gan_lib.batch.notebooks import NOTEBOOKS, ROOT, NotebookProcess, last_line, relative
+from gan_lib.errors import ReportError
 from gan_lib.presets import ALL_CONFIGURATIONS
-from gan_lib.reporting import figures
-from gan_lib.reporting.comparison import check_experiments, compare
-from gan_lib.reporting.quality_figures import frechet_curves
-from gan_lib.runs.locks import Lock
+from gan_lib.runs.storage import write_bytes
 
-_PATIENCE = 600  # seconds for another batch's report, which takes half a minute
 REFERENCE = ROOT / "results" / "reference"
+
+
+class Page:
+    """A page to be made of a notebook, inside `with`: executed in a folder of its own, so that two may be made at once."""
+
+    def __init__(self, notebook: str, parameters: dict[str, Any], path: Path, title: str) -> None:
+        self.path, self._title = path, title
+        self._folder = tempfile.TemporaryDirectory(prefix="gan-lib-")
+        self._notebook = Path(self._folder.name) / notebook
+        self._log = self._notebook.with_suffix(".log")
+        self.parameters = parameters
+        self._process: NotebookProcess | None = None
+
+    def __enter__(self) -> "Page":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._process:
+            self._process.stop()
+        self._folder.cleanup()
+
+    def warm_up(self) -> NotebookProcess:
+        """Start the notebook's process, which then waits; returns it."""
+        source = NOTEBOOKS / self._notebook.name
+        self._process = self._process or NotebookProcess(source, self._notebook, self.parameters, self._log)
+        return self._process
+
+    def make(self) -> Path:
+        """Execute the notebook and render it; returns the page. Raises ReportError when the notebook fails."""
+        from gan_lib.reporting.html import render
+
+        process = self.warm_up()
+        process.go()
+        if process.wait():
+            log = self.path.with_suffix(".log")
+            write_bytes(log, self._log.read_bytes())
+            raise ReportError(f"{self._notebook.name} failed: {last_line(log)} (all of it in {log})")
+        write_bytes(self.path.with_suffix(".ipynb"), self._notebook.read_bytes())
+        return render(self._notebook, self.path, self._title)
 
 
 def with_siblings(experiments: Iterable[str], results: Path) -> list[str]:
@@ -30,17 +65,30 @@ def with_siblings(experiments: Iterable[str], results: Path) -> list[str]:
     return sorted(chosen.values())
 
 
-def make_comparison(results: Path, experiments: list[str]) -> Path:
-    """Execute 02_compare.ipynb on some experiments (folders below runs) and render it; returns the HTML file.
+def comparison(results: Path, experiments: list[str]) -> Page:
+    """The comparison of some experiments, which are folders below runs, or of the newest and its like where none is named.
 
-    Raises RecordError when one of them does not exist, ReportError when the notebook fails.
+    Reference runs may be named too: they stand in for what is missing, and make the comparison where nothing else is named.
     """
-    check_experiments(results / "runs", experiments)
-    return write_comparison(results / "runs", REFERENCE, experiments, results / "comparison.html")
+    references = {path.name for path in REFERENCE.iterdir()} if REFERENCE.is_dir() else set()
+    own = [name for name in experiments if name not in references or (results / "runs" / name).is_dir()]
+    runs = results / "runs" if own or not experiments else REFERENCE
+    return _comparison(runs, REFERENCE, own or experiments, results / "comparison.html")
 
 
-def write_comparison(runs: Path, reference: Path, experiments: list[str], page: Path) -> Path:
-    """Execute 02_compare.ipynb on some experiments below a folder of runs, which may be the reference runs' own."""
+def make_comparison(results: Path, experiments: list[str]) -> Path:
+    """Write the comparison, as `comparison` says; returns the HTML file.
+
+    Raises RecordError when an experiment does not exist, ReportError when the notebook fails.
+    """
+    from gan_lib.reporting.comparison import check_experiments
+
+    with comparison(results, experiments) as page:
+        check_experiments(NOTEBOOKS / page.parameters["results_dir"], page.parameters["experiments"])
+        return page.make()
+
+
+def _comparison(runs: Path, reference: Path, experiments: list[str], page: Path) -> Page:
     bench = page.parent / "bench"
     parameters = {
         "results_dir": relative(runs, NOTEBOOKS),
@@ -49,52 +97,24 @@ def write_comparison(runs: Path, reference: Path, experiments: list[str], page: 
         "page_dir": relative(page.parent, NOTEBOOKS),
         "bench_dir": relative(bench if bench.is_dir() else ROOT / "results" / "bench", NOTEBOOKS),
     }
-    return report("02_compare.ipynb", parameters, page, "The GAN configurations compared")
+    return Page("02_compare.ipynb", parameters, page, "The GAN configurations compared")
 
 
-def report(notebook: str, parameters: dict[str, Any], page: Path, title: str) -> Path:
+def report(notebook: str, parameters: dict[str, Any], path: Path, title: str) -> Path:
     """Execute a notebook and render it to a page; returns the page. Raises ReportError when the notebook fails."""
-    from gan_lib.reporting.html import render
-
-    output, log = page.with_suffix(".ipynb"), page.with_suffix(".log")
-    with _alone_with(page):
-        process = execute(NOTEBOOKS / notebook, output, parameters, log)
-        try:
-            code = process.wait()
-        finally:
-            stop(process)
-        if code:
-            raise ReportError(f"{notebook} failed: {last_line(log)} (all of it in {log})")
-        log.unlink()
-        return render(output, page, title)
-
-
-@contextlib.contextmanager
-def _alone_with(page: Path) -> Iterator[None]:
-    """Wait until no other process writes a page: two batches in one results folder may be through at the same time.
-
-    Raises RecordError when the other one takes longer than any report does.
-    """
-    page.parent.mkdir(parents=True, exist_ok=True)
-    lock, deadline = Lock(page.with_suffix(".lock")), time.monotonic() + _PATIENCE
-    while True:
-        try:
-            lock.acquire()  # which itself waits for a moment
-            break
-        except RecordError:
-            if time.monotonic() > deadline:
-                raise
-    try:
-        yield
-    finally:
-        lock.release()
+    with Page(notebook, parameters, path, title) as page:
+        return page.make()
 
 
 def publish_comparison(reference: Path) -> Path:
     """Write the comparison of the reference runs, and two of its figures as README shows them: images.png, quality.png."""
+    from gan_lib.reporting import figures
+    from gan_lib.reporting.comparison import compare
+    from gan_lib.reporting.quality_figures import frechet_curves
+
     experiments = sorted(path.name for path in reference.iterdir() if path.is_dir())
-    page = write_comparison(reference, reference, experiments, reference / "comparison.html")
     rows = compare(reference, reference, experiments)
-    (reference / "images.png").write_bytes(figures.sample_sheet(rows).png())
-    (reference / "quality.png").write_bytes(frechet_curves(rows).png())
-    return page
+    write_bytes(reference / "images.png", figures.sample_sheet(rows).png())
+    write_bytes(reference / "quality.png", frechet_curves(rows).png())
+    with _comparison(reference, reference, experiments, reference / "comparison.html") as page:
+        return page.make()

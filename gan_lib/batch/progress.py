@@ -1,15 +1,71 @@
-"""How long a batch will still take."""
+"""What a batch says on its terminal: lines, and one that moves. A terminal that is gone, or lacks characters, stops nothing."""
 
+import contextlib
+import functools
+import os
+import re
+import shlex
 import shutil
 import sys
+import sysconfig
 import time
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
-from gan_lib.config import RunConfig
-from gan_lib.text import duration
-from gan_lib.training.flops import flops_per_epoch
+from tqdm import tqdm
+
+from gan_lib.text import printable
+
+_EVERY = 30.0  # seconds between two lines where there is no terminal
+_BAR = 20  # characters, and at least half of them
+_COMMAND = re.compile(r"\bgan-lib (?=(run|list|compare|sample|score|bench|cloud)\b)")
+
+
+def say(text: object = "", *, error: bool = False) -> None:
+    """Print one line. What could act on the terminal is escaped, and commands are such as work where the user stands."""
+    _write(printable(_COMMAND.sub(lambda match: f"{program()} ", str(text))) + "\n", sys.stderr if error else sys.stdout)
+
+
+def prepare() -> None:
+    """Let no later output fail: for characters that the terminal lacks, or because it was closed before the start."""
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # in this order: each takes the lowest number that is free, its own
+            setattr(sys, name, Path(os.devnull).open("r" if name == "stdin" else "w"))  # noqa: SIM115
+        elif name != "stdin" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@functools.cache
+def program() -> str:
+    """How this program is called where the user stands: gan-lib, .venv/bin/gan-lib, or python -m gan_lib."""
+    script = Path(sysconfig.get_path("scripts")) / "gan-lib"
+    for path, name, more in ((script, "gan-lib", ""), (Path(sys.executable), "python", " -m gan_lib")):
+        if path.exists():
+            found = shutil.which(name)
+            return (name if found and Path(found).absolute() == path.absolute() else shlex.quote(str(short(path)))) + more
+    return "python -m gan_lib"
+
+
+def short(path: Path) -> Path:
+    """A path as seen from the working folder, where it lies below."""
+    try:
+        return path.absolute().relative_to(Path.cwd())
+    except (ValueError, OSError):
+        return path
+
+
+def _write(text: str, stream: IO[str] | None) -> None:
+    try:
+        if stream:
+            stream.write(text)
+            stream.flush()
+    except (OSError, ValueError):  # a pipe or a terminal that closed: what is still to be said goes nowhere
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr]
+            os.close(nowhere)
 
 
 @dataclass(frozen=True)
@@ -21,86 +77,54 @@ class Progress:
     runs: int
     epoch: int
     epochs: int
-    seconds_left: float  # for everything that is still to do
-    measured: bool  # False as long as seconds_left rests on a guess
+    done: float  # floating-point operations of all runs so far, and in all
+    total: float
 
 
-_OUTSIDE_SECONDS = 10.0  # a run's time outside training, until one has been seen
-_FIRST_GUESS = 100e9  # FLOP/s: a laptop's order of magnitude, until the first epochs are in
+class ProgressLine(tqdm):
+    """The moving progress line: redrawn in place on a terminal, a line every half minute elsewhere.
 
+    Its pace is that of arithmetic, so that an epoch of one network says how long those of another will take.
+    """
 
-class Estimate:
-    """Time left: from a run's own pace where one like it was seen, else from counted arithmetic at the rate of another."""
-
-    def __init__(self, configs: Iterable[RunConfig], clock: Callable[[], float] = time.monotonic) -> None:
-        """configs: the runs to make, none twice. clock: seconds that only go forward."""
-        self._clock = clock
-        self._to_do = set(configs)
-        # FLOP/s by configuration: a penalty's float32 keeps a machine less busy than bf16
-        self._rates: dict[str, float] = {}
-        self._outside = _OUTSIDE_SECONDS
-        self._begun: tuple[RunConfig | None, float, int] = (None, 0.0, 0)  # run, time and epoch that its pace counts from
-
-    @property
-    def measured(self) -> bool:
-        """Whether it rests on epochs that were seen of everything that is still to do, and on no guess."""
-        return bool(self._rates) and all(config.configuration in self._rates for config in self._to_do)
-
-    def see(self, config: RunConfig, epoch: int) -> None:
-        """Learn the pace of the run that is going on; its first epoch warms up and does not count."""
-        begun, since, first = self._begun
-        if begun != config:
-            self._begun = (config, self._clock(), epoch) if epoch else self._begun
-        elif epoch > first:
-            pace = (self._clock() - since) / (epoch - first)
-            self._rates[config.configuration] = flops_per_epoch(config) / pace
-
-    def done(self, config: RunConfig, summary: Mapping[str, Any]) -> None:
-        """Strike a run off, and take its time outside training as the next one's."""
-        self._to_do.discard(config)
-        total, training = summary.get("total_seconds"), summary.get("training_seconds")
-        if isinstance(total, float) and isinstance(training, float):
-            self._outside = _OUTSIDE_SECONDS + total - training
-
-    def left(self, config: RunConfig, epoch: int) -> float:
-        """Seconds until this run, which has done so many epochs, and all the others are done."""
-        rest = (config.epochs - epoch) * self._seconds_per_epoch(config)
-        others = self._to_do - {config}
-        return rest + sum(other.epochs * self._seconds_per_epoch(other) + self._outside for other in others)
-
-    def _seconds_per_epoch(self, config: RunConfig) -> float:
-        alike = (config.configuration, config.model_copy(update={"loss": "bce"}).configuration)  # else the network's own
-        name = next((name for name in (*alike, *self._rates) if name in self._rates), None)
-        if name is None:
-            return flops_per_epoch(config) / _FIRST_GUESS
-        return flops_per_epoch(config) / self._rates[name]
-
-
-class ProgressLine:
-    """The moving progress line: redrawn in place on a terminal, a line every half minute elsewhere."""
+    monitor_interval = 0  # no thread of tqdm's own
 
     def __init__(self) -> None:
-        self._terminal = sys.stdout.isatty()
-        self._last = float("-inf")
-        self._width = 0
+        self._run, self._drawn, self._width = "", float("-inf"), 0
+        self._terminal = bool(sys.stdout and sys.stdout.isatty())
+        super().__init__(total=1, file=sys.stdout, mininterval=0, miniters=0, smoothing=0.3, disable=False)
 
     def show(self, progress: Progress) -> None:
         """Draw the line, or not yet."""
-        done = progress.epoch / progress.epochs
-        about = "about " if progress.measured else "roughly "
-        text = (
-            f"[{progress.number}/{progress.runs}] {progress.run}  {'█' * int(20 * done):░<20}  "
-            f"epoch {progress.epoch}/{progress.epochs}  {about}{duration(progress.seconds_left)} left in all"
-        )
-        if self._terminal:
-            text = text[: shutil.get_terminal_size().columns - 1]  # a line that wraps cannot be drawn over
-            print(f"\r{text:<{self._width}}", end="", flush=True)
-            self._width = len(text)
-        elif time.monotonic() - self._last >= 30:
-            self._last = time.monotonic()
-            print(text, flush=True)
+        if progress.run != self._run or not progress.epoch:  # what comes before a run's first epoch says nothing of its pace
+            self._run, self.n, self.last_print_n = progress.run, progress.done, progress.done
+            self.last_print_t = self._time()
+        elif progress.done > self.n:
+            self.update(progress.done - self.n)
+        if self._terminal or time.monotonic() - self._drawn >= _EVERY:
+            self._drawn = time.monotonic()
+            self.total = progress.total
+            self._draw(progress)
 
     def end(self) -> None:
         """Leave the line as it is and go on below it."""
-        if self._terminal and self._width:
-            print()
+        if self._width:
+            _write("\n", sys.stdout)
+        self._width = 0
+
+    def _draw(self, progress: Progress) -> None:
+        columns = shutil.get_terminal_size().columns - 1 if self._terminal else 120  # a line that wraps cannot be drawn over
+        right = f" epoch {progress.epoch}/{progress.epochs}, {{remaining}} left"
+        room = max(0, columns - len(right) - _BAR // 2 - 2)
+        name = f"[{progress.number}/{progress.runs}] {progress.run}"
+        self.desc = f"{name[: room - 1]} " if room > 1 else ""
+        self.ncols = min(columns, len(self.desc) + len(right) + _BAR + 2)
+        self.bar_format = f"{{desc}}|{{bar}}|{right}"
+        text = str(self)[:columns]
+        _write(f"\r{text:<{self._width}}" if self._terminal else f"{text}\n", sys.stdout)
+        self._width = len(text) if self._terminal else 0
+
+    def display(self, *arguments: Any, **named: Any) -> None:
+        """Nothing: tqdm's own drawing, which may raise where a terminal is gone."""
+
+    close = display

@@ -1,19 +1,22 @@
-"""Many runs, one report: papermill runs the notebooks, one process each, and nbconvert renders them."""
+"""Many runs, one after another: all checked before the first starts, each in a process of its own."""
 
 import contextlib
+import importlib
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gan_lib.batch.job import Job, hold, is_done, make, record_of, say_if_unavailable, unavailable
-from gan_lib.batch.progress import Estimate, Progress
+from gan_lib.batch.job import Job, hold, is_done, make, record_of, record_unavailable, unavailable
+from gan_lib.batch.progress import Progress
 from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
 from gan_lib.presets import run_name
 from gan_lib.runs.locks import holder
-from gan_lib.runs.record import Record, check_images, check_same
+from gan_lib.runs.record import Record, check_images, check_same, read_record
+
+# What loading images depends on.
+_SOURCE = ("data", "training_images", "selection", "data_seed", "image_size", "channels", "background", "skip_broken")
 
 
 def plan(configs: Iterable[RunConfig], results: Path, fresh: bool = False) -> list[Job]:
@@ -29,8 +32,11 @@ def plan(configs: Iterable[RunConfig], results: Path, fresh: bool = False) -> li
         for name in ("run.lock", "batch.lock"):
             if (pid := holder(job.folder / name)) is not None:
                 raise RecordError(f"{job.folder} is being written by process {pid}: wait for it, or stop it")
-        if not fresh and (job.folder / "config.json").exists():
-            check_same(job.folder, job.config)
+        if (job.folder / "config.json").exists():
+            if not fresh:
+                check_same(job.folder, job.config)
+            with contextlib.suppress(RecordError):  # of a damaged run: it is made again
+                job.found = read_record(job.folder)
     return jobs
 
 
@@ -40,83 +46,111 @@ def _check_writable(folder: Path) -> None:
         folder = folder.parent
     probe = folder / f".writable-{os.getpid()}"  # two batches may look at once
     try:
-        probe.write_text("")
+        with probe.open("x"):  # never through a link that a stranger left
+            pass
         probe.unlink()
+    except FileExistsError as error:
+        raise RecordError(f"{probe} is in the way: remove it") from error
     except OSError as error:
         raise RecordError(f"results folder {folder} cannot be written: {error.strerror}") from error
 
 
-def check_inputs(configs: Iterable[RunConfig]) -> None:
-    """Refuse what would only fail later, in a kernel: images that are not there or not whole, a precision that cannot be.
+def check_inputs(jobs: Iterable[Job], fresh: bool = False) -> None:
+    """Refuse what would only fail later, in a kernel: images that are not there or not whole, a precision that cannot be; and
+    images of a folder that were changed since a run of them was finished.
 
-    Raises DataError or ConfigurationError, one line each.
+    Raises DataError, ConfigurationError or RecordError, one line each.
     """
     from gan_lib.data import load_images
     from gan_lib.runs.machine import pick_device, pick_precision, unavailable_reason
 
-    for config in configs:
-        if not unavailable_reason(config.machine):
-            pick_precision(config.precision, pick_device(config.machine))
-    for config in {_source(config): config for config in configs}.values():
-        load_images(config)
-
-
-def check_finished(jobs: Iterable[Job]) -> None:
-    """Raise RecordError where a folder's images were changed since a run of them was finished."""
-    from gan_lib.data import load_images
-
     checksums: dict[tuple[Any, ...], str] = {}
     for job in jobs:
-        if job.config.data.startswith("folder:"):
-            if (source := _source(job.config)) not in checksums:
-                checksums[source] = load_images(job.config).checksum
+        finished = job.finished and not fresh
+        if finished and not job.config.data.startswith("folder:"):
+            continue
+        if not finished and not unavailable_reason(job.config.machine):
+            pick_precision(job.config.precision, pick_device(job.config.machine))
+        source = tuple(getattr(job.config, name) for name in _SOURCE)
+        if source not in checksums:
+            checksums[source] = load_images(job.config).checksum
+        if finished:
             check_images(job.folder, checksums[source])
 
 
-def _source(config: RunConfig) -> tuple[Any, ...]:
-    """What loading images depends on."""
-    names = ("data", "training_images", "selection", "data_seed", "image_size", "channels", "background", "skip_broken")
-    return tuple(getattr(config, name) for name in names)
-
-
 def run_batch(
-    jobs: list[Job],
+    jobs: Sequence[Job],
     *,
     fresh: bool = False,
     timeout: float | None = None,
     retries: int = 0,
-    show: Callable[[Progress], None] | None = None,
+    check: bool = False,
+    show: Callable[[Progress], None] = lambda progress: None,
+    afterwards: Callable[[], object] = lambda: None,
 ) -> list[Record]:
-    """Make the runs one after the other; finished ones are kept unless fresh, unfinished ones go on from their checkpoints.
+    """Make the runs one after the other; finished ones are kept unless fresh, unfinished ones resume from their checkpoints.
 
     One run's failure stops no other. timeout: seconds after which a run is stopped, with a checkpoint. retries: how often a
-    run that was killed is taken up again. Raises KeyboardInterrupt after stopping the current run, with a checkpoint, and
-    RecordError when another batch holds one of the runs.
+    run that was killed is taken up again. check: see check_inputs, before the first run. afterwards: is called while the last
+    run is measured, to warm up what follows, as the next run's process is then. Raises KeyboardInterrupt after stopping the
+    current run, with a checkpoint, and RecordError when another batch holds one of the runs.
     """
-    with contextlib.ExitStack() as held:
+    records: dict[str, Record] = {}
+    with contextlib.ExitStack() as stack:
         for job in jobs:
-            held.enter_context(hold(job))
+            stack.enter_context(hold(job))
+        reasons = {job.name: unavailable(job.config) for job in jobs}
+        to_do = [job for job in jobs if (fresh or not is_done(job.found)) and not reasons[job.name]]
+        for job in to_do:
+            stack.callback(job.stop)
+        warm_ups = [*(job.warm_up for job in to_do), afterwards]
+        warm_ups.pop(0)()
+        if check:
+            check_inputs(jobs, fresh)
+        if to_do:
+            importlib.import_module("nbconvert")  # takes its half second while the kernel takes its own
         for job in jobs:
-            say_if_unavailable(job, fresh)
-        to_do = [job for job in jobs if (fresh or not is_done(job)) and not unavailable(job.config)]
-        clock = Estimate(job.config for job in to_do)
-        troubles: dict[Job, str] = {}
-        for number, job in enumerate(to_do, start=1):
+            if reason := reasons[job.name]:
+                record_unavailable(job, reason, fresh)
+        show_epoch = _shower(to_do, show)
+        for job, warm_up_next in zip(to_do, warm_ups, strict=True):
 
-            def see(epoch: int, number: int = number, job: Job = job) -> None:
-                clock.see(job.config, epoch)
-                if show:
-                    left = clock.left(job.config, epoch)
-                    show(Progress(job.name, number, len(to_do), epoch, job.config.epochs, left, clock.measured))
+            def see(epoch: int, job: Job = job, warm_up_next: Callable[[], object] = warm_up_next) -> None:
+                show_epoch(job, epoch)
+                if epoch >= job.config.epochs:  # no epoch is timed while another process starts
+                    warm_up_next()
 
-            if trouble := make(job, fresh, timeout, retries, see):
-                troubles[job] = trouble
-            clock.done(job.config, record_of(job).summary)
-        return [_with_trouble(record_of(job), troubles.get(job)) for job in jobs]
+            records[job.name] = make(job, fresh=fresh, timeout=timeout, retries=retries, see=see)
+        return [records.get(job.name) or record_of(job) for job in jobs]
 
 
-def _with_trouble(record: Record, trouble: str | None) -> Record:
-    """A record that also tells what its folder cannot say."""
-    if trouble is None or trouble == record.reason:
-        return record
-    return replace(record, notes=[*record.notes, trouble])
+def _shower(jobs: Sequence[Job], show: Callable[[Progress], None]) -> Callable[[Job, int], None]:
+    """How an epoch of one of some jobs is shown: as its share of the arithmetic of all of them."""
+    from gan_lib.training.flops import flops_per_epoch
+
+    per_epoch = {job.name: flops_per_epoch(job.config) for job in jobs}
+    total = sum(per_epoch[job.name] * job.config.epochs for job in jobs)
+
+    def show_epoch(job: Job, epoch: int) -> None:
+        before = jobs.index(job)
+        done = sum(per_epoch[other.name] * other.config.epochs for other in jobs[:before]) + per_epoch[job.name] * epoch
+        show(Progress(job.name, before + 1, len(jobs), epoch, job.config.epochs, done, total))
+
+    return show_epoch
+
+
+def relative_work(config: RunConfig, other: RunConfig) -> float:
+    """How many times the arithmetic of another run's epoch one epoch of this run is."""
+    from gan_lib.training.flops import flops_per_epoch
+
+    return flops_per_epoch(config) / flops_per_epoch(other)
+
+
+def measured_seconds(config: RunConfig, records: Iterable[Record]) -> tuple[float, str] | None:
+    """Seconds that a run's training takes by the first record of its configuration, scaled by arithmetic, and its machine."""
+    for record in records:
+        seconds = record.summary.get("seconds_per_epoch")
+        if record.config.configuration == config.configuration and isinstance(seconds, float):
+            label = str(record.machine.get("label", "a machine without a name"))
+            return seconds * relative_work(config, record.config) * config.epochs, label
+    return None

@@ -8,11 +8,12 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from conftest import MakeConfig
 
 from gan_lib.batch import job as job_module
-from gan_lib.batch.job import Job, hold, is_done, make, record_of, say_if_unavailable
+from gan_lib.batch.job import Job, hold, is_done, make, record_of, record_unavailable
 from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
 from gan_lib.presets import run_name
@@ -44,9 +45,8 @@ def test_killed_with_the_signal_and_taken_up_again_from_the_checkpoint(
     job = new_job(tiny(epochs=100_000, checkpoint_seconds=0.05), tmp_path)
     seen: list[int] = []
     when_it_trains(job, lambda pid: (time.sleep(1), os.kill(pid, signal.SIGKILL)))
-    assert make(job, False, None, 0, seen.append) is None
-    record = record_of(job)
-    assert record.status == "killed"
+    record = make(job, see=seen.append)
+    assert (record.status, record.notes) == ("killed", [])
     assert str(record.reason).startswith("killed by SIGKILL")
     assert not (job.folder / "run.lock").exists()
     html = (job.folder / "report.html").read_text()
@@ -54,30 +54,35 @@ def test_killed_with_the_signal_and_taken_up_again_from_the_checkpoint(
     before = record.epochs_done
     assert before > 1
     # Taken up again, and stopped by its time limit: by a clock that jumps ahead once it has trained on.
+    job.found = record
     clock = SimpleNamespace(sleep=time.sleep, monotonic=lambda: 1000.0 * (count_epochs(job.folder) > before + 50))
     monkeypatch.setattr(job_module, "time", clock)
-    make(job, False, 600.0, 0, seen.append)
-    record = record_of(job)
+    record = make(job, timeout=600.0, see=seen.append)
     assert (record.status, record.reason) == ("timed-out", "stopped after 10 min 0 s, as --timeout asks")
     assert record.notes[0].startswith("resumed after epoch ")
     assert record.history["epoch"] == list(range(1, record.epochs_done + 1))
 
 
+def test_papermill_killed_alone_is_told_as_killed(tiny: MakeConfig, tmp_path: Path) -> None:
+    job = new_job(tiny(epochs=100_000), tmp_path)
+    when_it_trains(job, lambda pid: psutil.Process(pid).parent().kill())  # type: ignore[union-attr]
+    record = make(job)
+    assert (record.status, "SIGKILL" in str(record.reason)) == ("killed", True)
+
+
 def test_a_killed_run_is_retried_from_its_checkpoint(tiny: MakeConfig, tmp_path: Path) -> None:
     job = new_job(tiny(epochs=100, checkpoint_seconds=0.1), tmp_path)
     killer = when_it_trains(job, lambda pid: os.kill(pid, signal.SIGKILL))
-    assert make(job, False, None, 1, lambda epoch: None) is None
+    record = make(job, retries=1)
     killer.join()
-    record = record_of(job)
     assert (record.status, record.epochs_done) == ("ok", 100)
     assert len(record.notes) <= 1  # where it went on, if there was a checkpoint yet
-    assert is_done(job)
+    assert is_done(record)
 
 
 def test_failed_with_the_reason_and_its_last_lines(tiny: MakeConfig, tmp_path: Path) -> None:
     job = new_job(tiny(data="folder:/nonexistent<b>"), tmp_path)
-    assert make(job, False, None, 3, lambda epoch: None) is None, "and it is not retried"
-    record = record_of(job)
+    record = make(job, retries=3)
     assert (record.status, record.epochs_done) == ("failed", 0)
     assert "/nonexistent<b>" in str(record.reason)
     html = (job.folder / "report.html").read_text()
@@ -85,22 +90,19 @@ def test_failed_with_the_reason_and_its_last_lines(tiny: MakeConfig, tmp_path: P
     assert "/nonexistent<b>" not in html
 
 
-def test_unavailable_and_what_another_machine_half_did_stays(
-    tiny: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(job_module, "unavailable", lambda config: "needs a CUDA GPU")
+def test_unavailable_and_what_another_machine_half_did_stays(tiny: MakeConfig, tmp_path: Path) -> None:
     job = new_job(tiny(machine="gpu"), tmp_path)
     folder = RunFolder(job.folder)
     folder.create(job.config)
     folder.finish("interrupted", "stopped")
     (job.folder / "checkpoint.safetensors").write_bytes(b"somebody's work")
-    say_if_unavailable(job, fresh=False)
+    record_unavailable(job, "needs a CUDA GPU", fresh=False)
     assert (record_of(job).status, record_of(job).reason) == ("unavailable", "needs a CUDA GPU")
     assert (job.folder / "checkpoint.safetensors").read_bytes() == b"somebody's work"
     longer = Job(tiny(machine="gpu", epochs=9), job.folder)
     with pytest.raises(RecordError, match="epochs = 3 there, 9 here"):
-        say_if_unavailable(longer, fresh=False)
-    say_if_unavailable(longer, fresh=True)
+        record_unavailable(longer, "needs a CUDA GPU", fresh=False)
+    record_unavailable(longer, "needs a CUDA GPU", fresh=True)
     assert (record_of(longer).status, record_of(longer).config.epochs) == ("unavailable", 9)
 
 
@@ -115,26 +117,25 @@ def test_lost_when_the_process_went_without_a_word(tiny: MakeConfig, tmp_path: P
 
 def test_a_trained_run_without_its_report_only_runs_its_notebook_again(tiny: MakeConfig, tmp_path: Path) -> None:
     job = new_job(tiny(), tmp_path)
-    make(job, False, None, 0, lambda epoch: None)
-    assert is_done(job)
+    job.found = make(job)
+    assert is_done(job.found)
     before = {name: (job.folder / name).read_bytes() for name in ("history.csv", "summary.json", "generator.safetensors")}
     (job.folder / "report.html").unlink()
-    assert not is_done(job)
-    make(job, False, None, 0, lambda epoch: None)
-    assert is_done(job)
+    assert not is_done(job.found)
+    assert is_done(make(job))
     assert {name: (job.folder / name).read_bytes() for name in before} == before
     (job.folder / "report.html").unlink()
     for weights in job.folder.glob("*.safetensors"):
         weights.unlink()
-    assert is_done(job), "a record without weights has nothing left to render"
+    assert is_done(record_of(job)), "a record without weights has nothing left to render"
 
 
 def test_a_run_that_somebody_else_writes_is_left_alone(tiny: MakeConfig, tmp_path: Path) -> None:
     job = new_job(tiny(), tmp_path)
     RunFolder(job.folder).create(job.config)
     before = {path.name: path.read_bytes() for path in job.folder.iterdir()}
-    trouble = make(job, True, None, 0, lambda epoch: None)
-    assert trouble == f"{job.folder} is being written by process {os.getpid()}: left alone"
+    record = make(job, fresh=True)
+    assert record.notes == [f"{job.folder} is being written by process {os.getpid()}: left alone"]
     assert {path.name: path.read_bytes() for path in job.folder.iterdir()} == before
 
 
@@ -142,7 +143,7 @@ def test_a_batch_holds_its_runs_before_they_start(tiny: MakeConfig, tmp_path: Pa
     job = new_job(tiny(), tmp_path)
     with hold(job):
         assert noted_holder(job.folder / "batch.lock") == os.getpid()
-    assert list(job.folder.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [], "nor does it leave anything"
 
 
 def test_a_record_that_cannot_be_read_is_a_failed_run(tiny: MakeConfig, tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ import json
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import psutil
 import pytest
 
-from gan_lib.batch.notebooks import NOTEBOOKS, check_parameters, execute, last_line, last_lines, relative, stop
+from gan_lib.batch.notebooks import NOTEBOOKS, NotebookProcess, check_parameters, last_line, last_lines, relative
 from gan_lib.errors import GanLibError
 
 
@@ -21,6 +22,12 @@ def notebook(path: Path, *cells: str) -> Path:
     return path
 
 
+def started(*arguments: Any) -> NotebookProcess:
+    process = NotebookProcess(*arguments)
+    process.go()
+    return process
+
+
 def wait_for(path: Path) -> None:
     deadline = time.monotonic() + 60
     while not path.exists():
@@ -30,9 +37,9 @@ def wait_for(path: Path) -> None:
 
 def test_a_notebook_is_executed_and_its_output_kept(tmp_path: Path) -> None:
     book = notebook(tmp_path / "in {x}.ipynb", "print(6 * 7)")  # papermill would fill the braces in
-    process = execute(book, tmp_path / "out {x}.ipynb", {}, tmp_path / "log")
+    process = started(book, tmp_path / "out {x}.ipynb", {}, tmp_path / "log")
     assert process.wait(120) == 0
-    stop(process)
+    process.stop()
     assert "42" in nbformat.read(tmp_path / "out {x}.ipynb", 4).cells[-1].outputs[0].text
     assert last_line(tmp_path / "log") == "42"
 
@@ -42,23 +49,55 @@ def test_what_went_wrong_is_told_by_exit_codes(tmp_path: Path) -> None:
     for cell, code, said in (
         ("1 / 0", 1, "ZeroDivisionError"),
         (kill_itself.format("SIGKILL"), 128 + signal.SIGKILL, ""),
-        (kill_itself.format("SIGSEGV"), 128 + signal.SIGSEGV, ""),
-        ("import os; os._exit(3)", 1, "the kernel ended by itself, with exit code 3"),
+        ("import os; os.write(2, b'oh no'); os.abort()", 128 + signal.SIGABRT, "oh no"),
+        ("import os; os.write(2, b'oh no'); os._exit(3)", 1, "the kernel ended by itself, with exit code 3: oh no"),
     ):
-        process = execute(notebook(tmp_path / "in.ipynb", cell), tmp_path / "out.ipynb", {}, tmp_path / "log")
+        process = started(notebook(tmp_path / "in.ipynb", cell), tmp_path / "out.ipynb", {}, tmp_path / "log")
         assert process.wait(120) == code, cell
-        stop(process)
+        process.stop()
         assert said in last_lines(tmp_path / "log")
+
+
+def test_a_process_that_waits_runs_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+    book = notebook(tmp_path / "in.ipynb", f"open({str(tmp_path / 'mark')!r}, 'w')")
+    process = NotebookProcess(book, tmp_path / "out.ipynb", {}, tmp_path / "log")
+    time.sleep(2)
+    process.stop()
+    assert process.returncode == 143
+    assert list(tmp_path.iterdir()) == [book]
+
+
+def test_settings_and_modules_of_the_user_do_not_reach_a_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("ipython/profile_default/startup", "matplotlib", "jupyter/kernels/python3", "work"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "ipython/profile_default/startup/0.py").write_text("raise SystemExit(9)")
+    (tmp_path / "matplotlib/matplotlibrc").write_text("figure.facecolor: red")
+    (tmp_path / "work/matplotlibrc").write_text("figure.facecolor: red")
+    (tmp_path / "work/seaborn.py").write_text("")
+    spec = {"argv": ["false"], "display_name": "another", "language": "python"}
+    (tmp_path / "jupyter/kernels/python3/kernel.json").write_text(json.dumps(spec))
+    for name, value in (("IPYTHONDIR", "ipython"), ("MPLCONFIGDIR", "matplotlib"), ("JUPYTER_PATH", "jupyter")):
+        monkeypatch.setenv(name, str(tmp_path / value))
+    monkeypatch.setenv("MPLBACKEND", "nonsense")
+    cell = """
+import importlib.util, matplotlib
+assert matplotlib.rcParams["figure.facecolor"] == "white" and matplotlib.get_backend() == "agg"
+assert importlib.util.find_spec("seaborn") is None
+"""
+    process = started(notebook(tmp_path / "work/in.ipynb", cell), tmp_path / "out.ipynb", {}, tmp_path / "log")
+    code = process.wait(120)
+    process.stop()
+    assert code == 0, last_lines(tmp_path / "log")
 
 
 @pytest.mark.parametrize("how", ["stop", "the owner's end of standard input closes", "SIGKILL"])
 def test_no_process_outlives_a_stop(tmp_path: Path, how: str) -> None:
     cell = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)"
-    process = execute(notebook(tmp_path / "in.ipynb", cell), tmp_path / "out.ipynb", {}, tmp_path / "log")
+    process = started(notebook(tmp_path / "in.ipynb", cell), tmp_path / "out.ipynb", {}, tmp_path / "log")
     wait_for(tmp_path / "pid")
     kernel = psutil.Process(int((tmp_path / "pid").read_text()))
     if how == "stop":
-        stop(process)
+        process.stop()
         assert process.returncode == 143
     elif how == "SIGKILL":
         process.kill()
@@ -67,7 +106,7 @@ def test_no_process_outlives_a_stop(tmp_path: Path, how: str) -> None:
         process.stdin.close()
     assert process.wait(30) is not None
     kernel.wait(30)
-    stop(process)
+    process.stop()
 
 
 def test_a_kernel_that_ignores_an_interrupt_is_killed_on_the_second_request(tmp_path: Path) -> None:
@@ -86,7 +125,7 @@ while True:
         pass
 """
     book = notebook(tmp_path / "in.ipynb", cell)
-    process = execute(book, tmp_path / "out.ipynb", {}, tmp_path / "log", tmp_path / "run.lock")
+    process = started(book, tmp_path / "out.ipynb", {}, tmp_path / "log", tmp_path / "run.lock")
     wait_for(tmp_path / "pid")
     kernel = psutil.Process(int((tmp_path / "pid").read_text()))
     process.send_signal(signal.SIGTERM)
@@ -95,7 +134,7 @@ while True:
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 143
     kernel.wait(30)
-    stop(process)
+    process.stop()
 
 
 def test_a_parameter_that_a_notebook_does_not_declare_is_refused() -> None:

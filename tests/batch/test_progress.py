@@ -1,70 +1,125 @@
-"""The time left, from the pace that was seen."""
+"""What a batch says on its terminal."""
+
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from gan_lib.batch.progress import Estimate
-from gan_lib.presets import configure
-from gan_lib.training.flops import flops_per_epoch
+from gan_lib.batch import progress
+from gan_lib.batch.progress import Progress, ProgressLine, say
 
 
-class Clock:
-    """A clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+def at(epoch: int, number: int = 1) -> Progress:
+    done = 1e9 * (150 * (number - 1) + epoch)
+    return Progress("gan-cpu--quick/seed-0", number, 2, epoch, 150, done, 300e9)
 
 
-def test_a_guess_says_that_it_is_one() -> None:
-    config = configure("gan-cpu", epochs=10)
-    estimate = Estimate([config])
-    assert not estimate.measured
-    assert estimate.left(config, 0) == pytest.approx(10 * flops_per_epoch(config) / 100e9)
+def terminal(monkeypatch: pytest.MonkeyPatch, columns: int, encoding: str = "utf-8") -> io.BytesIO:
+    """Standard output as a terminal of so many columns; what is drawn on it."""
+    drawn = io.BytesIO()
+    stream = io.TextIOWrapper(drawn, encoding=encoding)
+    stream.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((columns, 24)))
+    return drawn
 
 
-def test_a_runs_own_pace_counts_from_its_second_epoch() -> None:
-    config, clock = configure("gan-cpu", epochs=1000), Clock()
-    estimate = Estimate([config], clock)
-    estimate.see(config, 0)
-    clock.now += 60  # starting and the first epoch: not part of the pace
-    estimate.see(config, 1)
-    clock.now += 20
-    estimate.see(config, 11)
-    assert estimate.measured
-    assert estimate.left(config, 11) == pytest.approx(989 * 2.0)
+def test_a_file_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([*[100.0] * 10, *[131.0] * 10])
+    monkeypatch.setattr("time.monotonic", lambda: next(seconds))
+    line = ProgressLine()
+    for epoch in range(12):
+        line.show(at(epoch))
+    line.end()
+    first, second = capsys.readouterr().out.splitlines()
+    assert "gan-cpu--quick/seed-0" in first and "epoch 0/150, ? left" in first
+    assert "epoch " in second and "?" not in second
 
 
-def test_a_run_to_come_takes_its_arithmetic_at_the_rate_seen_and_convolutions_are_done_faster() -> None:
-    gan, cgan, clock = configure("gan-cpu", epochs=100), configure("cgan-cpu", epochs=10), Clock()
-    estimate = Estimate([gan, cgan], clock)
-    estimate.see(gan, 1)
-    clock.now += 20
-    estimate.see(gan, 11)
-    assert not estimate.measured, "nothing of cgan-cpu was seen yet"
-    to_come = 10 * 2.0 * flops_per_epoch(cgan) / flops_per_epoch(gan) * 0.45 / 0.84
-    assert estimate.left(gan, 11) == pytest.approx(89 * 2.0 + to_come + 10.0)  # and 10 s of the other run outside training
+@pytest.mark.parametrize(("columns", "name"), [(100, "gan-cpu--quick/seed-0"), (80, "gan-cpu--quick/se"), (40, "")])
+def test_the_name_gives_way_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, columns: int, name: str) -> None:
+    drawn = terminal(monkeypatch, columns)
+    line = ProgressLine()
+    for epoch in (0, 75, 150):
+        line.show(at(epoch))
+    line.end()
+    text = drawn.getvalue().decode()
+    lines = text.strip("\n").split("\r")[1:]
+    assert (text.count("\n"), len(lines)) == (1, 3)
+    for shown, epoch in zip(lines, (0, 75, 150), strict=True):
+        assert len(shown) < columns, "a line that wraps cannot be drawn over"
+        assert name in shown
+        assert re.search(rf"\|.{{10,}}\| epoch {epoch}/150, (\d\d:\d\d|\?) left", shown)
 
 
-def test_a_critic_has_a_pace_of_its_own_once_seen_and_its_networks_before() -> None:
-    gan, cgan, critic = (configure(name, epochs=10) for name in ("gan-cpu", "cgan-cpu", "wgan-cpu"))
-    clock = Clock()
-    estimate = Estimate([gan, cgan, critic], clock)
-    for config, seconds in ((cgan, 40), (gan, 20), (critic, 60)):
-        before = estimate._seconds_per_epoch(critic)
-        estimate.see(config, 1)
-        clock.now += seconds
-        estimate.see(config, 11)
-    assert before == pytest.approx(2.0 * flops_per_epoch(critic) / flops_per_epoch(gan))
-    assert estimate._seconds_per_epoch(critic) == pytest.approx(6.0)
+def test_the_time_left_weighs_epochs_by_their_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = terminal(monkeypatch, 80)
+    line, now = ProgressLine(), [0.0]
+    line._time, line.start_t = lambda: now[0], 0.0
+    for epoch, seconds in ((0, 0.0), (0, 60.0), (75, 135.0)):  # a minute to start, which says nothing of the pace
+        now[0] = seconds
+        line.show(at(epoch))
+    assert "03:45 left" in drawn.getvalue().decode(), "a second for each epoch: 75 of this run and 150 of the next"
 
 
-def test_a_finished_run_is_struck_off_and_teaches_the_time_outside_training() -> None:
-    first, second, third = (configure("gan-cpu", epochs=10, seed=seed) for seed in range(3))
-    estimate = Estimate([first, second, third])
-    before = estimate.left(second, 10)  # the first and the third
-    estimate.done(first, {"total_seconds": 25.0, "training_seconds": 20.0})
-    each = 10 * flops_per_epoch(first) / 100e9
-    assert before == pytest.approx(2 * (each + 10.0))
-    assert estimate.left(second, 10) == pytest.approx(each + 15.0)
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_terminal_without_blocks_gets_signs_that_it_has(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    drawn = terminal(monkeypatch, 80, encoding)
+    progress.prepare()
+    line = ProgressLine()
+    line.show(at(0))
+    line.show(at(75))
+    say("Fréchet 中")
+    assert b"##|" not in drawn.getvalue() and b"#" in drawn.getvalue()
+    assert b"\\u4e2d" in drawn.getvalue()
+
+
+def test_what_could_act_on_a_terminal_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    say("gan\x1b[31m\u202e\x00\nrun  ok\udcff")
+    assert capsys.readouterr().out == "gan\\x1b[31m\\u202e\\x00\\nrun  ok\\udcff\n"
+
+
+def test_commands_are_such_as_work_here(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    scripts, elsewhere = tmp_path / "my env" / "bin", tmp_path / "elsewhere"
+    for folder in (scripts, elsewhere):
+        folder.mkdir(parents=True)
+        (folder / "gan-lib").write_text("#!/bin/sh")
+        (folder / "gan-lib").chmod(0o755)
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(scripts))
+    monkeypatch.chdir(tmp_path)
+    for path, expected in ((scripts, "gan-lib"), (elsewhere, "'my env/bin/gan-lib'"), (tmp_path, "'my env/bin/gan-lib'")):
+        monkeypatch.setenv("PATH", str(path))
+        progress.program.cache_clear()
+        say("next: gan-lib run")
+        assert capsys.readouterr().out == f"next: {expected} run\n"
+    (scripts / "gan-lib").unlink()
+    progress.program.cache_clear()
+    say("next: gan-lib run, and gan-lib alone stays")
+    assert re.fullmatch(r"next: \S+ -m gan_lib run, and gan-lib alone stays\n", capsys.readouterr().out)
+    progress.program.cache_clear()
+
+
+LOST = """
+import os, sys
+from gan_lib.batch.progress import Progress, ProgressLine, prepare, say
+prepare()
+line = ProgressLine()
+for epoch in range(100):
+    line.show(Progress("run", 1, 1, epoch, 100, epoch, 100.0))
+    say(epoch)
+line.end()
+os.write(2, b"to the end")
+"""
+
+
+@pytest.mark.parametrize("how", ["| head -1", ">&-", "<&- >&-", ">/dev/full"])
+def test_an_output_that_is_lost_ends_nothing(how: str) -> None:
+    command = f"set -o pipefail; {sys.executable} -c '{LOST}' {how}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "to the end")

@@ -18,8 +18,7 @@ from gan_lib.batch import notebooks, pages, progress, runner
 from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
 from gan_lib.presets import configure, run_name
-from gan_lib.runs.experiment import Experiment
-from gan_lib.runs.record import RunFolder, is_finished, read_record
+from gan_lib.runs.record import RunFolder, count_epochs, is_finished, read_record
 
 TINY = {"training_images": 64, "batch_size": 32, "image_size": 8, "latent_size": 10, "threads": 1, "sample_every": 1}
 
@@ -145,11 +144,11 @@ def test_progress_moves_and_ends_at_the_last_epoch(tmp_path: Path) -> None:
     seen: list[progress.Progress] = []
     config = tiny(epochs=400)
     runner.run_batch(runner.plan([config], tmp_path), show=seen.append)
-    epochs = [progress.epoch for progress in seen]
+    epochs = [step.epoch for step in seen]
     assert epochs == sorted(epochs)
     assert max(epochs) > 0
     assert seen[0].runs == 1
-    assert all(progress.seconds_left >= 0 for progress in seen)
+    assert [step.done / step.total for step in seen] == pytest.approx([epoch / 400 for epoch in epochs])
 
 
 def test_one_run_that_fails_stops_no_other(tmp_path: Path) -> None:
@@ -228,32 +227,29 @@ def test_a_finished_gpu_run_survives_a_fresh_batch_on_a_machine_without_one(tmp_
     assert record.status == "ok"
 
 
-def test_two_reports_of_one_folder_at_a_time_wait_for_each_other(write_run: WriteRun, tmp_path: Path) -> None:
-    write_run("gan-cpu")
-    command = [sys.executable, "-m", "gan_lib", "compare", "gan-cpu", "--results-dir", str(tmp_path)]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
-    said = [process.communicate()[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    names = {path.name for path in tmp_path.iterdir()}
-    assert {"comparison.html", "comparison.ipynb"} <= names
-    assert not {name for name in names if name.endswith((".log", ".lock"))}
+def test_two_batches_at_once_in_one_results_folder(tmp_path: Path) -> None:
+    settings = [f"--set={name}={value}" for name, value in {**TINY, "epochs": 2}.items()]
+    command = [sys.executable, "-m", "gan_lib", "run", *settings, "--results-dir", str(tmp_path)]
+    both = [
+        subprocess.Popen([*command, name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for name in ("gan-cpu", "cgan-cpu")
+    ]
+    printed = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], printed
+    assert {path.name for path in tmp_path.iterdir()} == {"comparison.html", "comparison.ipynb", "index.html", "runs"}
+    assert [is_finished(path) for path in (tmp_path / "runs").glob("*/*")] == [True, True]
 
 
-def test_images_that_were_replaced_under_a_finished_run_are_noticed(tmp_path: Path) -> None:
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for number in range(12):
-        Image.new("L", (8, 8), 10 * number).save(photos / f"{number:02}.png")
-    config = tiny(data=f"folder:{photos}", training_images=None, batch_size=5)
-    (job,) = runner.plan([config], tmp_path / "results")
-    for _ in Experiment(config, job.folder):
-        pass
-    images = read_record(job.folder).machine["images"]
-    assert (images["found"], images["used"], images["held_out"], images["skipped"]) == (12, 10, 2, [])
-    runner.check_finished([job])
-    assert Experiment(config, job.folder).summary["epochs"] == 2
-    Image.new("L", (8, 8), 255).save(photos / "05.png")
-    for look in (lambda: runner.check_finished([job]), lambda: Experiment(config, job.folder)):
-        with pytest.raises(RecordError, match=r"other images .* use --fresh"):
-            look()
-    assert is_finished(job.folder)
+def test_the_next_process_warms_up_only_once_the_last_epoch_is_timed(tmp_path: Path) -> None:
+    first, second = runner.plan([tiny(), tiny(seed=1)], tmp_path)
+    epochs: list[int] = []
+    second.warm_up = lambda: epochs.append(count_epochs(first.folder))  # type: ignore[method-assign]
+    assert [record.status for record in runner.run_batch([first, second])] == ["ok", "ok"]
+    assert set(epochs) == {2}
+
+
+def test_a_measured_time_is_scaled_by_arithmetic(write_run: WriteRun, tmp_path: Path) -> None:
+    record = read_record(write_run("gan-cpu", seconds=0.5, label="a laptop"))
+    config = record.config.model_copy(update={"epochs": 10, "training_images": 4000})
+    assert runner.measured_seconds(config, [record]) == (pytest.approx(10 * 0.5 * 2), "a laptop")
+    assert runner.measured_seconds(tiny(model="cgan"), [record]) is None

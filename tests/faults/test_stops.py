@@ -57,7 +57,7 @@ def test_a_stopped_batch_is_finished_by_the_command_that_it_prints(tmp_path: Pat
         _, facts = unpack(folder / "checkpoint.safetensors")
         assert facts["trainer"]["epochs_done"] == record.epochs_done, "nothing that was trained is lost"
         saved = f"saved after {(folder / 'checkpoint.safetensors').stat().st_mtime - asked_at:.1f} s"
-    match = re.search(r"^gan-lib: stopped; to go on from here: gan-lib (run .*)$", errors, re.MULTILINE)
+    match = re.search(r"^gan-lib: stopped; to resume: .*? (run .*)$", errors, re.MULTILINE)
     assert match, errors
     print(f"{sign.name} at epoch {record.epochs_done} of {which.model}: {record.status}, {saved}, over after {took:.1f} s")
     rest = shlex.split(match[1])
