@@ -18,6 +18,7 @@ from gan_lib.batch import notebooks, pages, progress, runner
 from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
 from gan_lib.presets import configure, run_name
+from gan_lib.runs.experiment import Experiment
 from gan_lib.runs.record import RunFolder, count_epochs, is_finished, read_record
 
 TINY = {"training_images": 64, "batch_size": 32, "image_size": 8, "latent_size": 10, "threads": 1, "sample_every": 1}
@@ -225,6 +226,29 @@ def test_a_finished_gpu_run_survives_a_fresh_batch_on_a_machine_without_one(tmp_
     folder.finish("ok", epochs=2)
     (record,) = runner.run_batch(runner.plan([config], tmp_path, fresh=True), fresh=True)
     assert record.status == "ok"
+
+
+def test_images_that_were_replaced_under_a_finished_run_are_noticed(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(12):
+        Image.new("L", (8, 8), 10 * number).save(photos / f"{number:02}.png")
+    config = tiny(data=f"folder:{photos}", training_images=None, batch_size=5)
+    (job,) = runner.plan([config], tmp_path / "results")
+    for _ in Experiment(config, job.folder):
+        pass
+    images = read_record(job.folder).machine["images"]
+    assert (images["found"], images["used"], images["held_out"], images["skipped"]) == (12, 10, 2, [])
+    runner.check_inputs(runner.plan([config], tmp_path / "results"))
+    assert Experiment(config, job.folder).summary["epochs"] == 2
+    Image.new("L", (8, 8), 255).save(photos / "05.png")
+    for look in (
+        lambda: runner.check_inputs(runner.plan([config], tmp_path / "results")),
+        lambda: Experiment(config, job.folder),
+    ):
+        with pytest.raises(RecordError, match=r"other images .* use --fresh"):
+            look()
+    assert is_finished(job.folder)
 
 
 def test_two_batches_at_once_in_one_results_folder(tmp_path: Path) -> None:
