@@ -20,7 +20,7 @@ from gan_lib.config import RunConfig
 from gan_lib.data import load_images
 from gan_lib.errors import ConfigurationError, RecordError
 from gan_lib.presets import configure
-from gan_lib.registry import MODELS, family_name, resolve
+from gan_lib.registry import FAMILIES, MODELS, family_name, resolve
 from gan_lib.reporting.style import FAINT, INK, LABEL, Chart, colour_of, log_numbers, tidy
 from gan_lib.reporting.tables import Table, table
 from gan_lib.runs.machine import fingerprint, pick_device, pick_precision, set_threads
@@ -91,7 +91,8 @@ def bench(machine: str, rounds: int, sizes: Sequence[int], say: Callable[[str], 
         "models": {},
     }
     for model in MODELS:
-        config = configure(family_name(model, "bce") + f"-{machine}")
+        family = next((name for name, entry in FAMILIES.items() if entry.model == model), family_name(model, "bce"))
+        config = configure(f"{family}-{machine}")
         report["models"][model] = _compare(config, device, precision, rounds, rates[precision], say)
         report["models"][model]["growth"] = grown = []
         for size in sorted({int(config.training_images), *sizes}):

@@ -60,7 +60,7 @@ def update(text: str, name: str, table: str) -> str:
     before, _, rest = text.partition(begin)
     _, mark, after = rest.partition(end)
     if not mark:
-        raise ValueError(f"README.md must hold {begin} and {end}")
+        raise ValueError(f"the page must hold {begin} and {end}")
     return f"{before}{begin}\n{table}\n{end}{after}"
 
 
@@ -100,21 +100,24 @@ def _line(row: Row) -> str:
 
 
 def write_readme(results: Path) -> str:
-    """Write README's parts from what is in results; returns one line."""
+    """Write the tables of README.md and of results/README.md from what is in results; returns one line."""
     reference, answer = results / "reference", results / "choices" / "answer.md"
     rows = at_paper_length(reference, reference)
     parts = {
-        "results": results_table(papers_own(rows)),
-        "quality": quality_table(rows),
-        "claims": claims_table(rows),
-        "choices": answer.read_text(encoding="utf-8").strip() if answer.exists() else "Not run yet: make -j2 choices.",
-        "speed": speed_table(bench.read_benches(results / "bench")),
+        README: {"results": results_table(papers_own(rows))},
+        results / "README.md": {
+            "quality": quality_table(rows),
+            "claims": claims_table(rows),
+            "choices": answer.read_text(encoding="utf-8").strip() if answer.exists() else "Not run yet: make -j2 choices.",
+            "speed": speed_table(bench.read_benches(results / "bench")),
+        },
     }
-    text = README.read_text(encoding="utf-8")
-    for name, part in parts.items():
-        text = update(text, name, part)
-    README.write_text(text, encoding="utf-8")
-    return f"wrote the tables of {README.name}"
+    for path, tables_of_it in parts.items():
+        text = path.read_text(encoding="utf-8")
+        for name, part in tables_of_it.items():
+            text = update(text, name, part)
+        path.write_text(text, encoding="utf-8")
+    return f"wrote the tables of {README.name} and results/README.md"
 
 
 def _published(page: Path) -> str:
