@@ -129,7 +129,7 @@ def write_run(tmp_path: Path) -> WriteRun:
             "training_seconds": seconds * len(d),
             "discriminator_loss": d[-1],
             "generator_loss": g[-1],
-            "parameters": {"gan": 2_950_161, "cgan": 2_382_466}[config.model],
+            "parameters": {"gan": 2_950_161, "cgan": 2_382_466}.get(config.model, 1000),
         }
         if quality:
             summary |= {

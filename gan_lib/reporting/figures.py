@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from gan_lib.errors import RecordError
-from gan_lib.reporting.comparison import Comparison, Row, with_runs
+from gan_lib.reporting.comparison import Comparison, Row, all_records, with_runs
 from gan_lib.reporting.style import (
     INK,
     LABEL,
@@ -232,8 +232,12 @@ def _has_scores(row: Row) -> bool:
 
 def _of_images(rows: Comparison) -> str:
     """ " of 2,000 images": how many an epoch passes over, where that is one number."""
-    counts = {record.config.training_images for row in rows.values() for record in row.records}
-    return f" of {counts.pop():,} images" if len(counts) == 1 else ""
+    counts = set()
+    for record in all_records(rows):
+        reading = record.machine.get("images")  # which older records do not have
+        counts.add(reading.get("used") if isinstance(reading, dict) else record.config.training_images)
+    count = counts.pop() if len(counts) == 1 else None
+    return f" of {count:,} images" if isinstance(count, int) else ""
 
 
 def _write(panel: Axes, text: str, x: float, y: float, above: int) -> None:

@@ -44,10 +44,10 @@ class Table:
             name, *cells = (html.escape(show(value)) for value in row)
             if row[0] in self.links:
                 name = f'<a href="{html.escape(self.links[row[0]])}">{name}</a>'
-            body += f'<tr><th scope="row">{name}</th>' + "".join(
-                f'<td{kind if _is_number(value) or cell == show(None) else ""} data-label="{column}">{cell}</td>'
-                for cell, value, column, kind in zip(cells, row[1:], columns[1:], kinds[1:], strict=True)
-            )
+            body += f'<tr><th scope="row">{name}</th>'
+            for cell, value, column, kind in zip(cells, row[1:], columns[1:], kinds[1:], strict=True):
+                kind = ' class="number empty"' if cell == show(None) else kind if _is_number(value) else ""
+                body += f'<td{kind} data-label="{column}">{cell}</td>'
             body += "</tr>"
         return (
             f'<div class="table" role="region" tabindex="0" aria-label="{caption}"><table><caption>{caption}</caption>'

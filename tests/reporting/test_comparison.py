@@ -1,12 +1,15 @@
 """Which run folders stand for the paper's four configurations."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import WriteRun
 
+from gan_lib import registry
 from gan_lib.errors import ConfigurationError, RecordError
 from gan_lib.presets import CONFIGURATIONS, configure
+from gan_lib.reporting import claims, figures, quality_figures, tables
 from gan_lib.reporting.comparison import (
     REFERENCE,
     Comparison,
@@ -220,3 +223,24 @@ def test_a_folder_of_reference_runs_compared_with_itself_has_reference_runs_alon
     rows = compare(reference, reference, ["gan-cpu", "wgan-cpu"])
     assert [row.title for row in rows.values() if row.records] == ["GAN, CPU", "WGAN, CPU"]
     assert {row.origin for row in rows.values() if row.records} == {REFERENCE}
+
+
+def test_a_new_model_with_a_new_loss_is_in_the_comparison_its_tables_and_figures(
+    write_run: WriteRun, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.LOSSES, "squares", replace(registry.LOSSES["bce"], title="least squares", band=False))
+    monkeypatch.setitem(registry.MODELS, "tiny", replace(registry.MODELS["gan"], title="tiny GAN"))
+    write_run("tiny-squares-cpu", quality={12: 40.0})
+    write_run("gan-cpu", quality={12: 60.0})
+    write_run("gan-squares-cpu")
+    compared = rows(root)
+    assert [row.title for row in compared.values() if row.records] == [
+        *("GAN, CPU", "GAN, least squares, CPU", "tiny GAN, least squares, CPU"),
+    ]
+    assert compared["tiny-squares-cpu"].balances() == []
+    for table in (tables.overview(compared), tables.seconds_per_epoch(compared), tables.quality_by_configuration(compared)):
+        assert "tiny GAN, least squares, CPU" in table.frame["configuration"].tolist()
+    for chart in (figures.loss_curves(compared), quality_figures.frechet_curves(compared), figures.epoch_seconds(compared)):
+        assert chart is not None and "tiny GAN, least squares, CPU" in chart.alt
+    assert claims.verdict(compared).endswith("tiny GAN, least squares, CPU has the best images: a Fréchet distance of 40.0 "
+                                             "(1 run) where real images have 0.200.")  # fmt: skip
