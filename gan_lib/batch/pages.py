@@ -115,6 +115,7 @@ def publish_comparison(reference: Path) -> Path:
     experiments = sorted(path.name for path in reference.iterdir() if path.is_dir())
     rows = compare(reference, reference, experiments)
     write_bytes(reference / "images.png", figures.sample_sheet(rows).png())
-    write_bytes(reference / "quality.png", frechet_curves(rows).png())
+    if curves := frechet_curves(rows):
+        write_bytes(reference / "quality.png", curves.png())
     with _comparison(reference, reference, experiments, reference / "comparison.html") as page:
         return page.make()

@@ -53,7 +53,7 @@ def verdict(rows: Comparison) -> str:
         words = f"{quickest.title} is the fastest ({seconds} s per epoch), {cheapest.title} the cheapest ({cost})"
     measured = [row for row in shown if quality.values(row, FRECHET)]
     if not measured:
-        return f"{words}; how good the images are was not measured."
+        return f"{words}; the images have no Fréchet distance ({quality.why_missing(quickest)})."
     best = min(measured, key=lambda row: mean(quality.values(row, FRECHET)))
     floor = quality.row_floor(best, FRECHET)
     numbers = f"a Fréchet distance of {_distance(best)}" + (

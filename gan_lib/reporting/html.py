@@ -116,14 +116,13 @@ def _entry(results: Path, record: Record) -> dict[str, Any]:
 
 
 def _back(page: Path) -> dict[str, str]:
-    """Links from a page to the pages above it: the index, which every batch writes, and the comparison."""
+    """Links from a page to those above it, which every batch writes at its end: the index and the comparison."""
     results = page.parents[3] if len(page.parents) > 3 and page.parents[2].name == "runs" else page.parent
     links = {}
     if (results / "runs").is_dir() and results.name != "choices":
         links[Path(os.path.relpath(results / "index.html", page.parent)).as_posix()] = "All results"
-    above = next((folder / "comparison.html" for folder in page.parents[:4] if (folder / "comparison.html").exists()), page)
-    if above != page:
-        links[Path(os.path.relpath(above, page.parent)).as_posix()] = "The comparison"
+    if results != page.parent:
+        links[Path(os.path.relpath(results / "comparison.html", page.parent)).as_posix()] = "The comparison"
     return links
 
 

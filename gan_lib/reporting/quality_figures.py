@@ -68,14 +68,17 @@ def run_curve(record: Record) -> Chart:
     return chart
 
 
-def frechet_curves(rows: Comparison) -> Chart:
-    """Fréchet distance by epoch and by second of training: every seed thin, their mean bold, the floor dotted."""
+def frechet_curves(rows: Comparison) -> Chart | None:
+    """Fréchet distance by epoch and by second of training: every seed thin, their mean bold, the floor dotted.
+
+    None where it was not measured.
+    """
     chart = Chart(figsize=(9.6, 3.6), layout="constrained")
     by_epoch, by_second = chart.subplots(1, 2, sharey=True)
     ends: list[tuple[float, str, str]] = []
     parts = [words for row in with_runs(rows) if (words := _draw_row(by_epoch, by_second, row, ends))]
     if not parts:
-        return _not_measured(chart)
+        return None
     floors = {value for row in rows.values() if (value := quality.row_floor(row, FRECHET)) is not None}
     for panel in (by_epoch, by_second):
         for value in floors:
@@ -93,16 +96,16 @@ def frechet_curves(rows: Comparison) -> Chart:
     return chart
 
 
-def cost_against_quality(rows: Comparison) -> Chart:
+def cost_against_quality(rows: Comparison) -> Chart | None:
     """What each configuration cost and how good its images are: every run a dot, their middle named, the frontier drawn.
 
-    The middle is the median of the costs and the mean of the distances, as in the tables.
+    The middle is the median of the costs and the mean of the distances, as in the tables. None where quality was not measured.
     """
-    chart = Chart(figsize=(9.6, 3.6), layout="constrained")
-    panel = chart.subplots()
     points = {row.configuration: point for row in with_runs(rows) if (point := _cost_and_distance(row))}
     if not points:
-        return _not_measured(chart)
+        return None
+    chart = Chart(figsize=(9.6, 3.6), layout="constrained")
+    panel = chart.subplots()
     best = frontier(points)
     dots = {name: [point for record in rows[name].records if (point := _point(record))] for name in points}
     for name, (usd, distance) in points.items():
@@ -139,15 +142,6 @@ def frontier(points: dict[str, tuple[float, float]]) -> list[str]:
         if not best or points[name][1] < points[best[-1]][1]:
             best.append(name)
     return best
-
-
-def _not_measured(chart: Chart) -> Chart:
-    """One line in place of empty panels."""
-    chart.clear()
-    chart.set_size_inches(9.6, 0.8)
-    say_missing(chart.subplots(), f"Fréchet distance: {quality.NOT_MEASURED}")
-    chart.alt = f"Fréchet distance: {quality.NOT_MEASURED}."
-    return chart
 
 
 def _name_points(panel: Axes, points: dict[str, tuple[float, float]]) -> None:

@@ -285,7 +285,7 @@ def test_the_verdict_is_one_sentence_with_the_numbers_that_it_rests_on(write_run
     write_run("gan-cpu", seconds=0.5, d=[0.5] * 36)  # 18 s, at 0.408 USD an hour: 0.00204 USD
     assert verdict(compared(tmp_path)) == (
         "GAN, CPU takes 0.500 s per epoch and would cost 0.00204 USD for 1,200 epochs on ml.c5.2xlarge; "
-        "how good the images are was not measured."
+        "the images have no Fréchet distance (not measured)."
     )
     write_run("cgan-cpu", seconds=1.0, d=[0.5] * 12, below="reference", quality={12: 30.0})  # 12 s: 0.00136 USD
     words = verdict(compared(tmp_path))
