@@ -1,6 +1,7 @@
 # make run        train the quick preset of all four configurations that this machine can run, and write the report
 # make reproduce  the same at the paper's length: up to an hour on two cores
-# make test       the test suite
+# make test       what is fast, each notebook once, one kill and resume: some minutes
+# make test-all   everything
 # make soak       the tests of faults, the long version: hundreds of kills, stops and damaged files
 # make lab        JupyterLab on this machine only
 # make check      linters and types
@@ -19,7 +20,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run reproduce test soak lab check reference precision choices choices-long classifier quality readme lock audit clean
+.PHONY: run reproduce test test-slow test-all soak lab check reference precision choices choices-long classifier quality readme lock audit clean
 
 run: $(STAMP)
 	$(BIN)/gan-lib run --preset quick
@@ -28,7 +29,12 @@ reproduce: $(STAMP)
 	$(BIN)/gan-lib run --preset paper
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+test-slow: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+
+test-all: test test-slow
 
 soak: $(STAMP)
 	GAN_LIB_SOAK=1 $(BIN)/python -m pytest -s tests/faults

@@ -34,6 +34,17 @@ TINY: dict[str, Any] = {
 # The measures of a run written by hand, besides its Fréchet distance.
 MEASURED = {"precision": 0.5, "recall": 0.25, "recognisable": 0.875, "noise_level": 0.02, "stray_pixels": 1.5, "copies": 0.02}
 
+# Folders whose tests start processes, servers and shells by the hundred: make test takes only those marked `quick`.
+SLOW_FOLDERS = {"cloud", "faults", "lifecycle"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in SLOW_FOLDERS and not item.get_closest_marker("quick"):
+            item.add_marker("slow")
+
+
 MakeConfig = Callable[..., RunConfig]
 WriteRun = Callable[..., Path]
 

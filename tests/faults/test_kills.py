@@ -22,7 +22,8 @@ MEASURED = {"image_size": 28, "evaluate_every": 20}  # its quality, three times:
 
 
 @pytest.mark.parametrize(
-    ("changes", "quick", "soak"), [({"model": "gan"}, 4, 16), ({"model": "cgan"}, 4, 16), (MEASURED, 1, 8)]
+    ("changes", "quick", "soak"),
+    [pytest.param({"model": "gan"}, 4, 16, marks=pytest.mark.quick), ({"model": "cgan"}, 4, 16), (MEASURED, 1, 8)],
 )
 def test_a_run_killed_again_and_again_is_the_undisturbed_run(
     tmp_path: Path,
