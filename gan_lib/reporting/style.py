@@ -1,5 +1,6 @@
 """What all figures share: a matplotlib figure that carries its alternative text, a few colours, and how a loss is drawn."""
 
+import base64
 import io
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -43,8 +44,35 @@ class Chart(Figure):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
         # An inch is 96 pixels on a page, so that 9 points look like 9 points.
         width, height = (round(inches * 96) for inches in self.get_size_inches())
-        about = {"alt": self.alt, "width": width, "height": height}
-        return {"image/png": self.png(), "text/plain": self.alt}, {"image/png": about}
+        about: dict[str, Any] = {"alt": self.alt, "width": width, "height": height}
+        wide = self.png()
+        if (narrow := self.narrow_png()) is not None:
+            about["narrow"] = base64.b64encode(narrow).decode()
+        return {"image/png": wide, "text/plain": self.alt}, {"image/png": about}
+
+    def narrow_png(self) -> bytes | None:
+        """The figure for a phone, its panels one below the other, pictures two in a row.
+
+        None where they are so already, and where there are so many that their rows and columns say something.
+        """
+        panels = [panel for panel in self.axes if panel.axison and panel.get_subplotspec() is not None]
+        if not panels or len(panels) > 8 or not 1 < panels[0].get_gridspec().ncols <= 4:  # type: ignore[union-attr]
+            return None
+        (width, height), places = self.get_size_inches(), [panel.get_subplotspec() for panel in panels]
+        pictures = all(panel.images for panel in panels)
+        columns = 2 if pictures else 1
+        lines = -(-len(panels) // columns)
+        grid = self.add_gridspec(lines, columns)
+        for at, panel in enumerate(panels):
+            panel.set_subplotspec(grid[at])
+            if not pictures:
+                panel.tick_params(labelleft=True)
+        self.set_size_inches(4.2, lines * (2.5 if pictures else 2.8))
+        narrow = self.png()
+        for panel, before in zip(panels, places, strict=True):
+            panel.set_subplotspec(before)  # type: ignore[arg-type]
+        self.set_size_inches(float(width), float(height))
+        return narrow
 
 
 def draw_loss(panel: Axes, values: Sequence[float], colour: str, style: str = "-", faint: bool = False) -> float:

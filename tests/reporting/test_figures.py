@@ -1,5 +1,6 @@
 """Every figure draws, and says in words what it shows."""
 
+import base64
 import io
 from itertools import pairwise
 from pathlib import Path
@@ -208,3 +209,13 @@ def test_a_few_high_losses_do_not_flatten_the_rest() -> None:
     assert robust_top([1.0] * 95 + [100.0] * 5) == pytest.approx(1.6)
     assert robust_top([2.0] * 10) == pytest.approx(2.0)
     assert robust_top([0.1]) == pytest.approx(1.3)  # the bands are always in sight
+
+
+def test_on_a_phone_panels_stand_below_each_other_and_the_figure_stays_as_it_was(rows: Comparison) -> None:
+    chart = figures.loss_curves(rows)
+    assert chart is not None
+    wide = drawn(chart)
+    narrow = Image.open(io.BytesIO(base64.b64decode(chart._repr_mimebundle_()[1]["image/png"]["narrow"])))
+    assert wide.width > 2 * wide.height and narrow.width < narrow.height
+    assert drawn(chart).size == wide.size
+    assert figures.epoch_seconds(rows).narrow_png() is None
