@@ -20,7 +20,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run reproduce test test-slow test-all soak lab check reference precision choices choices-long classifier quality readme lock audit clean
+.PHONY: help run reproduce test test-slow test-all soak lab check reference precision choices choices-long classifier quality readme lock audit clean
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
 
 run: $(STAMP)
 	$(BIN)/gan-lib run --preset quick

@@ -1,14 +1,26 @@
 """gan-lib: compare GAN configurations honestly. The public names; each module holds more."""
 
+import importlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gan_lib.config import RunConfig
-from gan_lib.errors import GanLibError
-from gan_lib.presets import CONFIGURATIONS, PRESETS, configure, run_name
-from gan_lib.runs.record import Record, find_records, read_record
+if TYPE_CHECKING:
+    from gan_lib.config import RunConfig
+    from gan_lib.errors import GanLibError
+    from gan_lib.presets import CONFIGURATIONS, PRESETS, configure, run_name
+    from gan_lib.reporting.frames import history_frame, metrics_frame, runs_frame
+    from gan_lib.runs.record import Record, find_records, read_record
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"  # of this repository: where runs go unless told otherwise
+
+# Imported when they are asked for: training needs no pandas, and the command line is to answer Ctrl-C from its first moment.
+_MODULES = {
+    "config": ("RunConfig",),
+    "errors": ("GanLibError",),
+    "presets": ("CONFIGURATIONS", "PRESETS", "configure", "run_name"),
+    "reporting.frames": ("history_frame", "metrics_frame", "runs_frame"),
+    "runs.record": ("Record", "find_records", "read_record"),
+}
 
 __all__ = [
     "CONFIGURATIONS",
@@ -28,8 +40,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("runs_frame", "history_frame", "metrics_frame"):  # training needs no pandas
-        from gan_lib.reporting import frames
-
-        return getattr(frames, name)
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"gan_lib.{module}"), name)
     raise AttributeError(f"module 'gan_lib' has no attribute {name!r}")

@@ -1,9 +1,15 @@
 """The command line: gan-lib run, list, compare, sample, score, bench, cloud."""
 
 import contextlib
+import importlib.metadata
+import io
+import json
+import math
+import re
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -11,16 +17,16 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from gan_lib.batch import notebooks, pages, runner
-from gan_lib.batch.job import is_done, unavailable
+from gan_lib.batch.job import Job, is_done, unavailable
 from gan_lib.batch.progress import ProgressLine, prepare, say, short
 from gan_lib.cloud import commands as cloud
+from gan_lib.config import RunConfig
 from gan_lib.errors import ConfigurationError, GanLibError, RecordError
 from gan_lib.presets import ALL_CONFIGURATIONS, CONFIGURATIONS, configure, parse_changes, parse_counts, parse_seeds
 from gan_lib.runs.record import Record, find_records, read_record
-from gan_lib.text import nearest
+from gan_lib.text import duration, nearest
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -28,16 +34,64 @@ app = typer.Typer(
 )
 app.add_typer(cloud.app, name="cloud")
 
+
+def _results(text: str | Path) -> Path:
+    if not str(text).strip():
+        raise ConfigurationError("--results-dir must be a folder, got an empty name")
+    return Path(text)
+
+
+def _parameters() -> str:
+    """Every parameter with its bounds, for run --help."""
+    lines = []
+    for name, field in RunConfig.model_json_schema()["properties"].items():
+        kinds = [field, *field.get("anyOf", [])]
+        bounds = [", ".join(map(str, kind["enum"])) for kind in kinds if "enum" in kind]
+        for word, keys in (("from", ("minimum", "exclusiveMinimum")), ("to", ("maximum", "exclusiveMaximum"))):
+            bounds += [f"{word} {kind[key]:,}" for kind in kinds for key in keys if key in kind]
+        if name not in ("model", "machine", "seed"):
+            lines.append(f"{name} ({' '.join(bounds) or 'text'}): {field.get('description', '')}")
+    return "\n\n".join(["Parameters, for --set:", *lines])
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            say(f"gan-lib {importlib.metadata.version('gan-lib')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version.")] = False,
+) -> None:
+    pass
+
+
 # Typer carries its own copy of click, whose exceptions it does not name: this is the base of those about wrong arguments.
 _UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 Results = Annotated[
-    Path, typer.Option("--results-dir", help="Folder of runs and reports.", metavar="DIR", show_default="results")
+    Path,
+    typer.Option("--results-dir", help="Folder of runs and reports.", metavar="DIR", show_default="results", parser=_results),
 ]
 RESULTS = notebooks.ROOT / "results"
 
 
-@app.command()
+def _by(name: str) -> Callable[[Record], Any]:
+    """A key to sort records by; those without it come last."""
+    return lambda record: (_facts(record)[name] is None, _facts(record)[name])
+
+
+_SORTS: dict[str, Callable[[Record], Any]] = {
+    "name": lambda record: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", record.name)],
+    "date": _by("finished"),
+    "quality": _by("frechet_distance"),
+    "seconds": _by("seconds_per_epoch"),
+}
+
+
+@app.command(epilog=_parameters())
 def run(
     configurations: Annotated[
         list[str] | None,
@@ -59,6 +113,8 @@ def run(
         ),
     ] = None,
     retries: Annotated[int, typer.Option(min=0, max=100, help="Take up a run that was killed so many times.")] = 0,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write the comparison at the end.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, how long and where; run nothing.")] = False,
 ) -> None:
     """Train configurations, one after the other, and write the comparison.
 
@@ -66,6 +122,8 @@ def run(
     Configurations that this machine cannot run are reported as unavailable.
     """
     changes = parse_changes(set_ or [])
+    for name in configurations or ():
+        _check_configuration(name)
     configs = [
         configure(name, preset, **changes, seed=seed)
         for seed in parse_seeds(seeds)
@@ -74,21 +132,22 @@ def run(
     jobs = runner.plan(list(dict.fromkeys(configs)), results_dir, fresh)
     finished = 0 if fresh else sum(job.finished for job in jobs)
     runs = f"{len(jobs)} run{'s' if len(jobs) > 1 else ''} in {short(results_dir / 'runs')}"
-    say(runs + (f", {finished} finished already" if finished else ""))
-    line = ProgressLine()
+    runs += f", {finished} finished already" if finished else ""
+    if dry_run:
+        return _show_plan(jobs, results_dir, fresh)
+
+    def check() -> None:
+        runner.check_inputs(jobs, fresh)
+        say(runs)
+
     with contextlib.ExitStack() as stack:
         names = pages.with_siblings({job.folder.parent.name for job in jobs}, results_dir)
         comparison = stack.enter_context(pages.comparison(results_dir, names))
-        stack.callback(line.end)
+        afterwards = comparison.warm_up if report else lambda: None
+        line = ProgressLine()
         try:
             records = runner.run_batch(
-                jobs,
-                fresh=fresh,
-                timeout=timeout,
-                retries=retries,
-                check=True,
-                show=line.show,
-                afterwards=comparison.warm_up,
+                jobs, fresh=fresh, timeout=timeout, retries=retries, check=check, show=line.show, afterwards=afterwards
             )
         except KeyboardInterrupt:
             line.end()
@@ -96,28 +155,75 @@ def run(
             command = shlex.join(["gan-lib", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
             say(f"gan-lib: stopped; to resume: {command}", error=True)
             raise
-        line.end()
+        finally:
+            line.end()
         for record in records:
             _show(record)
-        comparison.make()
-        say(f"Report: {short(_index(results_dir))}")
+        if report:
+            comparison.make()
+            say(f"Report: {short(_index(results_dir))}")
     if not all(is_done(record) or unavailable(record.config) for record in records):
         raise typer.Exit(1)
 
 
+def _check_configuration(name: str) -> None:
+    """Point a name that is a parameter, or half of a configuration's name, to what was meant. Raises ConfigurationError."""
+    parameter, equals, value = name.partition("=")
+    if equals:
+        if parameter not in RunConfig.model_fields and len(close := nearest(parameter, RunConfig.model_fields).split("'")) == 3:
+            parameter = close[1]
+        raise ConfigurationError(f"{name!r} is no configuration: parameters are changed by --set {parameter}={value}")
+    if f"{name}-cpu" in ALL_CONFIGURATIONS:
+        from gan_lib.runs.machine import unavailable_reason
+
+        here = f"{name}-cpu" if unavailable_reason("gpu") else f"{name}-cpu or {name}-gpu"
+        raise ConfigurationError(f"unknown configuration {name!r}: this machine can run {here}")
+
+
+def _show_plan(jobs: list[Job], results: Path, fresh: bool) -> None:
+    known = [run for folder in (results / "runs", RESULTS / "reference") for run in find_records(folder)[0]]
+    total = 0.0
+    for job in jobs:
+        if job.finished and not fresh:
+            what = "finished already"
+        elif reason := unavailable(job.config):
+            what = f"unavailable: {reason}"
+        elif estimate := runner.measured_seconds(job.config, known):
+            done = 0 if fresh or job.found is None else job.found.epochs_done
+            seconds = estimate[0] * (1 - done / job.config.epochs)
+            total += seconds
+            what = f"{job.config.epochs - done:,} epochs, about {duration(seconds)} as measured on {estimate[1]}"
+        else:
+            what = f"{job.config.epochs:,} epochs, never measured"
+        say(f"{job.name}  {what}")
+    say(f"About {duration(total)} of training in all, into {short(results / 'runs')}; nothing was run.")
+
+
 @app.command("list")
-def list_(results_dir: Results = RESULTS) -> None:
-    """List every run, with its status."""
+def list_(
+    results_dir: Results = RESULTS,
+    sort: Annotated[str, typer.Option(help=f"By {', '.join(_SORTS)}.")] = "name",
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """List every run: status, losses, quality, date, machine."""
+    if sort not in _SORTS:
+        raise ConfigurationError(f"unknown order {sort!r}{nearest(sort, _SORTS)}")
     records, problems = find_records(results_dir / "runs")
     references, _ = find_records(results_dir / "reference")
-    if not records + references:
+    groups = {"": sorted(records, key=_SORTS[sort]), "Reference runs:": sorted(references, key=_SORTS[sort])}
+    if as_json:
+        rows = [{**_facts(record), "reference": bool(title)} for title, group in groups.items() for record in group]
+        for line in json.dumps(rows, indent=2).splitlines():
+            say(line)
+    elif not records + references:
         say(f"No runs in {short(results_dir)} yet: gan-lib run makes some.")
-    width = max((len(record.name) for record in records + references), default=0)
-    for title, group in (("", records), ("Reference runs:", references)):
-        if group and title:
-            say(title)
-        for record in group:
-            _show(record, width)
+    else:
+        width = max(len(record.name) for record in records + references)
+        for title, group in groups.items():
+            if group and title:
+                say(title)
+            for record in group:
+                _show(record, width)
     for problem in problems:
         say(f"gan-lib: {problem}", error=True)
 
@@ -146,21 +252,28 @@ def sample(
     count: Annotated[int, typer.Option(min=1, max=10_000, help="How many images.")] = 64,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the latents.")] = 0,
     output: Annotated[
-        Path | None, typer.Option(help="PNG file to write. samples-seed-N.png by default.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Picture to write, in the format that its name says. samples-seed-N.png by default.", show_default=False
+        ),
     ] = None,
     results_dir: Results = RESULTS,
 ) -> None:
     """Draw a grid of images from a run's saved generator."""
+    from PIL import Image
+
     from gan_lib import pictures
     from gan_lib.runs import trained
     from gan_lib.training import sampling
 
+    target = output or Path(f"samples-seed-{seed}.png")
+    kind = _picture_format(target)
     record = _find(run, results_dir)
     generator = trained.load_network(record.config, record.path, "generator")
     drawn = sampling.sample(generator, sampling.fixed_latents(record.config, count, seed))
-    target = output or Path(f"samples-seed-{seed}.png")
     try:
-        target.write_bytes(pictures.png(pictures.grid(drawn)))
+        picture = Image.open(io.BytesIO(pictures.png(pictures.grid(drawn))))
+        picture.save(target, kind)
     except OSError as error:
         raise RecordError(f"output {target} cannot be written: {error.strerror}") from error
     say(f"{count} images: {target}")
@@ -221,12 +334,31 @@ def bench(
     say(f"Record: {short(target)}")
 
 
+def _picture_format(path: Path) -> str:
+    """The format that a file's name asks for. Raises ConfigurationError where there is none."""
+    from PIL import Image
+
+    Image.init()
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind is None or kind not in Image.SAVE or kind in ("PDF", "EPS"):
+        raise ConfigurationError(f"output must be named after a kind of picture, such as .png or .jpg, got {path.name!r}")
+    return kind
+
+
 def _find(run: str, results: Path) -> Record:
-    """A run by its folder or by its name below the results folder. Raises RecordError with the nearest name."""
+    """A run by its folder or by its name below the results folder, the seed may be left out where there is one.
+
+    Raises RecordError with the nearest name.
+    """
     for folder in (Path(run), results / "runs" / run, results / "reference" / run) if run.strip(".") else ():
         with contextlib.suppress(OSError):  # a name too long for a file, say
             if (folder / "config.json").exists():
                 return read_record(folder)
+            seeds = sorted(path.parent.name for path in folder.glob("seed-*/config.json"))
+            if len(seeds) > 1:
+                raise RecordError(f"run {run!r} has {len(seeds)} seeds: name one, such as {run.rstrip('/')}/{seeds[0]}")
+            if seeds:
+                return read_record(folder / seeds[0])
     known = [record.name for record in find_records(results / "runs")[0]]
     raise RecordError(f"run {run!r} does not exist{nearest(run, known) if known else ': there are no runs yet'}")
 
@@ -243,19 +375,57 @@ def _show(record: Record, width: int = 0) -> None:
         say(f"  note: {note}")
 
 
+def _facts(record: Record) -> dict[str, Any]:
+    """What is listed of a run, as plain JSON values; None where there is no number."""
+    quality, summary = record.summary.get("quality"), record.summary
+    numbers = {name: summary.get(name) for name in ("seconds_per_epoch", "discriminator_loss", "generator_loss")}
+    numbers["frechet_distance"] = quality.get("frechet_distance") if isinstance(quality, dict) else None
+    return {
+        "name": record.name,
+        "status": record.status,
+        "epochs": record.epochs_done,
+        **{name: value if isinstance(value, float) and math.isfinite(value) else None for name, value in numbers.items()},
+        "finished": str(record.summary.get("finished") or "") or None,
+        "machine": str(record.machine.get("label") or "") or None,
+        "reason": record.reason,
+        "notes": record.notes,
+        "path": str(record.path),
+    }
+
+
 def _one_line(record: Record, width: int = 0) -> str:
-    each = record.summary.get("seconds_per_epoch")
-    facts = [f"{record.epochs_done:,} epochs"] if record.epochs_done else []
-    facts += [f"{each:.3g} s per epoch"] if each else []
-    facts += [str(record.machine["label"])] if record.machine.get("label") else []
-    facts += [record.reason] if record.reason else []
-    return f"{record.name:<{width}}  {record.status:<11}  {', '.join(facts)}".rstrip()
+    facts = _facts(record)
+    shown = {
+        "epochs": "{:,} epochs",
+        "seconds_per_epoch": "{:.3g} s per epoch",
+        "discriminator_loss": "D {:.3g}",
+        "generator_loss": "G {:.3g}",
+        "frechet_distance": "Fréchet distance {:.3g}",
+        "finished": "{:.10}",
+        "machine": "{}",
+        "reason": "{}",
+    }
+    words = [form.format(facts[name]) for name, form in shown.items() if facts[name]]
+    return f"{record.name:<{width}}  {record.status:<11}  {', '.join(words)}".rstrip()
 
 
 class _Terminated(KeyboardInterrupt):
     """SIGTERM: treated like Ctrl-C, but for the exit code."""
 
     came = False
+
+
+def _explain(error: Any) -> str:
+    """What is wrong with the arguments; where an unknown option is a parameter, how that is changed."""
+    option = str(getattr(error, "option_name", None) or "")
+    name = option.lstrip("-").replace("-", "_")
+    if name not in RunConfig.model_fields:
+        return str(error.format_message())
+    following = sys.argv[sys.argv.index(option) + 1 :] if option in sys.argv else []
+    value = following[0] if following and not following[0].startswith("-") else "VALUE"
+    return (
+        f"{option} is a parameter: --set {name}={value} changes it" if name != "seed" else "seed is not an option: use --seeds"
+    )
 
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
@@ -276,12 +446,8 @@ def main() -> None:
         say(f"gan-lib: {error.filename or 'a file'}: {error.strerror or error}", error=True)
         code = 2
     except _UsageError as error:
-        text = error.format_message()
+        text = _explain(error)
         for line in text.splitlines():
             say(line if text.startswith("Usage:") else f"gan-lib: {line}", error=True)
         code = 2
     sys.exit(143 if code == 130 and _Terminated.came else code)  # typer makes 130 of every kind of KeyboardInterrupt
-
-
-if __name__ == "__main__":
-    main()

@@ -159,16 +159,28 @@ def parse_changes(settings: list[str]) -> dict[str, Any]:
         name, equals, value = setting.partition("=")
         name = name.strip()
         if not equals:
-            raise ConfigurationError(f"--set must be NAME=VALUE, got {setting!r}")
+            raise ConfigurationError(f"--set must be NAME=VALUE, got {shorten(setting)}")
         if name not in RunConfig.model_fields:
-            raise ConfigurationError(f"unknown parameter {name!r}{nearest(name, RunConfig.model_fields)}")
+            raise ConfigurationError(f"unknown parameter {shorten(name)}{nearest(name, RunConfig.model_fields)}")
         if name == "seed":
             raise ConfigurationError("seed is not set with --set: use --seeds")
         try:
             changes[name] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             changes[name] = value
-        if value.startswith("folder:") and (folder := value.removeprefix("folder:").strip()):
-            with contextlib.suppress(RuntimeError, OSError, ValueError):  # ~nobody, a loop, a NUL: refused when it is read
-                changes[name] = f"folder:{Path(folder).expanduser().resolve()}"  # the notebooks run in a folder of their own
+        if name == "data":
+            changes[name] = _parse_data(value)
     return changes
+
+
+def _parse_data(value: str) -> str:
+    """A source of images, a folder's as seen from here: notebooks run in a folder of their own. Raises ConfigurationError."""
+    kind, colon, path = value.partition(":")
+    if kind == "folder" and colon and path.strip():
+        with contextlib.suppress(RuntimeError, OSError, ValueError):  # ~nobody, a loop, a NUL: refused when it is read
+            return f"folder:{Path(path.strip()).expanduser().resolve()}"
+    elif "/" in value or value.startswith(("~", ".")):
+        raise ConfigurationError(
+            f"data is read from a folder as folder:PATH, got {shorten(value)}: try data=folder:{value:.80}"
+        )
+    return value

@@ -67,6 +67,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """ ": did you mean 'epochs'?", or the names there are when none is near."""
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    for known_name in () if close or len(name) < 2 else names:  # lr, beta1
+        words = known_name.split("_")
+        if name in words or name == "".join(word[0] for word in words if word):
+            close = [known_name]
+            break
     return f": did you mean {close[0]!r}?" if close else f": choose from {', '.join(names)}"
 
 

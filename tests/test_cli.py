@@ -1,10 +1,14 @@
 """The command line: what is typed, what comes back, with which exit code."""
 
+import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from conftest import WriteRun
 
 from gan_lib.runs.experiment import Experiment
 
@@ -45,6 +49,15 @@ def finished_run(finished_runs: dict[str, Experiment]) -> Path:
         (["run", "--set", "image_size=30"], ["image_size must be a multiple of 4", "got 30: 28 and 32 would do"]),
         (["run", "--seeds", "x"], ["seeds must be", "'x'"]),
         (["run", "--bogus"], ["--bogus"]),
+        (["run", "--epochs", "5"], ["--set epochs=5"]),
+        (["run", "gan-cpu", "lr=0.1"], ["--set learning_rate=0.1"]),
+        (["run", "gan"], ["gan-cpu"]),
+        (["run", "--set", "data=/tmp"], ["data=folder:/tmp"]),
+        (["run", "gan-cpu", "--set", "data=folder:~nosuchuser"], ["nosuchuser"]),
+        (["run", "gan-cpu", "--set", "epochs=" + "[" * 100_000], ["epochs must be a whole number"]),
+        (["run", "--results-dir="], ["--results-dir must be a folder"]),
+        (["list", "--sort", "colour"], ["unknown order 'colour'"]),
+        (["sample", "x", "--output", "x.foo"], ["'x.foo'"]),
         (["walk"], ["walk"]),
         (["sample", "nobody"], ["run 'nobody' does not exist"]),
         (["sample", "x", "--count", "0"], ["--count"]),
@@ -52,8 +65,8 @@ def finished_run(finished_runs: dict[str, Experiment]) -> Path:
     ],
 )
 def test_a_mistake_gets_one_line_and_exit_code_2(arguments: list[str], parts: list[str], tmp_path: Path) -> None:
-    result = gan_lib(*arguments, *([] if "--results-dir" in arguments or "--bogus" in arguments or "walk" in arguments
-                                   else ["--results-dir", tmp_path]))  # fmt: skip
+    whole = any(part.startswith(("--results-dir", "--bogus", "walk")) for part in arguments)
+    result = gan_lib(*arguments, *([] if whole else ["--results-dir", tmp_path]))
     assert_refused(result, *parts)
     assert not list(tmp_path.iterdir()), "a refused command must leave nothing behind"
 
@@ -120,11 +133,59 @@ def test_score_judges_images_and_names_a_corrupt_one(finished_run: Path, tmp_pat
     assert_refused(gan_lib("score", finished_run, tmp_path / "broken.png"), "broken.png is corrupt")
 
 
+def test_list_as_json_and_in_order_of_quality(write_run: WriteRun, tmp_path: Path) -> None:
+    for seed, distance in ((0, 30.0), (1, 10.0), (10, 20.0), (2, 40.0)):
+        write_run("gan-cpu", seed=seed, quality={12: distance})
+    rows = json.loads(gan_lib("list", "--json", "--sort", "quality", "--results-dir", tmp_path).stdout)
+    assert [row["frechet_distance"] for row in rows] == [10, 20, 30, 40]
+    assert rows[0]["generator_loss"] == 1.05 and rows[0]["status"] == "ok"
+    rows = json.loads(gan_lib("list", "--json", "--results-dir", tmp_path).stdout)
+    assert [row["name"].split("-")[-1] for row in rows] == ["0", "1", "2", "10"]
+
+
+def test_a_dry_run_says_how_long_and_runs_nothing(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu", seconds=0.5, label="a laptop")
+    arguments = ("run", "gan-cpu", "--preset", "paper", "--seeds", "0-1", "--dry-run", "--results-dir", tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    lines = gan_lib(*arguments).stdout.splitlines()
+    assert ["finished" in lines[0], "1,200 epochs, about 10 min 0 s as measured on a laptop" in lines[1]] == [True, True]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_run_of_one_seed_is_sampled_by_its_name_into_the_format_of_the_file(finished_run: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    copy = copied(finished_run, tmp_path)
+    result = gan_lib("sample", copy.parent.name, "--results-dir", tmp_path, "--output", tmp_path / "x.webp")
+    assert result.returncode == 0, result.stderr
+    with Image.open(tmp_path / "x.webp") as picture:
+        assert picture.format == "WEBP"
+
+
+def test_a_missing_package_is_one_line_that_names_its_extra() -> None:
+    code = "import sys; sys.modules['typer'] = None; from gan_lib.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == ["gan-lib: typer is not installed: pip install -e '.[notebooks]'"]
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.3, 0.6])
+def test_ctrl_c_while_the_modules_load_is_no_traceback(seconds: float, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "gan_lib", "run", "gan-cpu", "--results-dir", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert len(errors.splitlines()) <= 1, errors
+
+
 def test_help_of_every_command_works() -> None:
     for command in ([], ["run"], ["list"], ["compare"], ["sample"], ["score"], ["bench"]):
         result = gan_lib(*command, "--help")
         assert result.returncode == 0
         assert "Usage" in result.stdout
+    assert "learning_rate (from 0 to 1)" in gan_lib("run", "--help").stdout
 
 
 def copied(run: Path, results: Path) -> Path:

@@ -84,7 +84,7 @@ def make_comparison(results: Path, experiments: list[str]) -> Path:
     from gan_lib.reporting.comparison import check_experiments
 
     with comparison(results, experiments) as page:
-        check_experiments(NOTEBOOKS / page.parameters["results_dir"], page.parameters["experiments"])
+        check_experiments((NOTEBOOKS / page.parameters["results_dir"]).resolve(), page.parameters["experiments"])
         return page.make()
 
 

@@ -84,14 +84,15 @@ def run_batch(
     fresh: bool = False,
     timeout: float | None = None,
     retries: int = 0,
-    check: bool = False,
+    check: Callable[[], object] = lambda: None,
     show: Callable[[Progress], None] = lambda progress: None,
     afterwards: Callable[[], object] = lambda: None,
 ) -> list[Record]:
     """Make the runs one after the other; finished ones are kept unless fresh, unfinished ones resume from their checkpoints.
 
     One run's failure stops no other. timeout: seconds after which a run is stopped, with a checkpoint. retries: how often a
-    run that was killed is taken up again. check: see check_inputs, before the first run. afterwards: is called while the last
+    run that was killed is taken up again. check: what may refuse the batch, such as check_inputs, while the first process
+    warms up. afterwards: is called while the last
     run is measured, to warm up what follows, as the next run's process is then. Raises KeyboardInterrupt after stopping the
     current run, with a checkpoint, and RecordError when another batch holds one of the runs.
     """
@@ -105,8 +106,7 @@ def run_batch(
             stack.callback(job.stop)
         warm_ups = [*(job.warm_up for job in to_do), afterwards]
         warm_ups.pop(0)()
-        if check:
-            check_inputs(jobs, fresh)
+        check()
         if to_do:
             importlib.import_module("nbconvert")  # takes its half second while the kernel takes its own
         for job in jobs:
