@@ -3,21 +3,21 @@
 import pytest
 import torch
 
-from gan_lib.quality.measures import DIRECTION
+from gan_lib.quality.measures import NAMES
 from gan_lib.reporting.quality_figures import nearest_pairs
 from gan_lib.studies.measure_check import _ROWS, sanity_chart
 
 
 def record() -> dict[str, object]:
-    curve = {"level": [0.0, 1.0, 2.0], **{name: [1.0, 2.0, 3.0] for name in DIRECTION}}
-    return {"images": 1000, "floor": dict.fromkeys(DIRECTION, 1.0), "damage": {"noise": curve, "blur": curve}}
+    curve = {"level": [0.0, 1.0, 2.0], **{name: [1.0, 2.0, 3.0] for name in NAMES}}
+    return {"images": 1000, "floor": dict.fromkeys(NAMES, 1.0), "damage": {"noise": curve, "blur": curve}}
 
 
 def test_every_measure_is_drawn_under_every_damage() -> None:
     chart = sanity_chart(record())
     assert len(chart.axes) == 2 * len(_ROWS)
     assert {name for _, names, _ in _ROWS for name in names} == {
-        name for name in DIRECTION if not name.startswith("digit_")
+        name for name in NAMES if not name.startswith("digit_")
     } | {"digit_divergence"}
     for panel in chart.axes:
         assert [line.get_ydata()[-1] for line in panel.lines if len(line.get_xdata()) == 3] in ([3.0], [3.0, 3.0])
