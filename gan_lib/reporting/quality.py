@@ -8,6 +8,7 @@ from gan_lib.reporting.comparison import Row
 from gan_lib.reporting.convergence import Plateau, find_plateau
 from gan_lib.runs.record import Record
 
+TARGETS = (20, 10, 5, 2)  # Fréchet distances to digits: blurred ones, … and good ones
 NOT_MEASURED = "not measured"  # runs recorded before quality was measured do not say why
 
 
@@ -51,6 +52,12 @@ def curve(record: Record, name: str = FRECHET) -> Curve:
     columns = [record.metrics.get(column, []) for column in ("epoch", "training_seconds", name)]
     points = [point for point in zip(*columns, strict=False) if all(map(math.isfinite, point))]
     return Curve([int(epoch) for epoch, _, _ in points], [second for _, second, _ in points], [value for _, _, value in points])
+
+
+def seconds_to(record: Record, distance: float) -> float | None:
+    """Training seconds up to the first measurement at or below a Fréchet distance; None where the run never got there."""
+    curve_ = curve(record)
+    return next((second for second, value in zip(curve_.seconds, curve_.values, strict=True) if value <= distance), None)
 
 
 def plateau(record: Record) -> Plateau | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from torch import Tensor
 
 from gan_lib.presets import title
@@ -218,6 +219,48 @@ def _cost_and_distance(row: Row) -> tuple[float, float] | None:
 def _point(record: Record) -> tuple[float, float] | None:
     usd, distance = cost_usd(record), quality.last(record).get(FRECHET)
     return None if usd is None or distance is None else (usd, distance)
+
+
+def distance_by_seconds(rows: Comparison) -> Chart | None:
+    """Fréchet distance by training seconds, both logarithmic: how soon each configuration's images are how good. One line a
+    run, the floor dotted. None where it was not measured."""
+    curves = [(row, quality.curve(record)) for row in with_runs(rows) for record in row.records]
+    curves = [(row, curve) for row, curve in curves if curve.values]
+    if not curves:
+        return None
+    chart = Chart(figsize=(9.6, 4.4), layout="constrained")
+    panel = chart.subplots()
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    ends: dict[str, tuple[Row, quality.Curve]] = {}
+    for row, curve in curves:
+        style = STYLES.get(row.named_machine, "-")
+        panel.plot(
+            curve.seconds, curve.values, f"o{style}", color=colour_of(row.family), markersize=3, linewidth=1.2, alpha=0.8
+        )
+        ends[row.title] = (row, curve)
+    for name, (row, curve) in ends.items():
+        point = (curve.seconds[-1], curve.values[-1])
+        panel.annotate(
+            name, point, (5, 0), textcoords="offset points", va="center", fontsize=8, color=colour_of(row.family), **HALO
+        )
+    floor = next((found for row, _ in curves if (found := quality.row_floor(row, FRECHET)) is not None), None)
+    if floor is not None:
+        panel.axhline(floor, color=FAINT, linewidth=0.9, linestyle=":")
+        panel.annotate(
+            "floor: real images", (1, floor), (-4, 4), ("axes fraction", "data"), "offset points", ha="right", fontsize=8
+        )
+    panel.set_xlabel(f"training seconds (logarithmic){_machines(rows)}", **LABEL)
+    panel.set_ylabel("Fréchet distance (logarithmic)", **LABEL)
+    for axis in (panel.xaxis, panel.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    tidy(panel)
+    panel.margins(x=0.12)
+    chart.alt = "Fréchet distance by training seconds. " + " ".join(
+        f"{name}: {show(curve.values[-1])} after {show(curve.seconds[-1])} s." for name, (_, curve) in ends.items()
+    )
+    return chart
 
 
 def nearest_pairs(generated: Tensor, train: Tensor, labels: Tensor | None = None, count: int = 10) -> Chart:

@@ -51,3 +51,8 @@ def test_a_curve_leaves_out_what_is_not_finite_and_finds_the_plateau(write_run: 
     RunFolder(path).write_metrics([])
     (path / "summary.json").unlink()
     assert quality.plateau(read_record(path)) is None
+
+
+def test_the_seconds_to_a_distance_are_those_of_the_first_measurement_that_is_there(write_run: WriteRun) -> None:
+    record = read_record(write_run("gan-cpu", seconds=2.0, quality={4: 30.0, 8: 19.0, 10: 21.0, 12: 5.0}))
+    assert [quality.seconds_to(record, target) for target in (40, 20, 5, 2)] == [8.0, 16.0, 24.0, None]
