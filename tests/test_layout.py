@@ -46,6 +46,9 @@ HEAVY: dict[str, set[str]] = {
     "IPython": set(),
     "ipywidgets": set(),
     "torchvision": set(),
+    "boto3": set(),
+    "botocore": set(),
+    "tenacity": set(),
     "mlxtend": set(),
 }
 PRINTS = {

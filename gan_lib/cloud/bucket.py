@@ -1,78 +1,53 @@
-"""What lies in the results bucket: the project, requests for batches, and runs. Keys are checked before they are paths."""
+"""What lies in the results bucket: the project, requests for batches, and runs, which are fetched into the results folder.
+
+A key is what somebody wrote into a bucket: it becomes a path only after a look, and no run of the user's is overwritten.
+"""
 
 import hashlib
 import re
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+from gan_lib.cloud import stack
 from gan_lib.cloud.service import Aws
-from gan_lib.errors import CloudError, ConfigurationError
+from gan_lib.errors import CloudError, ConfigurationError, RecordError
+from gan_lib.runs.record import lock_holder
 
 PREFIX = "gan-lib"  # of every key; the instances' roles reach nothing else
 ARCHIVE = f"{PREFIX}/gan-lib.tar.gz"
-# The files of a run that are fetched, and nothing else: a key is what somebody wrote into a bucket, not yet a path.
+# The files of a run that are fetched, and nothing else.
 RUN_FILES = (
-    *("config.json", "machine.json", "history.csv", "metrics.csv", "summary.json", "samples.png", "progress.gif"),
-    *("generator.safetensors", "discriminator.safetensors", "notebook.ipynb", "report.html", "run.log"),
+    *("config.json", "machine.json", "history.csv", "metrics.csv", "samples.png", "progress.gif"),
+    *("generator.safetensors", "discriminator.safetensors", "notebook.ipynb", "report.html", "run.log", "summary.json"),
 )
-_RUN_KEY = re.compile(r"(?P<run>(?:gan|cgan)-(?:cpu|gpu)(?:--[a-z0-9][a-z0-9.-]{0,70})?/seed-[0-9]{1,10})/(?P<file>[^/]+)")
-MAX_BYTES = 500_000_000  # of one file; the largest that a run writes has about 7 million
-
-
-@dataclass(frozen=True)
-class Stored:
-    """One object."""
-
-    key: str
-    size: int
-    changed: datetime
-
-
-@dataclass
-class Runs:
-    """The runs below a prefix: {"gan-cpu/seed-0": {"config.json": ...}}, and the keys that are none of a run's."""
-
-    files: dict[str, dict[str, Stored]] = field(default_factory=dict)
-    strange: list[str] = field(default_factory=list)
-
-
-def instance_prefix(instance: str) -> str:
-    """Where an instance's hooks write."""
-    return f"{PREFIX}/{instance}"
+# Of a run of any configuration and variant: what presets.run_name may return.
+_RUN_KEY = re.compile(r"(?P<run>(?!.*\.\.)[a-z0-9][a-z0-9.-]{0,120}/seed-[0-9]{1,10})/(?P<file>[^/]+)")
+_NOT_FETCHED = re.compile(r".*\.lock|.*checkpoint.*|\..*")  # a run's, for the machine that wrote them
+_MAX_BYTES = 500_000_000  # of one file; the largest that a run writes has about 7 million
+_BLOCK = 1 << 20
 
 
 def jobs_prefix(machine: str) -> str:
-    """Where the training jobs of a machine write: one folder for all of them, so that a job goes on where another ended."""
+    """Where the training jobs of a machine write: one folder for all of them, so that a job resumes where another ended."""
     return f"{PREFIX}/jobs/{machine}/checkpoints"
 
 
-def listing(aws: Aws, bucket: str, prefix: str) -> Iterator[Stored]:
-    """Every object below a prefix."""
-    for page in aws.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/"):
+def find_runs(aws: Aws, bucket: str, prefix: str) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """The runs below PREFIX/runs, {"gan-cpu/seed-0": {"config.json": its key}}, and the keys that are none of a run's."""
+    runs: dict[str, dict[str, str]] = {}
+    strange, below = [], f"{prefix}/runs/"
+    for page in aws.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=below):
         for item in page.get("Contents", []):
-            yield Stored(item["Key"], item["Size"], item["LastModified"])
-
-
-def find_runs(aws: Aws, bucket: str, prefix: str) -> Runs:
-    """The runs below PREFIX/runs. What has no run's name, or is too large for one, is listed apart."""
-    runs = Runs()
-    below = f"{prefix}/runs/"
-    for item in listing(aws, bucket, f"{prefix}/runs"):
-        match = _RUN_KEY.fullmatch(item.key.removeprefix(below))
-        if match and match["file"] in RUN_FILES and item.size <= MAX_BYTES:
-            runs.files.setdefault(match["run"], {})[match["file"]] = item
-        elif match is None or not _is_ours(match["file"]):
-            runs.strange.append(item.key)
-    return runs
-
-
-def _is_ours(file: str) -> bool:
-    """Files of a run that are not fetched: they serve the machine that wrote them."""
-    return file == "run.lock" or "checkpoint" in file or file.startswith(".")
+            match = _RUN_KEY.fullmatch(item["Key"].removeprefix(below))
+            if match and match["file"] in RUN_FILES and item["Size"] <= _MAX_BYTES:
+                runs.setdefault(match["run"], {})[match["file"]] = item["Key"]
+            elif not (match and _NOT_FETCHED.fullmatch(match["file"])):
+                strange.append(item["Key"])
+    return runs, strange
 
 
 def read(aws: Aws, bucket: str, key: str) -> tuple[str, datetime] | None:
@@ -86,7 +61,7 @@ def read(aws: Aws, bucket: str, key: str) -> tuple[str, datetime] | None:
             return None
         raise
     with answer["Body"] as body:
-        text: str = body.read(1_000_000).decode("utf-8", "replace")
+        text: str = body.read(20_000_000).decode("utf-8", "replace")
     return text, answer["LastModified"]
 
 
@@ -113,48 +88,111 @@ def pack_project(root: Path) -> Project:
     """git archive of HEAD. Raises CloudError outside of a git checkout."""
     if not (root / ".git").exists():
         raise CloudError(f"{root} is not a git checkout: what runs in the cloud is packed by git archive")
+
+    def git(*arguments: str) -> bytes:
+        return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=True).stdout
+
     try:
-        commit = _git(root, "rev-parse", "HEAD").decode().strip()
-        changed = _git(root, "status", "--porcelain", "--untracked-files=normal").decode().splitlines()
-        archive = _git(root, "archive", "--format=tar.gz", "HEAD")
+        changed = git("status", "--porcelain", "--untracked-files=normal").splitlines()
+        return Project(git("archive", "--format=tar.gz", "HEAD"), git("rev-parse", "HEAD").decode().strip(), len(changed))
     except FileNotFoundError as error:
         raise CloudError("git is not installed: what runs in the cloud is packed by git archive") from error
     except subprocess.CalledProcessError as error:
         raise CloudError(f"git cannot pack {root}: {error.stderr.decode('utf-8', 'replace').strip()[:200]}") from error
-    return Project(archive, commit, len(changed))
-
-
-def _git(root: Path, *arguments: str) -> bytes:
-    return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=True).stdout
 
 
 def upload_project(aws: Aws, bucket: str, project: Project) -> bool:
     """Put the archive, then its checksum, into the bucket, unless they are there; returns whether it was needed."""
     there = read(aws, bucket, f"{ARCHIVE}.sha256")
-    if there and there[0].split()[:1] == [project.sha256] and _size(aws, bucket, ARCHIVE) == len(project.archive):
+    found = aws.s3.list_objects_v2(Bucket=bucket, Prefix=ARCHIVE).get("Contents", [])
+    whole = {"Key": ARCHIVE, "Size": len(project.archive)}.items()
+    if there and there[0].split()[:1] == [project.sha256] and any(whole <= item.items() for item in found):
         return False
-    write(aws, bucket, ARCHIVE, project.archive)
-    write(aws, bucket, f"{ARCHIVE}.sha256", f"{project.sha256}  gan-lib.tar.gz\n")
+    write_project(aws, bucket, ARCHIVE, project)
     return True
 
 
-def _size(aws: Aws, bucket: str, key: str) -> int | None:
-    return next((item.size for item in listing(aws, bucket, PREFIX) if item.key == key), None)
+def write_project(aws: Aws, bucket: str, key: str, project: Project) -> None:
+    """Write the archive and, after it and beside it, its checksum."""
+    write(aws, bucket, key, project.archive)
+    write(aws, bucket, f"{key}.sha256", f"{project.sha256}  gan-lib.tar.gz\n")
 
 
 def request_text(arguments: list[str], comment: str) -> str:
     """A request for a batch: a comment, then one argument of `gan-lib run` on each line."""
     for argument in arguments:
-        if not argument.strip() or argument.lstrip().startswith("#") or not argument.isprintable():
-            raise ConfigurationError(f"an argument must be one line of text that does not begin with #, got {argument!r:.80}")
+        if argument != argument.strip() or not argument or argument.startswith("#") or not argument.isprintable():
+            wanted = "one line of text, without blanks around it, that does not begin with #"
+            raise ConfigurationError(f"an argument must be {wanted}, got {argument!r:.80}")
     return "\n".join([f"# {comment}", *arguments]) + "\n"
+
+
+def fetch(aws: Aws, name: str, results: Path, *, replace: bool, say: Callable[[str], None]) -> list[str]:
+    """Download the finished runs of every instance and job; returns their names. Raises CloudError, RecordError."""
+    there = stack.find(aws, name)
+    where = stack.find_bucket(aws, there)
+    if not where:
+        raise CloudError(f"there is no bucket of {name} in this account: gan-lib cloud up makes one")
+    prefixes = [f"{PREFIX}/{there.instance(machine)}" for machine in stack.MACHINES]
+    fetched: list[str] = []
+    for prefix in [*prefixes, *(jobs_prefix(machine) for machine in stack.MACHINES)]:
+        runs, strange = find_runs(aws, where, prefix)
+        for key in strange:
+            say(f"left where it is, no run writes such a file: {key!r:.120}")
+        for run, files in sorted(runs.items()):
+            if run in fetched:
+                say(f"{run}: from {prefix} left where it is, another of this name was fetched")
+            elif "summary.json" not in files or "config.json" not in files:
+                say(f"{run}: not finished yet, left where it is")
+            elif _fetch_run(aws, where, files, results / "runs" / run, replace=replace):
+                fetched.append(run)
+                say(f"{run}: {len(files)} files")
+            else:
+                say(f"{run}: {results / 'runs' / run} holds another run, left as it is; --replace replaces it")
+    if not fetched:
+        raise CloudError(f"there are no finished runs in s3://{where} to fetch: gan-lib cloud status says how far they are")
+    return fetched
+
+
+def _fetch_run(aws: Aws, where: str, files: dict[str, str], folder: Path, *, replace: bool) -> bool:
+    """Download one run, its summary last: what is cut off is not taken for finished. False when another run is in its place."""
+    root = folder.parents[1].resolve()
+    if not folder.resolve().is_relative_to(root):
+        raise RecordError(f"{folder} leads out of {root}: remove the link")
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=root) as staged:
+        history = Path(staged, "history.csv")
+        history.touch()
+        for file in sorted(files, key="history.csv".__ne__):  # first what may say that it is another run
+            aws.s3.download_file(where, files[file], f"{staged}/{file}")
+            if not replace and not _continues(history, folder):
+                return False
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "summary.json").unlink(missing_ok=True)
+        for file in RUN_FILES:
+            if file in files:
+                Path(staged, file).replace(folder / file)
+            else:
+                (folder / file).unlink(missing_ok=True)
+    return True
+
+
+def _continues(history: Path, folder: Path) -> bool:
+    """Whether a folder holds nothing, or the run of a history at an earlier moment: seconds of epochs tell any two apart."""
+    try:
+        with history.open("rb") as theirs, (folder / "history.csv").open("rb") as mine:
+            return all(theirs.read(len(block)) == block for block in iter(lambda: mine.read(_BLOCK), b""))
+    except FileNotFoundError:
+        return lock_holder(folder) is None  # nothing that could be lost
+    except OSError as error:
+        raise RecordError(f"{folder} cannot be read: {error.strerror}") from error
 
 
 def empty(aws: Aws, bucket: str) -> int:
     """Delete every version of every object; returns how many there were."""
     count = 0
     for page in aws.s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
-        entries: list[dict[str, Any]] = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        entries = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
         objects = [{"Key": entry["Key"], "VersionId": entry["VersionId"]} for entry in entries]
         if objects:  # at most 1,000 a page, as many as one deletion takes
             answer = aws.s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})

@@ -1,31 +1,55 @@
-"""Notebook instances: what they do now, start, stop; and a list of those that may run because of a command."""
+"""Notebook instances: start a batch on them, follow it, stop them. Their on-start hook finds the request and runs it."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from gan_lib.cloud.prices import rate
-from gan_lib.cloud.service import Aws, failure, wait
+from gan_lib.cloud import bucket, service, stack
+from gan_lib.cloud.plan import INSTANCE_TYPES, Batch, rate
+from gan_lib.cloud.service import Aws
+from gan_lib.errors import CloudError
+from gan_lib.runs.record import now
 
-RUNNING = ("Pending", "InService", "Updating", "Stopping")  # what AWS may charge for
-_MINUTES = 20
+Say = Callable[[str], None]
+_FAILED_SETUPS = ("setup failed", "waiting for the project", "project not refreshed")
 
 
 @dataclass(frozen=True)
 class Instance:
-    """A notebook instance as it is now."""
+    """A notebook instance, or a training job, as it is now."""
 
     name: str
+    machine: str  # cpu or gpu
     type: str
-    status: str  # Pending, InService, Stopping, Stopped, Failed, Deleting, Updating
+    status: str  # Pending, InService, Stopping, Stopped, Failed, Deleting, Updating; a job: InProgress, Completed, ...
     since: datetime
-    reason: str  # why it failed
+    reason: str = ""  # why it failed
 
     @property
     def running(self) -> bool:
         """Whether AWS may charge for it."""
-        return self.status in RUNNING
+        return self.status in ("Pending", "InService", "Updating", "Stopping", "InProgress")
+
+
+@dataclass(frozen=True)
+class State:
+    """What the bucket says of an instance's batch."""
+
+    setup: str  # "ready", "being set up", ...; "" before the hook's first word
+    batch: str  # "no request", "running", "ended with exit status 0", ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come of this request."""
+        return self.batch.startswith("ended") or self.setup in _FAILED_SETUPS
+
+
+def ledger(aws: Aws, name: str) -> str:
+    """What may run because of this command, at what price, and the command that stops it, in a sentence; "" for nothing."""
+    started = [f"{what} ({kind}, {rate(kind, aws.region)})" for what, kind in aws.started.items()]
+    stop = f"AWS_REGION={aws.region} gan-lib cloud stop" + ("" if name == "gan-lib" else f" --name {name}")
+    return f"{', '.join(started)} may be running; to stop {'it' if len(started) == 1 else 'them'}: {stop}" if started else ""
 
 
 def find(aws: Aws, name: str) -> Instance | None:
@@ -39,80 +63,108 @@ def find(aws: Aws, name: str) -> Instance | None:
             return None
         raise
     status, since = found["NotebookInstanceStatus"], found["LastModifiedTime"]
-    return Instance(name, found["InstanceType"], status, since, found.get("FailureReason", ""))
+    return Instance(name, name[-3:], found["InstanceType"], status, since, found.get("FailureReason", ""))
 
 
-def start(aws: Aws, name: str) -> None:
-    """Start an instance that is stopped, and wait until it is in service. Raises the service's reason when it fails."""
-    aws.sagemaker.start_notebook_instance(NotebookInstanceName=name)
-    wait_for(aws, name, ("InService",))
-
-
-def stop(aws: Aws, name: str) -> bool:
-    """Stop an instance, whatever it is doing, and wait until it has stopped; returns whether there was anything to stop."""
+def stop(aws: Aws, name: str) -> None:
+    """Stop an instance, whatever it is doing, and wait until it has stopped."""
     instance = find(aws, name)
-    if instance is None or not instance.running:
-        return False
-    if instance.status in ("Pending", "Updating"):  # it cannot be stopped before it has started
-        wait(
-            lambda: (now := find(aws, name)) is None or now.status not in ("Pending", "Updating"),
-            f"the start of {name}",
-            _MINUTES,
-        )
+    if instance and instance.status in ("Pending", "Updating"):  # it cannot be stopped before it has started
+        with contextlib.suppress(CloudError):
+            _wait(aws, "notebook_instance_in_service", name)
         instance = find(aws, name)
     if instance and instance.status == "InService":
         aws.sagemaker.stop_notebook_instance(NotebookInstanceName=name)
-    wait(lambda: (now := find(aws, name)) is None or not now.running, f"the stop of {name}", _MINUTES)
-    return True
+    if instance and instance.running:
+        _wait(aws, "notebook_instance_stopped", name)
+    aws.started.pop(name, None)
 
 
-def wait_for(aws: Aws, name: str, wanted: tuple[str, ...]) -> None:
-    """Wait until an instance is in one of these states. Raises the service's reason when it ends in another one."""
-    state: Instance | None = None
+def _wait(aws: Aws, waiter: str, name: str) -> None:
+    def reason() -> str:
+        instance = find(aws, name)
+        return f"it is {instance.status}, {instance.reason}" if instance else "it is gone"
 
-    def done() -> bool:
-        nonlocal state
-        state = find(aws, name)
-        return state is None or state.status in (*wanted, "Failed", "Stopped")
-
-    wait(done, f"the start of {name}", _MINUTES)
-    if state is None or state.status not in wanted:
-        status = state.status if state else "gone"
-        raise failure(f"{name} did not start, it is {status}", state.reason if state else "")
+    trouble = f"{name} did not {'stop' if waiter.endswith('stopped') else 'start'}"
+    service.wait(aws.sagemaker, waiter, trouble, reason, NotebookInstanceName=name)
 
 
-class Ledger:
-    """What may run, and cost, because of this command: written down before AWS is asked, struck off when it rests."""
+def launch(
+    aws: Aws, there: stack.Stack, batch: Batch, project: bucket.Project, say: Say, max_hours: int | None = None
+) -> list[str]:
+    """Upload project and requests, start the instances one after the other; returns the names of those in service.
 
-    def __init__(self, region: str, name: str) -> None:
-        self.region, self.name = region, name
-        self._entries: dict[str, str] = {}
+    Raises CloudError or ServiceError; what was started before stays in aws.started.
+    """
+    for machine in batch.machines:
+        instance = find(aws, there.instance(machine))
+        if instance and instance.status not in ("Stopped", "Failed"):
+            remedy = "wait until it has stopped, or stop it with gan-lib cloud stop"
+            raise CloudError(f"{instance.name} is {instance.status}, and a request is read at a start only: {remedy}")
+    if max_hours:
+        there = stack.extend(aws, there, max_hours=max_hours)
+    new = bucket.upload_project(aws, there.bucket, project)
+    say(f"project {project.commit[:12]} {'uploaded to' if new else 'is in'} s3://{there.bucket}/{bucket.ARCHIVE}")
+    names = []
+    for machine in batch.machines:
+        name, arguments = there.instance(machine), batch.arguments(machine)
+        request = bucket.request_text(arguments, f"{now()}, project {project.commit[:12]}")
+        bucket.write(aws, there.bucket, f"{bucket.PREFIX}/{name}/batch.txt", request)
+        # a stack made in the console may have another type than the paper's
+        aws.started[name] = there.parameters.get(f"{machine.capitalize()}InstanceType", INSTANCE_TYPES[machine])
+        say(f"starting {name}: {ledger(aws, there.name)}")
+        try:
+            if machine in there.machines:
+                aws.sagemaker.start_notebook_instance(NotebookInstanceName=name)
+                _wait(aws, "notebook_instance_in_service", name)
+            else:  # it is added to the stack, which starts it
+                there = stack.extend(aws, there, machines=[machine])
+        except Exception:
+            with contextlib.suppress(Exception):  # take the request back, where it is certain that the instance does not run
+                instance = find(aws, name)
+                if instance is None or not instance.running:
+                    del aws.started[name]
+                    aws.s3.delete_object(Bucket=there.bucket, Key=f"{bucket.PREFIX}/{name}/batch.txt")
+            raise
+        names.append(name)
+        say(f"{name} is in service and sets itself up; then it runs: gan-lib run {' '.join(arguments)}")
+    return names
 
-    @property
-    def stop_command(self) -> str:
-        """What to type to stop everything."""
-        return f"AWS_REGION={self.region} gan-lib cloud stop" + ("" if self.name == "gan-lib" else f" --name {self.name}")
 
-    def add(self, what: str, instance_type: str) -> None:
-        """Write down an instance or job before AWS is asked to start it."""
-        self._entries[what] = instance_type
+def read_state(aws: Aws, where: str, name: str) -> State:
+    """The state of the last request. A status that is older than the request speaks of an earlier one."""
+    files = ("batch.txt", "status.txt", "batch.status.txt")
+    request, setup, batch = (bucket.read(aws, where, f"{bucket.PREFIX}/{name}/{file}") for file in files)
 
-    def strike(self, what: str) -> None:
-        """Strike off what is known not to run."""
-        self._entries.pop(what, None)
+    def fresh(answer: tuple[str, datetime] | None) -> str:
+        return answer[0].strip() if answer and (request is None or answer[1] >= request[1]) else ""
 
-    def lines(self) -> list[str]:
-        """What the user must know: each by its name, its cost and the command that stops it."""
-        lines = [f"{what} ({kind}) may be running, {rate(kind, self.region)}" for what, kind in self._entries.items()]
-        return [*lines, f"to stop {'it' if len(lines) == 1 else 'them'}: {self.stop_command}"] if lines else []
+    first_line = fresh(setup).partition("\n")[0].removeprefix("gan-lib: ")
+    return State(first_line, (fresh(batch) or "nothing said yet") if request else "no request")
 
 
-@contextlib.contextmanager
-def no_instance_unseen(ledger: Ledger, say: Callable[[str], None]) -> Iterator[None]:
-    """However a command ends before its time, say what may be running on its account."""
-    try:
-        yield
-    except BaseException:
-        for line in ledger.lines():
-            say(line)
-        raise
+def follow(aws: Aws, where: str, names: list[str], say: Say) -> bool:
+    """Wait for the batches, saying what changes; stop each instance when its batch has ended. Returns whether all is well."""
+    import tenacity
+
+    seen: dict[str, State] = {}
+    results: dict[str, bool] = {}
+
+    def look() -> bool:
+        for name in [name for name in names if name not in results]:
+            state, instance = read_state(aws, where, name), find(aws, name)
+            if state != seen.get(name):
+                say(f"{name}: setup {state.setup or 'has begun'}; batch {state.batch}")
+                seen[name] = state
+            if state.ended or instance is None or not instance.running:
+                results[name] = state.batch == "ended with exit status 0"
+                if not state.ended:
+                    say(f"{name} stopped before its batch ended; the next gan-lib cloud run resumes it")
+                stop(aws, name)
+                say(f"{name} stopped")
+        return len(results) == len(names)
+
+    tenacity.Retrying(wait=tenacity.wait_fixed(service.POLL_SECONDS), retry=tenacity.retry_if_result(lambda done: not done))(
+        look
+    )
+    return all(results.values())

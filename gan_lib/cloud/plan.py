@@ -1,47 +1,97 @@
-"""What a batch in the cloud would take: instances, hours and dollars, each number with its origin."""
+"""A batch in the cloud: its runs by machine, and the hours and dollars they would take, each number with its origin."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from gan_lib import paper
-from gan_lib.cloud.prices import DATE, Price, price
+from gan_lib.batch.progress import relative_work
 from gan_lib.config import RunConfig
 from gan_lib.errors import ConfigurationError
-from gan_lib.presets import configure, run_name
+from gan_lib.presets import CONFIGURATIONS, configure, parts, run_name
 from gan_lib.runs.record import Record, find_records
 from gan_lib.text import duration, show
-from gan_lib.training.flops import flops_per_epoch
 
 INSTANCE_TYPES = {machine: instance.name for machine, instance in paper.INSTANCES.items()}
-DEFAULT_MAX_HOURS = 12  # the stack's own default
+MAX_HOURS = 12  # the stack's own default
 IDLE_MINUTES = 15  # how long an instance made by `gan-lib cloud` waits, with nothing running, before it stops itself
 # Assumptions, not measurements: nobody has timed them on SageMaker.
 SETUP_MINUTES = {"instances": 20, "jobs": 10}
 REPORT_SECONDS = 30.0  # one run's notebook and report, and its share of the comparison
 
+PRICES_OF = "2026-09-24"  # a dated table, for the service's own price list needs an account
+DEFAULT_REGION = "us-east-1"
+
+
+# USD per hour of notebook instances, on demand, by region.
+PRICES = {
+    "us-east-1": {
+        **{"ml.c5.2xlarge": 0.408, "ml.c7i.2xlarge": 0.428},
+        **{"ml.g4dn.xlarge": 0.736, "ml.g5.xlarge": 1.41, "ml.g6.xlarge": 1.127},
+    }
+}
+# In the list, but it was not seen which of SageMaker's parts (notebook, training, hosting) these numbers belong to.
+UNCONFIRMED = ("ml.c5.2xlarge", "ml.c7i.2xlarge")
+
+
+def price(instance_type: str, region: str) -> float | None:
+    """USD per hour, or None where the table has none."""
+    return PRICES.get(region, {}).get(instance_type)
+
+
+def rate(instance_type: str, region: str) -> str:
+    """The price in words: "0.408 USD per hour"."""
+    known = price(instance_type, region)
+    return f"{known:g} USD per hour" if known else f"price unknown for {instance_type} in {region}"
+
 
 @dataclass(frozen=True)
-class Estimate:
-    """How long one run would take, by one origin."""
+class Batch:
+    """What `gan-lib run` would be asked for, split by machine."""
 
-    seconds: float
-    origin: str
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of a batch; None where an origin has no number for it."""
-
-    config: RunConfig
-    measured: Estimate | None
-    published: Estimate | None
+    configurations: tuple[str, ...]
+    preset: str
+    seeds: tuple[int, ...]
+    changes: dict[str, object] = field(default_factory=dict)
+    settings: tuple[str, ...] = ()  # the changes, as they were typed
 
     @property
-    def expected(self) -> float:
-        """Seconds: ours where we measured, else the paper's."""
-        best = self.measured or self.published
-        return best.seconds + REPORT_SECONDS if best else 0.0
+    def configs(self) -> list[RunConfig]:
+        """Every run, validated. Raises ConfigurationError."""
+        return [configure(name, self.preset, **self.changes, seed=seed) for seed in self.seeds for name in self.configurations]
+
+    @property
+    def machines(self) -> list[str]:
+        """cpu, gpu or both, in this order."""
+        return sorted({parts(name)["machine"] for name in self.configurations})
+
+    def arguments(self, machine: str) -> list[str]:
+        """What `gan-lib run` is given on one machine."""
+        names = [name for name in self.configurations if parts(name)["machine"] == machine]
+        seeds = ["--seeds", ",".join(map(str, self.seeds))]
+        return [*names, "--preset", self.preset, *seeds, *(part for setting in self.settings for part in ("--set", setting))]
+
+
+def make_batch(
+    names: list[str] | None, preset: str, seeds: list[int], changes: dict[str, object], settings: list[str]
+) -> Batch:
+    """A batch, checked before anything is asked of AWS. Raises ConfigurationError."""
+    batch = Batch(tuple(dict.fromkeys(names or CONFIGURATIONS)), preset, tuple(seeds), changes, tuple(settings))
+    for config in batch.configs:
+        if config.data.startswith("folder:"):
+            raise ConfigurationError(
+                f"data must be digits, mnist or fashion-mnist (a folder of yours is not in the cloud), got {config.data!r}"
+            )
+    return batch
+
+
+class Run(NamedTuple):
+    """One run of a batch, and the seconds that its training would take by each origin that has a number for it."""
+
+    config: RunConfig
+    seconds: dict[str, float]  # by "measured" and "published"
+    machine: str  # where it was measured
 
 
 @dataclass(frozen=True)
@@ -50,25 +100,19 @@ class MachinePlan:
 
     machine: str  # cpu or gpu
     instance_type: str
-    price: Price | None
+    price: float | None  # USD per hour
     runs: tuple[Run, ...]
     overhead_hours: float  # setup, and the wait until the auto-stop
 
-    @property
-    def expected_hours(self) -> float:
-        """Hours from start to stop, by the best origin of each run."""
-        return self.overhead_hours + sum(run.expected for run in self.runs) / 3600
+    def hours(self, *origins: str) -> float | None:
+        """Hours from start to stop, each run by the first of these origins that has a number for it; None where none has."""
+        seconds = [next((run.seconds[name] for name in origins if name in run.seconds), None) for run in self.runs]
+        known = [value + REPORT_SECONDS for value in seconds if value is not None]
+        return self.overhead_hours + sum(known) / 3600 if len(known) == len(seconds) else None
 
-    def hours(self, origin: str) -> float | None:
-        """Hours by one origin, "measured" or "published"; None unless it has a number for every run."""
-        estimates = [getattr(run, origin) for run in self.runs]
-        if not all(estimates):
-            return None
-        return self.overhead_hours + sum(estimate.seconds + REPORT_SECONDS for estimate in estimates) / 3600
-
-    def usd(self, hours: float) -> float | None:
+    def usd(self, hours: float | None) -> float | None:
         """What so many hours cost, or None without a price."""
-        return self.price.usd_per_hour * hours if self.price else None
+        return None if self.price is None or hours is None else self.price * hours
 
 
 @dataclass(frozen=True)
@@ -80,48 +124,40 @@ class Plan:
     max_hours: int  # at which each instance is stopped, or each job ended
     machines: tuple[MachinePlan, ...]
 
-    @property
-    def worst_usd(self) -> float | None:
-        """Dollars if everything ran until it is cut off; None without a price."""
-        costs = [machine.usd(self.max_hours) for machine in self.machines]
+    def usd(self, worst: bool = True) -> float | None:
+        """Dollars if everything ran until it is cut off, or as expected; None without a price."""
+        hours = [self.max_hours if worst else machine.hours("measured", "published") for machine in self.machines]
+        costs = [machine.usd(value) for machine, value in zip(self.machines, hours, strict=True)]
         return None if None in costs else sum(cost for cost in costs if cost is not None)
 
 
 def make_plan(
-    configs: Iterable[RunConfig], region: str, reference: Path, *, on: str = "instances", max_hours: int = DEFAULT_MAX_HOURS
+    configs: Iterable[RunConfig], region: str, reference: Path, *, on: str = "instances", max_hours: int = MAX_HOURS
 ) -> Plan:
     """The plan of a batch. reference: the folder of the project's own measured runs."""
     records = [record for record in find_records(reference)[0] if record.status == "ok"]
-    overhead = SETUP_MINUTES[on] / 60 + (IDLE_MINUTES / 60 if on == "instances" else 0)
-    by_machine: dict[str, list[Run]] = {}
+    overhead = (SETUP_MINUTES[on] + (IDLE_MINUTES if on == "instances" else 0)) / 60
+    runs: dict[str, list[Run]] = {}
     for config in configs:
-        run = Run(config, _measured(config, records), _published(config))
-        by_machine.setdefault(config.machine, []).append(run)
-    machines = [
-        MachinePlan(machine, INSTANCE_TYPES[machine], price(INSTANCE_TYPES[machine], region), tuple(runs), overhead)
-        for machine, runs in sorted(by_machine.items())
-    ]
+        runs.setdefault(config.machine, []).append(_estimate(config, records))
+    types = [(machine, INSTANCE_TYPES[machine]) for machine in sorted(runs)]
+    machines = [MachinePlan(name, kind, price(kind, region), tuple(runs[name]), overhead) for name, kind in types]
     return Plan(region, on, max_hours, tuple(machines))
 
 
-def _measured(config: RunConfig, records: list[Record]) -> Estimate | None:
-    """From the project's reference run of the same network on the same kind of machine."""
+def _estimate(config: RunConfig, records: list[Record]) -> Run:
+    """By the project's reference run of the same network on the same kind of machine, and by Table 2 of the paper for its own
+    batch and images; other sizes are scaled by their arithmetic."""
+    seconds, label = {}, ""
     for record in records:
-        seconds = record.summary.get("seconds_per_epoch")
-        if record.config.configuration == config.configuration and isinstance(seconds, float):
-            scale = flops_per_epoch(config) / flops_per_epoch(record.config)
-            label = str(record.machine.get("label", "a machine without a name"))
-            return Estimate(seconds * scale * config.epochs, label)
-    return None
-
-
-def _published(config: RunConfig) -> Estimate | None:
-    """From Table 2 of the paper, for its own batch and images; other sizes are scaled by their arithmetic. None for a further
-    configuration, which the paper does not have."""
-    if config.configuration not in paper.RESULTS:
-        return None
-    scale = flops_per_epoch(config) / flops_per_epoch(configure(config.configuration))
-    return Estimate(paper.RESULTS[config.configuration].seconds_per_epoch * scale * config.epochs, "the paper")
+        each = record.summary.get("seconds_per_epoch")
+        if record.config.configuration == config.configuration and isinstance(each, float) and not label:
+            seconds["measured"] = each * relative_work(config, record.config) * config.epochs
+            label = str(record.machine.get("label") or "a machine without a name")
+    if results := paper.RESULTS.get(config.configuration):
+        scale = relative_work(config, configure(config.configuration))
+        seconds["published"] = results.seconds_per_epoch * scale * config.epochs
+    return Run(config, seconds, label)
 
 
 def check_limits(plan: Plan, max_usd: float | None, max_hours: int | None) -> None:
@@ -130,16 +166,16 @@ def check_limits(plan: Plan, max_usd: float | None, max_hours: int | None) -> No
     Raises ConfigurationError, naming the limit. A max_hours that was given also ends the instances: see Plan.max_hours.
     """
     for machine in plan.machines if max_hours is not None else ():
-        if machine.expected_hours > plan.max_hours:
-            raise ConfigurationError(
-                f"max-hours must be at least {machine.expected_hours:.1f} (what the {machine.machine} runs should take, "
-                f"setup included), got {max_hours}"
-            )
+        hours = machine.hours("measured", "published")
+        if hours is not None and hours > plan.max_hours:
+            what = f"what the {machine.machine} runs should take, setup included"
+            raise ConfigurationError(f"max-hours must be at least {hours:.1f} ({what}), got {max_hours}")
+    worst = plan.usd()
     if max_usd is None:
         return
-    worst = plan.worst_usd
     if worst is None:
-        raise ConfigurationError(f"max-usd cannot be promised in {plan.region}: prices are known for us-east-1 of {DATE} only")
+        known = f"prices are known for {', '.join(PRICES)} of {PRICES_OF} only"
+        raise ConfigurationError(f"max-usd cannot be promised in {plan.region}: {known}")
     if worst > max_usd:
         each = worst / plan.max_hours
         hint = f"; --max-hours {int(max_usd / each)} would do" if max_usd >= each else ""
@@ -150,13 +186,9 @@ def check_limits(plan: Plan, max_usd: float | None, max_hours: int | None) -> No
 
 def describe(plan: Plan, name: str) -> list[str]:
     """The plan for people, line by line."""
-    lines = []
-    for machine in plan.machines:
-        lines += _describe_machine(machine, plan, name)
+    lines = [line for machine in plan.machines for line in _describe_machine(machine, plan, name)]
     if len(plan.machines) > 1:
-        expected = [machine.usd(machine.expected_hours) for machine in plan.machines]
-        total = sum(cost for cost in expected if cost is not None)
-        lines.append(f"together: about {_usd(None if None in expected else total)}, at most {_usd(plan.worst_usd)}")
+        lines.append(f"together: about {_usd(plan.usd(worst=False))}, at most {_usd(plan.usd())}")
     if plan.on == "jobs":
         lines.append("Prices are those of notebook instances; the price list's part for training jobs was not seen.")
     lines.append("Setup times are assumptions. Storage (volume, bucket) is billed by the month on top; taxes are not in it.")
@@ -165,33 +197,24 @@ def describe(plan: Plan, name: str) -> list[str]:
 
 def _describe_machine(machine: MachinePlan, plan: Plan, name: str) -> list[str]:
     made = f"{name}-{machine.machine}" if plan.on == "instances" else f"job {name}-{machine.machine}-<time>"
-    lines = [f"{made}: {machine.instance_type} in {plan.region}, {_price(machine)}"]
+    unconfirmed = ", which part of it unconfirmed" if machine.instance_type in UNCONFIRMED else ""
+    source = f" (price list of {PRICES_OF}{unconfirmed})" if machine.price else ""
+    lines = [f"{made}: {machine.instance_type} in {plan.region}, {rate(machine.instance_type, plan.region)}{source}"]
     width = max(len(run_name(run.config)) for run in machine.runs)
     for run in machine.runs:
-        ours = (
-            f"{duration(run.measured.seconds)} as measured on {run.measured.origin}"
-            if run.measured
-            else "not measured by us on such a machine"
-        )
-        theirs = f"{duration(run.published.seconds)} by the paper's seconds" if run.published else "not in the paper"
-        lines.append(f"  {run_name(run.config):<{width}}  {run.config.epochs:,} epochs: {ours}; {theirs}")
+        ours, theirs = (duration(run.seconds[name]) if name in run.seconds else "" for name in ("measured", "published"))
+        measured = f"{ours} as measured on {run.machine}" if ours else "not measured on such a machine"
+        published = f"{theirs} by the paper's seconds" if theirs else "not in the paper"
+        lines.append(f"  {run_name(run.config):<{width}}  {run.config.epochs:,} epochs: {measured}; {published}")
     wait = f", {IDLE_MINUTES} min until it stops itself" if plan.on == "instances" else ""
     lines.append(f"  on top: {SETUP_MINUTES[plan.on]} min of setup (assumed; less at a second start){wait}, reports")
-    for origin, title in (("measured", "our measurements, had we this machine"), ("published", "the paper's seconds")):
-        hours = machine.hours(origin)
-        if hours is not None:
+    for origin, title in (("measured", "our measurements, on this machine's like"), ("published", "the paper's seconds")):
+        if (hours := machine.hours(origin)) is not None:
             starts = -(-hours // plan.max_hours)
             more = f"; {starts:.0f} starts, for each ends after {plan.max_hours} h" if starts > 1 else ""
             lines.append(f"  by {title}: {duration(hours * 3600)}, {_usd(machine.usd(hours))}{more}")
     lines.append(f"  at most: {plan.max_hours} h, {_usd(machine.usd(plan.max_hours))}; then it is stopped, whatever runs")
     return lines
-
-
-def _price(machine: MachinePlan) -> str:
-    if machine.price is None:
-        return "price unknown"
-    source = f"price list of {DATE}" + ("" if machine.price.confirmed else ", which part of it unconfirmed")
-    return f"{machine.price.usd_per_hour:g} USD per hour ({source})"
 
 
 def _usd(amount: float | None) -> str:

@@ -1,24 +1,17 @@
-"""The way to AWS: clients from the SDK's own chain of credentials, and its errors as one line each."""
+"""The way to AWS: clients from the SDK's own chain of credentials, its waiters, and its errors as one line each."""
 
 import contextlib
 import functools
 import os
-import time
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from gan_lib.errors import CloudError, ServiceError
-from gan_lib.text import first_line
 
-_RETRIES = 6  # attempts at a call that was throttled or met a broken connection, with growing pauses
-PATIENCE = 1.0  # of what a wait may take; the tests have less
-_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
-_INVALID = {
-    *("InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch"),
-    *("AuthFailure", "IncompleteSignature", "InvalidSignatureException", "InvalidToken", "MissingAuthenticationToken"),
-}
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Forbidden", "403"}
-_THROTTLED = {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"}
+_ATTEMPTS = 6  # at a call that was throttled or met a broken connection, with growing pauses
+POLL_SECONDS = 5.0  # between two looks at what AWS is doing
+WAIT_MINUTES = 30.0  # for one change: an instance takes about five, a stack a little longer
 
 
 class Aws:
@@ -27,25 +20,23 @@ class Aws:
     def __init__(self) -> None:
         try:
             import boto3
+            import tenacity  # noqa: F401, it comes with the same extra
         except ImportError as error:
-            raise CloudError("gan-lib cloud needs boto3, which is not installed: pip install 'gan-lib[aws]'") from error
+            raise CloudError(f"gan-lib cloud needs {error.name or error}, not installed: pip install -e '.[aws]'") from error
         # AWS's command line knows AWS_REGION, Python's SDK only the other name
         self._session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
         self.region = self._session.region_name or ""
+        self.started: dict[str, str] = {}  # what may run because of this command, with its type: see instances.ledger
         if not self.region:
             raise CloudError("region must be set (AWS_REGION, AWS_DEFAULT_REGION or `aws configure`), found none")
-        known = [
-            name
-            for partition in self._session.get_available_partitions()
-            for name in self._session.get_available_regions("sagemaker", partition)
-        ]
-        if self.region not in known:
+        partitions = self._session.get_available_partitions()
+        if not any(self.region in self._session.get_available_regions("sagemaker", name) for name in partitions):
             raise CloudError(f"region must be one that has SageMaker (such as us-east-1), got {self.region!r}")
 
     def _client(self, service: str) -> Any:
         from botocore.config import Config
 
-        retries = {"mode": "standard", "max_attempts": _RETRIES}
+        retries = {"mode": "standard", "max_attempts": _ATTEMPTS}
         return self._session.client(service, config=Config(retries=retries, connect_timeout=10, read_timeout=60))
 
     @functools.cached_property
@@ -54,14 +45,47 @@ class Aws:
         return self._client("sagemaker")
 
     @functools.cached_property
-    def s3(self) -> Any:
-        """The bucket."""
-        return self._client("s3")
-
-    @functools.cached_property
     def cloudformation(self) -> Any:
         """The stack."""
         return self._client("cloudformation")
+
+    @functools.cached_property
+    def s3(self) -> Any:
+        """The bucket. A bucket that another account made under our name is refused, whatever is asked of it."""
+        client, account = self._client("s3"), self._client("sts").get_caller_identity()["Account"]
+
+        def expect_owner(params: dict[str, Any], model: Any, **_: Any) -> None:
+            if "ExpectedBucketOwner" in model.input_shape.members:
+                params["ExpectedBucketOwner"] = account
+
+        client.meta.events.register("provide-client-params.s3", expect_owner)
+        return client
+
+
+def wait(client: Any, waiter: str, trouble: str, reason: Callable[[], str], **request: str) -> None:
+    """Wait by one of the SDK's waiters.
+
+    Raises CloudError or ServiceError when AWS ends in another state, with AWS's reason for it, or takes too long.
+    """
+    from botocore.exceptions import WaiterError
+
+    pace = {"Delay": POLL_SECONDS, "MaxAttempts": max(1, round(WAIT_MINUTES * 60 / POLL_SECONDS))}
+    try:
+        client.get_waiter(waiter).wait(**request, WaiterConfig=pace)
+    except WaiterError as error:
+        if "Max attempts" in str(error):
+            raise ServiceError(f"{trouble}: not done after {WAIT_MINUTES:g} minutes, see gan-lib cloud status") from error
+        raise failure(trouble, reason()) from error
+
+
+def failure(trouble: str, reason: str) -> CloudError:
+    """The error for something that AWS began and could not finish, from the reason that it gives."""
+    what = f"{trouble}: {' '.join(reason.split()) or 'AWS gives no reason'}"
+    if any(word in reason for word in ("service limit", "ServiceLimitExceeded", "ResourceLimitExceeded")):
+        return CloudError(f"the account's quota is used up or 0: Service Quotas, SageMaker, raises it: {what}")
+    if "capacity" in reason.lower():
+        return ServiceError(f"AWS has no such instance free now: {what}; try again later or in another region")
+    return ServiceError(what)
 
 
 @contextlib.contextmanager
@@ -84,77 +108,45 @@ def explain(error: Exception) -> CloudError | None:
         from botocore.parsers import ResponseParserError
     except ImportError:
         return None
+    credentials = (botocore.NoCredentialsError, botocore.PartialCredentialsError, botocore.CredentialRetrievalError)
+    configuration = (botocore.ProfileNotFound, botocore.ConfigParseError, botocore.NoRegionError, botocore.ParamValidationError)
+    text = " ".join(str(error).split())
     if isinstance(error, botocore.ClientError):
         return _explain_answer(error)
-    if isinstance(error, (botocore.NoCredentialsError, botocore.PartialCredentialsError, botocore.CredentialRetrievalError)):
-        return CloudError(f"credentials must be set (`aws configure`, AWS_PROFILE or a role), got: {first_line(error)}")
-    if isinstance(error, (botocore.SSOError, botocore.TokenRetrievalError)):
-        return CloudError(f"credentials have expired or were never fetched: `aws sso login` renews them ({first_line(error)})")
-    if isinstance(error, (botocore.ProfileNotFound, botocore.ConfigParseError, botocore.NoRegionError)):
-        return CloudError(f"the AWS configuration does not fit: {first_line(error)}")
+    if isinstance(error, (*credentials, botocore.SSOError, botocore.TokenRetrievalError)):
+        return CloudError(f"credentials must be set (`aws configure`, `aws sso login`, AWS_PROFILE or a role), got: {text}")
+    if isinstance(error, configuration):
+        return CloudError(f"the AWS configuration or request does not fit: {text}")
     if isinstance(error, (botocore.HTTPClientError, botocore.ConnectionError)):
-        return ServiceError(f"AWS does not answer, after {_RETRIES} attempts: {first_line(error)}")
-    if isinstance(error, botocore.ParamValidationError):
-        return CloudError(f"AWS would refuse this: {' '.join(str(error).split())}")
-    if isinstance(error, (botocore.BotoCoreError, Boto3Error, ResponseParserError)):
-        return ServiceError(f"AWS: {first_line(error)}")
-    return None
+        return ServiceError(f"AWS does not answer, after {_ATTEMPTS} attempts: {text}")
+    known = isinstance(error, (botocore.BotoCoreError, Boto3Error, ResponseParserError))
+    return ServiceError(f"AWS: {text}") if known else None
+
+
+_EXPIRED = r"\w*Expired\w*|TokenRefreshRequired"
+_INVALID = (
+    r"Invalid(ClientTokenId|AccessKeyId|Signature\w*|Token)|UnrecognizedClient\w*|SignatureDoesNotMatch|AuthFailure"
+    r"|IncompleteSignature|MissingAuthenticationToken"
+)
+_DENIED = r"AccessDenied\w*|UnauthorizedOperation|Forbidden|403"
+_THROTTLED = r"Throttling\w*|TooManyRequests\w*|RequestLimitExceeded|SlowDown"
 
 
 def _explain_answer(error: Any) -> CloudError:
     """One line for an error that a service answered with."""
     code, text = str(error.response["Error"].get("Code", "")), str(error.response["Error"].get("Message", "")).strip()
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     what = f"{error.operation_name}: {' '.join(text.split()) or code}"
-    if code in _EXPIRED:
+    if re.fullmatch(_EXPIRED, code):
         return CloudError(f"credentials have expired: renew them, then repeat the command ({code})")
-    if code in _INVALID:
+    if re.fullmatch(_INVALID, code):
         return CloudError(f"credentials are not valid: AWS does not know them ({code})")
-    if code in _DENIED:
-        return CloudError(f'access denied, see "Rights" in lifecycle/README.md: {what}')
-    if code == "ResourceLimitExceeded":
-        return quota(what)
-    if code in _THROTTLED:
-        return ServiceError(f"AWS asks for fewer calls, after {_RETRIES} attempts: {what}; repeat the command in a minute")
-    if code == "OptInRequired":
-        return CloudError(f"the account is not enabled for this service or region: {what}")
-    if is_capacity(text) or code in ("InsufficientCapacity", "CapacityError"):
-        return ServiceError(f"AWS has no such instance free now: {what}; try again later or in another region")
-    if status >= 500:
+    if re.fullmatch(_DENIED, code):
+        rights = 'see "Rights" in lifecycle/README.md; a bucket of another account is refused too'
+        return CloudError(f"access denied, {rights}: {what}")
+    if re.fullmatch(_THROTTLED, code):
+        return ServiceError(f"AWS asks for fewer calls, after {_ATTEMPTS} attempts: {what}; repeat the command in a minute")
+    if code == "ResourceLimitExceeded" or "capacity" in f"{code} {text}".lower():
+        return failure(error.operation_name, f"{code}: {text}")
+    if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
         return ServiceError(f"AWS failed ({code}): {what}; repeat the command")
     return CloudError(f"AWS refused ({code}): {what}")
-
-
-def quota(what: str) -> CloudError:
-    """The error for a limit of the account: a new one often has 0 GPU instances."""
-    return CloudError(f"the account's quota is used up or 0: Service Quotas, SageMaker, raises it: {what}")
-
-
-def is_capacity(text: str) -> bool:
-    """Whether a failure's reason says that there is no such machine free."""
-    return "capacity" in text.lower()
-
-
-def is_quota(text: str) -> bool:
-    """Whether a failure's reason says that the account may not have so many."""
-    return "service limit" in text or "ServiceLimitExceeded" in text or "ResourceLimitExceeded" in text
-
-
-def failure(what: str, reason: str) -> CloudError:
-    """The error for something that AWS began and could not finish, from the reason that it gives."""
-    reason = " ".join(reason.split()) or "AWS gives no reason"
-    if is_quota(reason):
-        return quota(f"{what}: {reason}")
-    if is_capacity(reason):
-        return ServiceError(f"AWS has no such instance free now: {what}: {reason}; try again later or in another region")
-    return ServiceError(f"{what}: {reason}")
-
-
-def wait(done: Callable[[], bool], what: str, minutes: float) -> None:
-    """Ask again and again, ever less often, until done. Raises ServiceError after so many minutes."""
-    pause, deadline = 0.2, time.monotonic() + minutes * 60 * PATIENCE
-    while not done():
-        if time.monotonic() > deadline:
-            raise ServiceError(f"{what} took more than {minutes:g} minutes: look at it with gan-lib cloud status")
-        time.sleep(pause)
-        pause = min(10.0, pause * 1.5)

@@ -10,24 +10,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gan_lib.cloud.service import Aws, failure, wait
-from gan_lib.errors import CloudError, ConfigurationError, ServiceError
+from gan_lib.cloud.service import Aws, wait
+from gan_lib.errors import CloudError, ConfigurationError
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "lifecycle" / "stack.yaml"
 MACHINES = ("cpu", "gpu")
-_MINUTES = 30  # for the stack to settle; an instance takes about five
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The stack as it is now."""
+    """The stack as it is now; one without an id does not exist."""
 
-    id: str
     name: str
-    status: str
+    id: str = ""
+    status: str = "DELETE_COMPLETE"
     parameters: dict[str, str] = field(default_factory=dict)
     bucket: str = ""
     job_role: str = ""  # ARN, where jobs were asked for
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything of it."""
+        return self.status != "DELETE_COMPLETE"
 
     @property
     def moving(self) -> bool:
@@ -35,15 +39,14 @@ class Stack:
         return self.status.endswith("_IN_PROGRESS")
 
     @property
-    def prefix(self) -> str:
-        """What its instances' names begin with: in a stack that was made in the console not always its own name."""
-        return self.parameters.get("NamePrefix", self.name)
-
-    @property
     def machines(self) -> set[str]:
         """The machines whose instances belong to it: of cpu and gpu."""
         chosen = self.parameters.get("Instances", "none")
         return set(MACHINES) if chosen == "both" else {chosen} & set(MACHINES)
+
+    def instance(self, machine: str) -> str:
+        """The name of a machine's instance: in a stack that was made in the console not always from the stack's own name."""
+        return f"{self.parameters.get('NamePrefix', self.name)}-{machine}"
 
 
 def check_name(name: str) -> None:
@@ -52,37 +55,26 @@ def check_name(name: str) -> None:
         raise ConfigurationError(f"name must be at most 40 letters, digits and single hyphens, a letter first, got {name!r}")
 
 
-def find(aws: Aws, name: str) -> Stack | None:
-    """The stack of a name or id, or None."""
+def find(aws: Aws, name: str) -> Stack:
+    """The stack of a name or id."""
     from botocore.exceptions import ClientError
 
     try:
         (found,) = aws.cloudformation.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if error.response["Error"].get("Code") == "ValidationError" and "does not exist" in str(error):
-            return None
+            return Stack(name)
         raise
     parameters = {item["ParameterKey"]: item["ParameterValue"] for item in found.get("Parameters", [])}
     outputs = {item["OutputKey"]: item["OutputValue"] for item in found.get("Outputs", [])}
-    return Stack(
-        found["StackId"],
-        found["StackName"],
-        found["StackStatus"],
-        parameters,
-        outputs.get("BucketName", ""),
-        outputs.get("JobRoleArn", ""),
-    )
-
-
-def prefix(there: Stack | None, name: str) -> str:
-    """What the instances' names begin with, also when the stack is gone."""
-    return there.prefix if there else name
+    bucket, role = outputs.get("BucketName", ""), outputs.get("JobRoleArn", "")
+    return Stack(found["StackName"], found["StackId"], found["StackStatus"], parameters, bucket, role)
 
 
 def require(aws: Aws, name: str) -> Stack:
     """The stack, ready for use. Raises CloudError when there is none, or when it is broken or busy."""
     stack = find(aws, name)
-    if stack is None:
+    if not stack.exists:
         raise CloudError(f"stack {name} does not exist in {aws.region}: gan-lib cloud up makes it")
     if stack.moving:
         raise CloudError(f"stack {name} is being changed ({stack.status}): wait, gan-lib cloud status shows it")
@@ -93,15 +85,16 @@ def require(aws: Aws, name: str) -> Stack:
 
 def create(aws: Aws, name: str, *, idle_minutes: int, max_hours: int) -> Stack:
     """Make the stack, without an instance: nothing in it costs by the hour. What fails is removed again by the service."""
-    answer = aws.cloudformation.create_stack(
+    values = {"NamePrefix": name, "Instances": "none", "IdleMinutes": idle_minutes, "MaxHours": max_hours}
+    made = aws.cloudformation.create_stack(
         StackName=name,
         TemplateBody=TEMPLATE.read_text(encoding="utf-8"),
-        Parameters=_parameters({"NamePrefix": name, "Instances": "none", "IdleMinutes": idle_minutes, "MaxHours": max_hours}),
+        Parameters=_parameters(values),
         Capabilities=["CAPABILITY_IAM"],
         OnFailure="DELETE",
         Tags=[{"Key": "project", "Value": "gan-lib"}],
-    )
-    settle(aws, answer["StackId"], "CREATE_COMPLETE", f"stack {name} could not be made")
+    )["StackId"]
+    settle(aws, made, "stack_create_complete", f"stack {name} could not be made")
     return require(aws, name)
 
 
@@ -130,52 +123,23 @@ def extend(aws: Aws, stack: Stack, *, machines: Iterable[str] = (), jobs: bool =
         if "No updates are to be performed" not in str(error):
             raise
         return stack
-    settle(
-        aws, stack.id, "UPDATE_COMPLETE", f"{' and '.join(sorted(machines)) or 'the change'} could not be added to {stack.name}"
-    )
+    what = " and ".join(sorted(machines)) or "the change"
+    settle(aws, stack.id, "stack_update_complete", f"{what} could not be added to {stack.name}")
     return require(aws, stack.name)
 
 
 def delete(aws: Aws, stack: Stack) -> None:
     """Remove the stack and all in it but the bucket, and wait until it is gone."""
     aws.cloudformation.delete_stack(StackName=stack.id)
-    settle(aws, stack.id, "DELETE_COMPLETE", f"stack {stack.name} could not be removed")
+    settle(aws, stack.id, "stack_delete_complete", f"stack {stack.name} could not be removed")
 
 
-def leftovers(aws: Aws, stack: Stack) -> list[str]:
-    """What a deleted stack left behind, as the service lists it, the bucket aside."""
-    resources = aws.cloudformation.describe_stack_resources(StackName=stack.id)["StackResources"]
-    return [
-        f"{item['ResourceType']} {item.get('PhysicalResourceId', '')}".strip()
-        for item in resources
-        if item["ResourceStatus"] != "DELETE_COMPLETE" and item["ResourceType"] != "AWS::S3::Bucket"
-    ]
+def settle(aws: Aws, stack_id: str, waiter: str, trouble: str) -> None:
+    """Wait until the service is done with a stack. Raises CloudError or ServiceError with its reason when that failed."""
+    wait(aws.cloudformation, waiter, trouble, lambda: failure_reason(aws, stack_id), StackName=stack_id)
 
 
-def settle(aws: Aws, stack_id: str, wanted: str, trouble: str) -> None:
-    """Wait until the service is done with a stack. Raises the service's reason unless its status is the wanted one then."""
-    state = ""
-
-    def done() -> bool:
-        nonlocal state
-        now = find(aws, stack_id)
-        state = now.status if now else "DELETE_COMPLETE"
-        # the old things of an update are cleaned up after it; what is new is there already
-        return now is None or not now.moving or state == f"{wanted}_CLEANUP_IN_PROGRESS"
-
-    wait(done, "the stack's change", _MINUTES)
-    if state == f"{wanted}_CLEANUP_IN_PROGRESS":
-        wait_until_still(aws, stack_id)
-    elif state != wanted:
-        raise failure(trouble, _reason(aws, stack_id))
-
-
-def wait_until_still(aws: Aws, stack_id: str) -> None:
-    """Wait until the service is done with a stack, well or badly."""
-    wait(lambda: (now := find(aws, stack_id)) is None or not now.moving, "the stack's change", _MINUTES)
-
-
-def _reason(aws: Aws, stack_id: str) -> str:
+def failure_reason(aws: Aws, stack_id: str) -> str:
     """Why the last change of a stack failed: its first failed resource says, the others were only cancelled."""
     events = aws.cloudformation.describe_stack_events(StackName=stack_id)["StackEvents"]  # the newest first
     reasons = []
@@ -189,15 +153,9 @@ def _reason(aws: Aws, stack_id: str) -> str:
     return next(iter(telling), next(iter(reasons), ""))
 
 
-def find_bucket(aws: Aws, name: str) -> str:
-    """The results bucket: the stack's, or the newest that a deleted stack of this name left. Raises CloudError."""
-    stack = find(aws, name)
-    if stack and stack.bucket:
-        return stack.bucket
-    left = left_buckets(aws, name)
-    if not left:
-        raise CloudError(f"there is no bucket of {name} in this account: gan-lib cloud up makes one")
-    return left[-1]
+def find_bucket(aws: Aws, stack: Stack) -> str:
+    """The results bucket: the stack's, or the newest that a deleted stack of this name left; "" where there is none."""
+    return stack.bucket or next(reversed(left_buckets(aws, stack.name)), "")
 
 
 def left_buckets(aws: Aws, name: str) -> list[str]:
@@ -216,12 +174,6 @@ def left_buckets(aws: Aws, name: str) -> list[str]:
         if tags.get("project") == "gan-lib" and tags.get("stack", name) == name:
             found.append(bucket["Name"])
     return found
-
-
-def check_gone(aws: Aws, name: str) -> None:
-    """Raise ServiceError when a stack of this name is still there."""
-    if (stack := find(aws, name)) and stack.status != "DELETE_COMPLETE":
-        raise ServiceError(f"stack {name} is still there ({stack.status})")
 
 
 def _parameters(values: dict[str, Any]) -> list[dict[str, str]]:

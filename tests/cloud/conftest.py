@@ -1,5 +1,6 @@
 """Fixtures of the cloud tests."""
 
+import functools
 import subprocess
 import sys
 import time
@@ -36,7 +37,8 @@ def aws(server: FakeAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
         monkeypatch.delenv(name, raising=False)
     for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url, "AWS_EC2_METADATA_DISABLED": "true"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(service, "PATIENCE", 20 / (30 * 60))  # 20 seconds for what may take half an hour
+    monkeypatch.setattr(service, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(service, "WAIT_MINUTES", 0.5)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     yield server
@@ -66,6 +68,7 @@ def in_process(capfd: pytest.CaptureFixture[str], *arguments: object) -> Done:
     return subprocess.CompletedProcess(sys.argv, code, out, err)
 
 
+@functools.cache
 def client(service: str) -> Any:
     """The SDK itself, beside the command line."""
     import boto3

@@ -33,6 +33,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 MOMENT = 0.25  # seconds that a start, a stop or a stack's change takes
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLEEXAMPLE12", "AWS_SECRET_ACCESS_KEY": "not-a-secret", "AWS_REGION": "us-east-1"}
+_ACCOUNT = "123456789012"  # moto's only one
 REFUSED: dict[str, str] = {}  # instance name: why the service cannot make or start it
 _TYPES = botocore.session.get_session().get_service_model("sagemaker").shape_for("InstanceType").enum
 
@@ -291,6 +292,8 @@ class FakeAws:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self.requests: list[str] = []
         self.broken: list[str] = []
+        self.bucket_owner = _ACCOUNT
+        self.refused: list[str] = []  # requests that expected another owner of their bucket
         self._holds: list[Hold] = []
         self._failures: list[Failure] = []
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -311,7 +314,8 @@ class FakeAws:
         connection.request("POST", "/moto-api/reset")
         assert connection.getresponse().status == 200
         connection.close()
-        self.requests, self.broken = [], []
+        self.requests, self.broken, self.refused = [], [], []
+        self.bucket_owner = _ACCOUNT
 
     def hold(self, pattern: str, nth: int = 1, after: bool = False) -> Hold:
         """Keep the nth request that matches waiting."""
@@ -326,6 +330,11 @@ class FakeAws:
         """How many requests matched."""
         return sum(bool(re.search(pattern, request)) for request in self.requests)
 
+    def add_event(self, resource: str, status: str, reason: str) -> None:
+        """The newest event of the only stack."""
+        (stack,) = cloudformation.cloudformation_backends[_ACCOUNT]["us-east-1"].stacks.values()
+        stack._resource_event(resource, status, reason)
+
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         what = _operation(environ)
         self.requests.append(what)
@@ -338,6 +347,9 @@ class FakeAws:
             if failure.times > 0 and re.search(failure.pattern, what):
                 failure.times -= 1
                 return _error(environ, start_response, failure)
+        if environ.get("HTTP_X_AMZ_EXPECTED_BUCKET_OWNER", self.bucket_owner) != self.bucket_owner:
+            self.refused.append(what)
+            return _error(environ, start_response, Failure("", "AccessDenied", "Access Denied", 403, 1))
         try:
             body = list(self._moto(environ, start_response))
         except Exception as error:  # of moto itself, or of what is added to it

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
-from gan_lib.cloud import fetch, service
+from gan_lib.cloud import bucket as in_bucket
+from gan_lib.cloud import service
 from gan_lib.errors import CloudError, RecordError
+from gan_lib.presets import ALL_CONFIGURATIONS, PRESETS, configure, run_name
 
 from .conftest import Cloud, client
 from .fake_aws import FakeAws
@@ -30,7 +33,7 @@ def put(bucket: str, key: str, text: str) -> None:
 
 def get(results: Path, replace: bool = False) -> tuple[list[str], list[str]]:
     said: list[str] = []
-    return fetch.fetch(service.Aws(), "gan-lib", results, replace=replace, say=said.append), said
+    return in_bucket.fetch(service.Aws(), "gan-lib", results, replace=replace, say=said.append), said
 
 
 def test_a_key_is_no_path(bucket: str, tmp_path: Path) -> None:
@@ -41,10 +44,11 @@ def test_a_key_is_no_path(bucket: str, tmp_path: Path) -> None:
         f"{below}/gan-cpu/seed-0/evil.pkl",
         f"{below}//etc/passwd",
         f"{below}/gan-cpu/seed-0/sub/config.json",
-        f"{below}/other-cpu/seed-0/config.json",
+        f"{below}/..cpu/seed-0/config.json",
+        f"{below}/gan-cpu/seed-x/config.json",
         f"{below}/gan-cpu--..%2f..%2f/seed-0/config.json",
     ]
-    for key in [*strange, f"{RUN}/checkpoint.pt", f"{RUN}/run.lock"]:
+    for key in [*strange, *(f"{RUN}/{file}" for file in ("checkpoint.pt", "run.lock", "batch.lock", ".run.log.tmp"))]:
         put(bucket, key, "x")
     fetched, said = get(tmp_path / "results")
     assert fetched == ["gan-cpu/seed-0"]
@@ -60,6 +64,61 @@ def test_a_run_that_goes_on_is_left_and_a_finished_one_is_fetched_again(bucket: 
     put(bucket, f"{RUN}/history.csv", HISTORY + "3,0.25\n")
     get(tmp_path)
     assert (tmp_path / "runs/gan-cpu/seed-0/history.csv").read_text().endswith("3,0.25\n")
+
+
+def test_every_file_of_every_configuration_is_fetched(bucket: str, tmp_path: Path) -> None:
+    """By each preset, with parameters changed, and of names that a registry may gain."""
+    presets = [*PRESETS] * len(ALL_CONFIGURATIONS)
+    runs = [run_name(configure(name, preset, seed=3)) for name, preset in zip(ALL_CONFIGURATIONS, presets, strict=False)]
+    changes = {"epochs": 7, "adam_beta1": 0.25, "data": "fashion-mnist", "latent_size": 50, "evaluate_every": 0}
+    runs += [run_name(configure("gan-cpu", **changes)), "hinge-unet-gpu--quick-epochs-5/seed-0"]
+    for run in runs:
+        for file in (*in_bucket.RUN_FILES, "checkpoint.safetensors", "batch.lock"):
+            put(bucket, f"gan-lib/gan-lib-cpu/runs/{run}/{file}", f"{run} {file}")
+    fetched, said = get(tmp_path)
+    assert set(fetched) == {"gan-cpu/seed-0", *runs}
+    assert not [line for line in said if "left where it is" in line]
+    for run in runs:
+        found = {path.name: path.read_text() for path in (tmp_path / "runs" / run).iterdir()}
+        assert found == {file: f"{run} {file}" for file in in_bucket.RUN_FILES}
+
+
+def test_long_histories_are_compared_to_their_ends(bucket: str, tmp_path: Path) -> None:
+    """Two runs that are alike for more than a megabyte are two runs all the same, and a run that went on is one."""
+    alike = "epoch,seconds\n" + "1,0.5\n" * 400_000
+    put(bucket, f"{RUN}/history.csv", alike + "2,0.25\n")
+    folder = tmp_path / "runs/gan-cpu/seed-0"
+    folder.mkdir(parents=True)
+    (folder / "history.csv").write_text(alike + "2,0.75\n")
+    with pytest.raises(CloudError, match="no finished runs"):
+        get(tmp_path)
+    assert [path.name for path in folder.iterdir()] == ["history.csv"]
+    assert (folder / "history.csv").read_text() == alike + "2,0.75\n"
+    (folder / "history.csv").write_text(alike)
+    assert get(tmp_path)[0] == ["gan-cpu/seed-0"]
+    assert (folder / "history.csv").read_text() == alike + "2,0.25\n"
+
+
+def test_a_download_that_breaks_off_leaves_the_run_as_it_was(bucket: str, aws: FakeAws, tmp_path: Path) -> None:
+    get(tmp_path)
+    put(bucket, f"{RUN}/history.csv", HISTORY + "3,0.25\n")
+    aws.fail(rf"GET .*{RUN}/summary.json", "AccessDenied", "no", 403)
+    with pytest.raises(ClientError):
+        get(tmp_path)
+    assert (tmp_path / "runs/gan-cpu/seed-0/history.csv").read_text() == HISTORY
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["gan-cpu"], "nothing is left beside it"
+
+
+def test_a_bucket_of_another_account_is_refused(bucket: str, cloud: Cloud, aws: FakeAws, tmp_path: Path) -> None:
+    """Somebody else made it under our name: nothing is read from it, nothing put into it, nothing started for it."""
+    aws.bucket_owner = "999999999999"
+    aws.requests.clear()
+    for command in (["fetch", "--results-dir", tmp_path], ["run", "gan-cpu"], ["run", "gan-cpu", "--on", "jobs"]):
+        done = cloud(*command)
+        assert done.returncode == 2 and "a bucket of another account is refused" in done.stderr, command
+    assert not list(tmp_path.glob("runs"))
+    assert not aws.asked(r"StartNotebookInstance|CreateTrainingJob")
+    assert aws.refused == [request for request in aws.requests if " /gan-lib-bucket" in request]
 
 
 def test_another_run_of_the_same_name_is_kept_unless_told(bucket: str, tmp_path: Path) -> None:

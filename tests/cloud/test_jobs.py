@@ -15,6 +15,7 @@ from botocore.validate import ParamValidator
 from lifecycle.sandbox import LIFECYCLE
 
 from gan_lib.cloud import jobs
+from gan_lib.cloud.stack import Stack
 from gan_lib.runs.record import count_epochs, lock_holder, read_record
 
 from .conftest import Cloud, client
@@ -23,12 +24,11 @@ from .fake_aws import FakeAws
 MODEL = botocore.session.get_session().get_service_model("sagemaker")
 
 
-def request(machine: str = "gpu", **changes: Any) -> dict[str, Any]:
+def request(machine: str = "gpu", spot: bool = True) -> dict[str, Any]:
     name = f"{'x' * 40}-gpu-20261122-101500"
-    settings = {"container": jobs.image(machine, "us-east-1"), "max_hours": 12, "spot": True, **changes}
-    return jobs.request(
-        name, "bucket", "arn:aws:iam::123456789012:role/gan-lib-JobRole", "s3://bucket/k", machine, ["cgan-gpu"], **settings
-    )
+    there = Stack("gan-lib", bucket="bucket", job_role="arn:aws:iam::123456789012:role/gan-lib-JobRole")
+    settings = jobs.Settings(12, spot, jobs.image(machine, "us-east-1"))
+    return jobs.request(name, there, "gan-lib/k", machine, ["cgan-gpu"], settings)
 
 
 @pytest.mark.parametrize("machine", ["cpu", "gpu"])
@@ -100,7 +100,6 @@ def test_the_entry_script_installs_what_is_missing_and_runs_in_the_checkpoint_fo
         "PATH": os.environ["PATH"],
         "PYTHON": str(python),
         "GAN_LIB_ROOT": str(tmp_path / "root"),
-        "RETRY_DELAYS": "0",
     }
     command = ["/bin/bash", str(project / "lifecycle/run-job.sh"), "gan-gpu", "--preset", "paper"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20)
@@ -128,7 +127,7 @@ def test_a_job_that_is_started_again_elsewhere_goes_on_from_the_checkpoints_in_t
     command = ["/bin/bash", str(LIFECYCLE / "run-job.sh"), *arguments]
 
     def start(root: Path) -> subprocess.Popen[str]:
-        environment = {**os.environ, "PYTHON": str(python), "GAN_LIB_ROOT": str(root), "RETRY_DELAYS": "0"}
+        environment = {**os.environ, "PYTHON": str(python), "GAN_LIB_ROOT": str(root)}
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def run_folder(root: Path) -> Path | None:
