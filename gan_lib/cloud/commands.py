@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from gan_lib.batch.progress import say
 from gan_lib.cloud import bucket, instances, jobs, stack
 from gan_lib.cloud import plan as planning
 from gan_lib.cloud.service import Aws, explained
@@ -62,14 +63,14 @@ def up(
     with _session(name, half_made) as aws:
         if stack.find(aws, name).exists:
             there = stack.require(aws, name)
-            typer.echo(f"stack {name} is there already ({there.status})")
+            say(f"stack {name} is there already ({there.status})")
         else:
-            typer.echo(f"making stack {name} in {aws.region}: a bucket, roles, the lifecycle configuration; no instance yet")
+            say(f"making stack {name} in {aws.region}: a bucket, roles, the lifecycle configuration; no instance yet")
             there = stack.create(aws, name, idle_minutes=planning.IDLE_MINUTES, max_hours=max_hours)
         idle, cap = there.parameters.get("IdleMinutes"), there.parameters.get("MaxHours", max_hours)
-        typer.echo(f"bucket: s3://{there.bucket}")
-        typer.echo(f"an instance stops itself after {idle} idle minutes, after {cap} hours in any case")
-        typer.echo(f"next: gan-lib cloud run{_at(name)} [configurations]")
+        say(f"bucket: s3://{there.bucket}")
+        say(f"an instance stops itself after {idle} idle minutes, after {cap} hours in any case")
+        say(f"next: gan-lib cloud run{_at(name)} [configurations]")
 
 
 @app.command()
@@ -102,17 +103,17 @@ def run(
         if project.changes:
             _warn(f"{project.changes} changed or new files are not committed and stay here: {project.commit[:12]} is what runs")
         if on == "jobs":
-            jobs.launch(aws, there, batch, project, typer.echo, jobs.Settings(cap, spot, image or ""))
+            jobs.launch(aws, there, batch, project, say, jobs.Settings(cap, spot, image or ""))
         else:
-            names = instances.launch(aws, there, batch, project, typer.echo, max_hours)
+            names = instances.launch(aws, there, batch, project, say, max_hours)
             if follow:
-                if not instances.follow(aws, there.bucket, names, typer.echo):
+                if not instances.follow(aws, there.bucket, names, say):
                     _warn("a batch did not end well, its batch.log is in the bucket")
                     raise typer.Exit(1)
-                typer.echo(f"all batches ended, every instance is stopped; next: gan-lib cloud fetch{_at(name)}")
+                say(f"all batches ended, every instance is stopped; next: gan-lib cloud fetch{_at(name)}")
                 return
-        typer.echo(f"{instances.ledger(aws, name)}; each ends by itself, after {cap} h at the latest")
-        typer.echo(f"next: gan-lib cloud status{_at(name)}, then gan-lib cloud fetch{_at(name)}")
+        say(f"{instances.ledger(aws, name)}; each ends by itself, after {cap} h at the latest")
+        say(f"next: gan-lib cloud status{_at(name)}, then gan-lib cloud fetch{_at(name)}")
 
 
 @app.command()
@@ -121,7 +122,7 @@ def status(name: Name = "gan-lib") -> None:
     stack.check_name(name)
     with explained():
         for line in describe(Aws(), name):
-            typer.echo(line)
+            say(line)
 
 
 @app.command()
@@ -136,10 +137,10 @@ def fetch(
 
     stack.check_name(name)
     with explained():
-        fetched = bucket.fetch(Aws(), name, results_dir, replace=replace, say=typer.echo)
+        fetched = bucket.fetch(Aws(), name, results_dir, replace=replace, say=say)
     experiments = {run.partition("/")[0] for run in fetched}
     pages.make_comparison(results_dir, pages.with_siblings(experiments, results_dir))
-    typer.echo(f"Report: {html.write_index(results_dir)}")
+    say(f"Report: {html.write_index(results_dir)}")
 
 
 @app.command()
@@ -147,7 +148,7 @@ def stop(name: Name = "gan-lib") -> None:
     """Stop every instance and job of the stack, and wait until they have stopped. Volumes and results stay."""
     with _session(name) as aws:
         if not _stop_all(aws, stack.find(aws, name)):
-            typer.echo("nothing runs")
+            say("nothing runs")
 
 
 @app.command()
@@ -161,25 +162,23 @@ def down(
         _stop_all(aws, there)
         if there.exists:
             if there.status.startswith("UPDATE") and there.moving:  # which cannot be cut short by a deletion
-                typer.echo(f"waiting for the change that is under way ({there.status})")
+                say(f"waiting for the change that is under way ({there.status})")
                 with contextlib.suppress(ServiceError):
                     stack.settle(aws, there.id, "stack_update_complete", "the change failed")
-            typer.echo(f"removing stack {name}; instances go with their volumes")
+            say(f"removing stack {name}; instances go with their volumes")
             stack.delete(aws, there)
         names = [there.instance(machine) for machine in stack.MACHINES]
-        if left := [item.name for name in names if (item := instances.find(aws, name))]:  # look again, by another way
-            raise ServiceError(f"still there after the stack's removal: {', '.join(left)}")
+        if found := [item.name for instance in names if (item := instances.find(aws, instance))]:  # look again, by another way
+            raise ServiceError(f"still there after the stack's removal: {', '.join(found)}")
         made = "the stack and all that it lists" if there.exists else "no stack"
-        typer.echo(f"gone, checked: {made}, no instance, no job that runs")
+        say(f"gone, checked: {made}, no instance, no job that runs")
         for left in stack.left_buckets(aws, name):
             if delete_bucket:
                 count = bucket.empty(aws, left)
                 aws.s3.delete_bucket(Bucket=left)
-                typer.echo(f"bucket s3://{left} deleted, with {count} versions of objects")
+                say(f"bucket s3://{left} deleted, with {count} versions of objects")
             else:
-                typer.echo(
-                    f"s3://{left} is kept, and its storage costs: gan-lib cloud down{_at(name)} --delete-bucket deletes it"
-                )
+                say(f"s3://{left} is kept, and its storage costs: gan-lib cloud down{_at(name)} --delete-bucket deletes it")
 
 
 def _stop_all(aws: Aws, there: stack.Stack) -> bool:
@@ -189,9 +188,9 @@ def _stop_all(aws: Aws, there: stack.Stack) -> bool:
     running += [(jobs.stop, item) for item in jobs.find(aws, there.name) if item.running]
     aws.started |= {item.name: item.type for _, item in running}
     for stop_it, item in running:
-        typer.echo(f"stopping {item.name} ({item.type})")
+        say(f"stopping {item.name} ({item.type})")
         stop_it(aws, item.name)
-        typer.echo(f"{item.name} stopped")
+        say(f"{item.name} stopped")
     return bool(running)
 
 
@@ -208,7 +207,7 @@ def _show_plan(
     """Print the plan. Raises ConfigurationError when it is beyond the limits."""
     made = planning.make_plan(batch.configs, region, RESULTS / "reference", on=on, max_hours=cap)
     for line in planning.describe(made, name):
-        typer.echo(line)
+        say(line)
     planning.check_limits(made, max_usd, max_hours)
 
 
@@ -236,7 +235,7 @@ def _session(name: str, also: str = "") -> Iterator[Aws]:
 
 
 def _warn(text: str) -> None:
-    typer.echo(f"gan-lib: {text}", err=True)
+    say(f"gan-lib: {text}", error=True)
 
 
 def _at(name: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gan_lib import paper
-from gan_lib.batch.progress import relative_work
+from gan_lib.batch.runner import measured_seconds, relative_work
 from gan_lib.config import RunConfig
 from gan_lib.errors import ConfigurationError
 from gan_lib.presets import CONFIGURATIONS, configure, parts, run_name
@@ -148,16 +148,13 @@ def make_plan(
 def _estimate(config: RunConfig, records: list[Record]) -> Run:
     """By the project's reference run of the same network on the same kind of machine, and by Table 2 of the paper for its own
     batch and images; other sizes are scaled by their arithmetic."""
-    seconds, label = {}, ""
-    for record in records:
-        each = record.summary.get("seconds_per_epoch")
-        if record.config.configuration == config.configuration and isinstance(each, float) and not label:
-            seconds["measured"] = each * relative_work(config, record.config) * config.epochs
-            label = str(record.machine.get("label") or "a machine without a name")
+    seconds, machine = {}, ""
+    if measured := measured_seconds(config, records):
+        seconds["measured"], machine = measured
     if results := paper.RESULTS.get(config.configuration):
         scale = relative_work(config, configure(config.configuration))
         seconds["published"] = results.seconds_per_epoch * scale * config.epochs
-    return Run(config, seconds, label)
+    return Run(config, seconds, machine)
 
 
 def check_limits(plan: Plan, max_usd: float | None, max_hours: int | None) -> None:

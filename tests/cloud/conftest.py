@@ -13,10 +13,12 @@ import pytest
 pytest.importorskip("boto3", reason="gan-lib cloud needs boto3")
 pytest.importorskip("moto.server", reason="these tests need moto's server")
 
+from gan_lib.batch.progress import program
 from gan_lib.cloud import service
 
 from .fake_aws import CREDENTIALS, FakeAws
 
+STOP = f"AWS_REGION=us-east-1 {program()} cloud stop"
 Done = subprocess.CompletedProcess[str]
 Cloud = Callable[..., Done]
 

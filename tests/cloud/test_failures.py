@@ -7,7 +7,7 @@ import pytest
 
 from gan_lib.cloud import service
 
-from .conftest import Cloud, Done, client
+from .conftest import STOP, Cloud, Done, client
 from .fake_aws import REFUSED, FakeAws
 
 
@@ -116,7 +116,7 @@ def test_a_gpu_that_cannot_be_had_leaves_the_cpu_and_says_so(
     assert_one_line(done, code, part)
     assert running() == ["gan-lib-cpu"]
     assert "gan-lib-cpu (ml.c5.2xlarge, 0.408 USD per hour)" in done.stderr
-    assert "AWS_REGION=us-east-1 gan-lib cloud stop" in done.stderr
+    assert STOP in done.stderr
     assert "gan-lib-gpu (" not in done.stderr, "it is certain that it does not run"
     keys = [item["Key"] for item in client("s3").list_objects_v2(Bucket=_bucket())["Contents"]]
     assert "gan-lib/gan-lib-cpu/batch.txt" in keys

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from .conftest import Cloud, client, until
+from .conftest import STOP, Cloud, client, until
 from .fake_aws import FakeAws
 
 INT, TERM, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGKILL
@@ -52,12 +52,12 @@ def test_nothing_runs_on_that_the_user_was_not_told_of(cloud: Cloud, aws: FakeAw
         for name in point.runs:
             kind, price = {"cpu": ("ml.c5.2xlarge", "0.408"), "gpu": ("ml.g4dn.xlarge", "0.736")}[name[-3:]]
             assert f"{name} ({kind}" in told and f"{price} USD per hour" in told, (point, told)
-            assert "AWS_REGION=us-east-1 gan-lib cloud stop" in told, (point, told)
+            assert STOP in told, (point, told)
         if not point.runs and point.sign is not KILL and "batch" not in point.request:
             assert "started nothing that is still running" in err, (point, err)
         seen = cloud("status").stdout
         for name in point.runs:  # also after SIGKILL, when nothing could be said any more
-            assert f"{name}: ml." in seen and "USD per hour, about" in seen and "gan-lib cloud stop" in seen, (point, seen)
+            assert f"{name}: ml." in seen and "USD per hour, about" in seen and STOP in seen, (point, seen)
         assert cloud("stop").returncode == 0
         assert _running() == ()
 

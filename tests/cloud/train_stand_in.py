@@ -3,8 +3,7 @@
 import sys
 from pathlib import Path
 
-from gan_lib.cli import parse_changes
-from gan_lib.presets import configure, run_name
+from gan_lib.presets import configure, parse_changes, run_name
 from gan_lib.runs.experiment import Experiment
 
 
