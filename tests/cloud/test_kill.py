@@ -55,7 +55,9 @@ def test_nothing_runs_on_that_the_user_was_not_told_of(cloud: Cloud, aws: FakeAw
             assert STOP in told, (point, told)
         if not point.runs and point.sign is not KILL and "batch" not in point.request:
             assert "started nothing that is still running" in err, (point, err)
-        seen = cloud("status").stdout
+        status = cloud("status")
+        assert status.returncode == 0, (point, status.stderr)
+        seen = status.stdout
         for name in point.runs:  # also after SIGKILL, when nothing could be said any more
             assert f"{name}: ml." in seen and "USD per hour, about" in seen and STOP in seen, (point, seen)
         assert cloud("stop").returncode == 0
