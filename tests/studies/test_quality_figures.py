@@ -16,9 +16,9 @@ def record() -> dict[str, object]:
 def test_every_measure_is_drawn_under_every_damage() -> None:
     chart = sanity_chart(record())
     assert len(chart.axes) == 2 * len(_ROWS)
-    assert {name for _, names, _ in _ROWS for name in names} == {
-        name for name in NAMES if not name.startswith("digit_")
-    } | {"digit_divergence"}
+    assert {name for _, names, _ in _ROWS for name in names} == {name for name in NAMES if not name.startswith("digit_")} | {
+        "digit_divergence"
+    }
     for panel in chart.axes:
         assert [line.get_ydata()[-1] for line in panel.lines if len(line.get_xdata()) == 3] in ([3.0], [3.0, 3.0])
     assert chart.alt == (
