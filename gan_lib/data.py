@@ -89,6 +89,17 @@ def load_images(config: RunConfig) -> Images:
     )
 
 
+def check_classes(config: RunConfig, labels: Tensor | None) -> None:
+    """Raise ConfigurationError where a config asks for another number of classes than its labels have."""
+    if not config.classes:
+        return
+    if labels is None:
+        raise ConfigurationError(f"classes must be 0 for {config.data} (its images have no labels), got {config.classes}")
+    count = int(labels.max()) + 1
+    if config.classes != count:
+        raise ConfigurationError(f"classes must be {count} (the labels of {config.data}), got {config.classes}")
+
+
 def load_files(paths: Sequence[Path], image_shape: tuple[int, int, int], background: str = "black") -> Tensor:
     """Image files -> (N, C, S, S) float32 in [-1, 1]: fitted to the square, grey or RGB.
 

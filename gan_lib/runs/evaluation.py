@@ -1,9 +1,9 @@
-"""A run's generator, every so many epochs -> a line of metrics.csv; and, at the end, what summary.json says of quality."""
+"""A run's networks, every so many epochs -> a line of metrics.csv; at the end, what summary.json says of quality."""
 
 import math
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -22,22 +22,25 @@ from gan_lib.training.steps import label_maps, with_maps
 SCORE_GAP, CHOICE = "score_gap", "choice_distance"  # columns of metrics.csv that are no measures of the images
 _OTHER_COLUMNS = ("epoch", "training_seconds", "evaluation_seconds", SCORE_GAP, CHOICE)
 _GAP_IMAGES = 1000
+_BEST = "best."  # before a weight's name in a checkpoint
 NOT_ASKED_FOR = "not measured: evaluate_every is 0"
 
 
 class Evaluation:
     """Measures one run's quality as it trains, each time on images from the same latents, so that the curve is the network's.
 
-    Nothing of training's is touched: latents have a random generator of their own, and networks are put back into their mode.
-    Where quality cannot be measured, `about` says why, and the run goes on.
+    Training is not disturbed: latents have a random generator of their own, and networks are put back into their mode.
+    Where quality cannot be measured, `about` says why, and the run continues.
     """
 
     def __init__(self, config: RunConfig, images: Images) -> None:
-        """images: the run's; what they have to be held against is made at the first measurement, for it takes a second."""
+        """images: the run's; the standard that generated images are compared with is made at the first measurement."""
         self._config, self._images = config, images
         self._chosen_by: Standard | None = None  # with keep = "best": one half of the held-out images; the other half reports
         self._standard: Standard | None = None
         self._tried = False
+        self._best: dict[str, Tensor] = {}  # the weights that are kept with keep = "best", by network/name
+        self._best_epoch: int | None = None
         self.lines: list[dict[str, float]] = []  # record.METRICS_COLUMNS and the measures
         # Which classifier judges, or why nothing is measured.
         self.about = "not measured" if config.evaluate_every else NOT_ASKED_FOR
@@ -47,45 +50,47 @@ class Evaluation:
         every = self._config.evaluate_every
         return bool(every) and (epoch % every == 0 or epoch == self._config.epochs)
 
-    def measure(
-        self, generator: nn.Module, epoch: int, training_seconds: float, discriminator: nn.Module | None = None
-    ) -> dict[str, float] | None:
-        """Measure the generator as it is after an epoch; the line is added to `lines`. None where quality cannot be measured.
+    def measure(self, networks: Mapping[str, nn.Module], epoch: int, training_seconds: float) -> dict[str, float] | None:
+        """Measure the "generator" as it is after an epoch, and the score gap of the "discriminator" where there is one.
 
-        training_seconds: of this epoch and all before it. discriminator: whose score gap is measured too.
+        training_seconds: of this epoch and all before it. Returns the line of metrics.csv, None where nothing can be measured.
         """
         begun = time.perf_counter()
         standard = self._prepare()
         if standard is None:
             return None
         try:
-            generated = self.draw(generator)
-            found = standard.measure(generated)
+            generated = self.draw(networks["generator"])
+            measured = standard.measure(generated)
             if self._chosen_by:
-                found[CHOICE] = self._chosen_by.measure(generated)[FRECHET]
-            if discriminator is not None and len(self._images.waiting):
-                found[SCORE_GAP] = self._score_gap(discriminator)
-        except (ValueError, ArithmeticError, RuntimeError) as error:  # images that nothing can be said of end no run
+                measured[CHOICE] = self._chosen_by.measure(generated)[FRECHET]
+            if "discriminator" in networks and len(self._images.waiting):
+                measured[SCORE_GAP] = self._score_gap(networks["discriminator"])
+        except (ValueError, ArithmeticError, RuntimeError) as error:  # images that cannot be measured end no run
             self._standard, self.about = None, f"not measured after epoch {epoch}: {one_line(error)}"
             return None
         seconds = round(time.perf_counter() - begun, 6)
-        line = {"epoch": epoch, "training_seconds": training_seconds, "evaluation_seconds": seconds, **found}
+        line = {"epoch": epoch, "training_seconds": training_seconds, "evaluation_seconds": seconds, **measured}
         if self.lines:  # a run that another version began keeps its columns
-            line = {name: line.get(name, math.nan) for name in self.columns}
+            line = {name: line.get(name, math.nan) for name in self.lines[0]}
         self.lines.append(line)
+        if CHOICE in line and line[CHOICE] == min(each[CHOICE] for each in self.lines):
+            self._best_epoch, self._best = epoch, _copy_weights(networks)
         return line
 
     def draw(self, generator: nn.Module) -> Tensor:
         """The images that quality is measured on, (N, C, S, S) in [-1, 1]: the same latents each time."""
         return sample(generator, fixed_latents(self._config, min(IMAGES, max(FEWEST, len(self._images.waiting)))))
 
-    def is_best(self) -> bool:
-        """Whether the last measurement is the best so far, by the half of the held-out images that chooses."""
-        distances = [line[CHOICE] for line in self.lines if CHOICE in line]
-        return bool(distances) and distances[-1] == min(distances)
+    def take_best(self, networks: Mapping[str, nn.Module]) -> int | None:
+        """Put the best measured weights in the place of the last ones; returns their epoch, None where the last are kept."""
+        if self._best:
+            for network, module in networks.items():
+                module.load_state_dict({name: self._best[f"{network}/{name}"] for name in module.state_dict()})
+        return self._best_epoch
 
     def _score_gap(self, discriminator: nn.Module) -> float:
-        """D's mean logit of training images minus that of held-out ones: what it has learnt by heart. Of 1,000 images each."""
+        """D's mean logit of training images minus that of held-out ones: how much it has overfitted. Of 1,000 images each."""
         images, classes = self._images, self._config.classes
 
         def mean_score(pixels: Tensor, labels: Tensor | None) -> float:
@@ -94,18 +99,20 @@ class Evaluation:
 
         return mean_score(images.train, images.train_labels) - mean_score(images.held_out, images.held_out_labels)
 
-    def tensor(self) -> Tensor:
-        """The lines so far as a checkpoint keeps them: (lines, columns) in float64."""
-        return torch.tensor([list(line.values()) for line in self.lines], dtype=torch.float64)
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps: the lines so far, (lines, columns) in float64, and the best weights."""
+        lines = torch.tensor([list(line.values()) for line in self.lines], dtype=torch.float64)
+        return {"metrics": lines, **{f"{_BEST}{name}": tensor for name, tensor in self._best.items()}}
 
-    def load(self, columns: Sequence[str], lines: Tensor) -> None:
-        """Take up what `columns` and `tensor` gave."""
-        self.lines = [dict(zip(columns, line, strict=True)) for line in lines.tolist()]
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint keeps besides tensors."""
+        return {"columns": list(self.lines[0]) if self.lines else [], "best_epoch": self._best_epoch}
 
-    @property
-    def columns(self) -> list[str]:
-        """The columns of metrics.csv so far."""
-        return list(self.lines[0]) if self.lines else []
+    def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Restore what `tensors` and `facts` gave."""
+        self.lines = [dict(zip(facts["columns"], line, strict=True)) for line in tensors["metrics"].tolist()]
+        self._best = {name.removeprefix(_BEST): tensor for name, tensor in tensors.items() if name.startswith(_BEST)}
+        self._best_epoch = facts.get("best_epoch")
 
     def summary(self, epoch: int | None = None) -> dict[str, Any]:
         """For summary.json: quality of the weights that are kept, its floor, and who judged.
@@ -127,7 +134,7 @@ class Evaluation:
         }
 
     def _prepare(self) -> Standard | None:
-        """What images are held against, made when it is first needed; None where it cannot be, and `about` says why."""
+        """The standard that images are compared with, made when it is first needed; None where `about` says why not."""
         if not self._tried and self._config.evaluate_every:
             self._tried = True
             try:
@@ -143,6 +150,14 @@ class Evaluation:
             return Standard(self._images, classifier)
         self._chosen_by, reports = (Standard(_half(self._images, first), classifier) for first in (0, 1))
         return reports
+
+
+def _copy_weights(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    return {
+        f"{network}/{name}": tensor.detach().cpu().clone()
+        for network, module in networks.items()
+        for name, tensor in module.state_dict().items()
+    }
 
 
 def _half(images: Images, first: int) -> Images:

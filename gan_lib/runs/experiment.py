@@ -14,12 +14,12 @@ from PIL.Image import Image, fromarray
 from torch import Tensor, nn
 
 from gan_lib.config import RunConfig
-from gan_lib.data import load_images
-from gan_lib.errors import ConfigurationError, MachineUnavailable, RecordError, TrainingError
+from gan_lib.data import check_classes, load_images
+from gan_lib.errors import MachineUnavailable, RecordError, TrainingError
 from gan_lib.pictures import gif, grid, png
 from gan_lib.runs import checkpoint
 from gan_lib.runs.evaluation import Evaluation
-from gan_lib.runs.machine import Neighbours, fingerprint, pick_device, pick_precision, set_threads
+from gan_lib.runs.machine import Clocks, Neighbours, fingerprint, pick_device, pick_precision, set_threads
 from gan_lib.runs.record import (
     HISTORY_COLUMNS,
     RunFolder,
@@ -51,8 +51,8 @@ class Experiment:
             print(experiment.progress(epoch))
         experiment.summary              # what summary.json says
 
-    A folder that holds an unfinished run of the same parameters goes on from its checkpoint, to the same last bit as if it
-    had never stopped; a finished one has no epochs left to train. However it ends, the folder says so: ok, failed,
+    A folder that holds an unfinished run of the same parameters is resumed from its checkpoint, to the same last bit as if
+    it had never stopped; a finished one has no epochs left to train. The folder records how the run ended: ok, failed,
     interrupted (Ctrl-C, SIGTERM), or unavailable where this machine lacks the GPU that the configuration needs (raised as
     MachineUnavailable, nothing trained).
     """
@@ -67,10 +67,8 @@ class Experiment:
         self.config = config
         self.started = now()
         self.summary: dict[str, Any] = {}
-        self.notes: list[str] = []  # what is worth knowing about how the run went: where it went on, what was mended
+        self.notes: list[str] = []  # where the run was resumed, what was mended, what makes its end doubtful
         self._frames: list[Image] = []
-        self._best: dict[str, Tensor] = {}  # the weights that are kept with keep = "best", by network/name
-        self._best_epoch: int | None = None
         self._history: list[tuple[float, ...]] = []  # HISTORY_COLUMNS
         self._checkpoints, self._checkpoint_write_seconds = 0, 0.0
         self.record = RunFolder(folder)
@@ -82,7 +80,7 @@ class Experiment:
         try:
             self._set_up()
         except BaseException as error:
-            self._give_up(error)
+            self._record_end(error)
             raise
         self.startup_seconds = self._clock.other()
 
@@ -102,13 +100,13 @@ class Experiment:
             **{"data_sha256": self.images.checksum, "images": self.images.reading._asdict()},
         }
         if self._finished:
-            self._show_finished()
+            self._load_finished()
         else:
-            self._go_on()
+            self._resume()
             self.record.write_json("machine.json", self.machine)
 
-    def _show_finished(self) -> None:
-        """Take the results of a run that is finished, in place of training it again."""
+    def _load_finished(self) -> None:
+        """Load the results of a finished run instead of training it again."""
         if self.config.data.startswith("folder:"):
             check_images(self.record.path, self.images.checksum)
         record = read_record(self.record.path)
@@ -118,46 +116,38 @@ class Experiment:
         self.summary, self.machine = record.summary, record.machine
         self.started, self.notes = str(record.machine.get("started", self.started)), record.notes
 
-    def _go_on(self) -> None:
-        """Take up the newest whole checkpoint, where there is one."""
-        found, notes = checkpoint.load(self.record.path, self.config)
-        self.notes += notes
+    def _resume(self) -> None:
+        """Resume from the newest whole checkpoint, where there is one."""
+        saved, self.notes = checkpoint.load(self.record.path, self.config)
         self._neighbours = Neighbours()
-        self._epochs_lost = count_epochs(self.record.path)
-        if found is None:
-            if notes:
-                self.notes.append("no checkpoint was whole: started again from the first epoch")
-            self.record.write_history([])
-            self.record.write_metrics([])
+        if saved is None:
+            self.notes += ["no checkpoint was whole: started again from the first epoch"] if self.notes else []
             self.machine["stretches"] = [self._stretch()]
-            return
-        try:
-            self._take_up(*found)
-        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            raise RecordError(
-                f"{self.record.path} cannot be resumed: its checkpoint is of another version or not ours ({one_line(error)}): "
-                "use --fresh"
-            ) from error
-
-    def _take_up(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Set everything back to what a checkpoint says."""
-        for name in ("precision", "data_sha256"):
-            if (there := facts["machine"][name]) != (here := self.machine[name]):
+        else:
+            try:
+                self._restore(*saved)
+            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
                 raise RecordError(
-                    f"{self.record.path} cannot be resumed here: {name} was {there}, here it is {here}: use --fresh"
-                )
+                    f"{self.record.path} cannot be resumed: its checkpoint is damaged or of another version "
+                    f"({one_line(error)}): use --fresh"
+                ) from error
+        self.record.write_history(self._history)
+        self.record.write_metrics(self.evaluation.lines)
+
+    def _restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Restore the state that a checkpoint holds."""
+        for name in ("precision", "data_sha256"):
+            if (before := facts["machine"][name]) != self.machine[name]:
+                changed = f"{name} was {before}, here it is {self.machine[name]}"
+                raise RecordError(f"{self.record.path} cannot be resumed here: {changed}: use --fresh")
         self.trainer.load(tensors, facts["trainer"])
-        self.evaluation.load(facts["columns"], tensors["metrics"])
-        self._best = {name.removeprefix("best."): tensor for name, tensor in tensors.items() if name.startswith("best.")}
-        self._best_epoch = facts.get("best_epoch")
+        self.evaluation.load(tensors, facts)
         self._history = [tuple(line) for line in tensors["history"].tolist()]
         self._frames = [fromarray(frame) for frame in tensors["frames"].numpy()]
         self._clock.add(float(facts["total_seconds"]))
         self._checkpoints = int(facts["checkpoints"])
         self._checkpoint_write_seconds = float(facts["checkpoint_write_seconds"])
-        self.record.write_history(self._history)
-        self.record.write_metrics(self.evaluation.lines)
-        self.notes = [*facts["notes"], *self.notes, self._where_it_went_on(facts)]
+        self.notes = [*facts["notes"], *self.notes, self._resumed_note(int(facts["trainer"]["batches_done"]))]
         stretch, self.machine = self._stretch(), facts["machine"]
         self.machine["stretches"].append(stretch)
         self.machine["label"] = " then ".join(dict.fromkeys(each["label"] for each in self.machine["stretches"]))
@@ -165,17 +155,14 @@ class Experiment:
 
     def _stretch(self) -> dict[str, Any]:
         """From when and from which epoch on this process trains, and on what."""
-        return {
-            "started": self.started,
-            "first_epoch": self.trainer.epochs_done + 1,
-            **{name: self.machine[name] for name in _STRETCH},
-        }
+        first_epoch = self.trainer.epochs_done + 1
+        return {"started": self.started, "first_epoch": first_epoch, **{name: self.machine[name] for name in _STRETCH}}
 
-    def _where_it_went_on(self, facts: dict[str, Any]) -> str:
-        batches = facts["trainer"]["batches_done"]
-        again = self._epochs_lost - self.trainer.epochs_done
+    def _resumed_note(self, batches: int) -> str:
+        done = self.trainer.epochs_done
+        again = count_epochs(self.record.path) - done  # history.csv still holds what was trained after the checkpoint
         return (
-            f"resumed after {'epoch ' + str(self.trainer.epochs_done) if self.trainer.epochs_done else 'the start'}"
+            f"resumed after {f'epoch {done}' if done else 'the start'}"
             + (f" and {batches} batch{'' if batches == 1 else 'es'}" if batches else "")
             + f", {self.started}, on {self.machine['label']}"
             + (f"; {again} later epoch{'' if again == 1 else 's'} trained again" if again > 0 else "")
@@ -205,11 +192,11 @@ class Experiment:
             if stop.received is not None:
                 stop.obey()
         except BaseException as error:  # a stop in the cell that shows the progress counts too
-            self._give_up(error, at_rest)
+            self._record_end(error, at_rest)
             raise
 
     def _train(self, pause: Callable[[], bool]) -> EpochStats | None:
-        """Train on, and record the epoch that it ends; None when it paused before the end of one."""
+        """Train to the end of an epoch and record it; None when training paused before."""
         stats = self.trainer.advance(pause)
         if stats:
             self._clock.trained(stats.training_seconds)
@@ -219,58 +206,34 @@ class Experiment:
             self._history.append(tuple(line.values()))
             self.record.append(line)
             if self.evaluation.is_due(stats.epoch):
-                self._measure(stats.epoch)
+                seconds = sum(self._column("training_seconds"))
+                if metrics := self.evaluation.measure(self._networks(), stats.epoch, seconds):  # off the training clock
+                    self.record.append_metrics(metrics)
         return stats
 
     @property
     def _frame_every(self) -> int:
         """Epochs between two frames: sample_every, or a multiple of it, so that there are no more than MAX_FRAMES."""
         frames = self.config.epochs // self.config.sample_every
-        return self.config.sample_every * max(
-            1, math.ceil(frames / (checkpoint.MAX_FRAMES - 2))
-        )  # the first and the last besides
-
-    def _measure(self, epoch: int) -> None:
-        """Measure quality, off the training clock, and record it."""
-        seconds = sum(self._column("training_seconds"))
-        line = self.evaluation.measure(self.trainer.sampled, epoch, seconds, self.trainer.pair.discriminator)
-        if line:
-            self.record.append_metrics(line)
-        if line and self.evaluation.is_best():
-            self._best = {
-                f"{network}/{name}": tensor.detach().cpu().clone()
-                for network, module in self._networks().items()
-                for name, tensor in module.state_dict().items()
-            }
-            self._best_epoch = epoch
-
-    def _take_best(self) -> int | None:
-        """Put the best measured weights in the place of the last ones; returns their epoch, None where the last are kept."""
-        if not self._best:
-            return None
-        for network, module in self._networks().items():
-            module.load_state_dict({name: self._best[f"{network}/{name}"] for name in module.state_dict()})
-        return self._best_epoch
+        return self.config.sample_every * max(1, math.ceil(frames / (checkpoint.MAX_FRAMES - 2)))  # and the first and the last
 
     def _checkpoint_is_due(self) -> bool:
         return time.monotonic() - self._saved_at >= self.config.checkpoint_seconds
 
     def _save_checkpoint(self) -> None:
-        """Write a checkpoint of this moment, unless what has been learnt is beyond use. Raises OSError."""
+        """Write a checkpoint of this moment, unless the weights are no longer finite. Raises OSError."""
         begun = time.perf_counter()
         if self.trainer.healthy():
             frames = [torch.from_numpy(np.array(frame)) for frame in self._frames]
             tensors = {
                 **self.trainer.tensors(),
+                **self.evaluation.tensors(),
                 "history": torch.tensor(self._history, dtype=torch.float64).view(-1, len(HISTORY_COLUMNS)),
                 "frames": torch.stack(frames) if frames else torch.zeros(0, dtype=torch.uint8),
-                "metrics": self.evaluation.tensor(),
-                **{f"best.{name}": tensor for name, tensor in self._best.items()},
             }
             facts = {
                 "trainer": self.trainer.facts(),
-                "columns": self.evaluation.columns,
-                "best_epoch": self._best_epoch,
+                **self.evaluation.facts(),
                 "machine": self.machine,
                 "total_seconds": self._clock.total(),
                 "checkpoints": self._checkpoints,
@@ -318,7 +281,7 @@ class Experiment:
 
     def _finish(self) -> None:
         pair = self.trainer.pair
-        kept_epoch = self._take_best()
+        kept_epoch = self.evaluation.take_best(self._networks())
         self.record.write_bytes("samples.png", png(grid(self.samples()) if kept_epoch else self._frames[-1]))
         self.record.write_bytes("progress.gif", gif(self._frames))
         sizes = [self.record.save_weights(name, network) for name, network in self._networks().items()]
@@ -347,29 +310,24 @@ class Experiment:
         self._finished = True
         checkpoint.remove(self.record.path)
 
-    def _give_up(self, error: BaseException, at_rest: bool = False) -> None:
-        """Say in the record how the run ended, and save where it stands. Nothing that goes wrong here may hide the error."""
+    def _record_end(self, error: BaseException, at_rest: bool = False) -> None:
+        """Record how the run ended, with a checkpoint where one can be made. Nothing that fails here may hide the error."""
         if self._finished:
             return
-        if isinstance(error, MachineUnavailable):
-            status = "unavailable"
-        elif isinstance(error, (KeyboardInterrupt, GeneratorExit, SystemExit)):
-            status = "interrupted"
-        else:
-            status = "failed"
         if at_rest:
             with contextlib.suppress(OSError):
                 self._save_checkpoint()
-        reason = "stopped while it was training" if status == "interrupted" else one_line(error)
-        if isinstance(error, TrainingError):
+        status, reason = "failed", one_line(error)
+        if isinstance(error, MachineUnavailable):
+            status = "unavailable"
+        elif isinstance(error, (KeyboardInterrupt, GeneratorExit, SystemExit)):
+            status, reason = "interrupted", "stopped while it was training"
+        elif isinstance(error, TrainingError):
             reason += f"; {checkpoint.last(self.record.path, self.config)}"
-        self._say(status, reason)
-
-    def _say(self, status: str, reason: str) -> None:
         facts = {"started": self.started, "epochs": count_epochs(self.record.path), "notes": self.notes}
         try:
             self.record.finish(status, reason, **facts)
-        except OSError:  # a full disk: the older checkpoint makes room for the last word
+        except OSError:  # a full disk: the older checkpoint makes room for the summary
             with contextlib.suppress(OSError):
                 (self.record.path / checkpoint.PREVIOUS).unlink(missing_ok=True)
                 self.record.finish(status, reason, **facts)
@@ -378,49 +336,9 @@ class Experiment:
 
 
 def _warnings(losses: dict[str, float], largest_class_share: float | None) -> list[str]:
-    """What makes the end of a run doubtful, though every number in it is finite."""
-    warnings = [
-        f"training has diverged: {name} was {loss:.3g} in the last epoch"
-        for name, loss in losses.items()
-        if abs(loss) > _DIVERGED
-    ]
+    """Notes on a run that diverged or collapsed, though every number in it is finite."""
+    diverged = [name for name, loss in losses.items() if abs(loss) > _DIVERGED]
+    warnings = [f"training has diverged: {name} was {losses[name]:.3g} in the last epoch" for name in diverged]
     if largest_class_share is not None and largest_class_share > _COLLAPSED:
         warnings.append(f"mode collapse: {largest_class_share:.0%} of the generated images are of one class")
     return warnings
-
-
-class Clocks:
-    """Both clocks start when this is made; readings are in seconds."""
-
-    def __init__(self) -> None:
-        self._start = self._last = time.perf_counter()
-        self._training = 0.0
-
-    def trained(self, seconds: float) -> None:
-        """Take this much of the time since the last reading as training."""
-        self._training += seconds
-
-    def other(self) -> float:
-        """Seconds since the last reading that were not training."""
-        now = time.perf_counter()
-        seconds, self._last, self._training = now - self._last - self._training, now, 0.0
-        return max(0.0, seconds)
-
-    def add(self, seconds: float) -> None:
-        """Count what an earlier process took."""
-        self._start -= seconds
-
-    def total(self) -> float:
-        """Seconds since the beginning, without those between a stop and going on."""
-        return time.perf_counter() - self._start
-
-
-def check_classes(config: RunConfig, labels: Tensor | None) -> None:
-    """Raise ConfigurationError where a config has classes, and its data has not as many."""
-    if not config.classes:
-        return
-    if labels is None:
-        raise ConfigurationError(f"classes must be 0 for {config.data} (its images have no labels), got {config.classes}")
-    count = int(labels.max()) + 1
-    if config.classes != count:
-        raise ConfigurationError(f"classes must be {count} (the labels of {config.data}), got {config.classes}")

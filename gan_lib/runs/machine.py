@@ -1,10 +1,11 @@
-"""The machine that a run really uses: its device, its threads, and a fingerprint for the record."""
+"""The machine that a run really uses: its device, threads and clocks, and a fingerprint for the record."""
 
 import importlib.metadata
 import math
 import platform
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,10 @@ import torch
 
 from gan_lib.errors import ConfigurationError, MachineUnavailable
 
-_PACKAGES = [
-    "torch",
-    "torchvision",
-    "numpy",
-    "pydantic",
-    "safetensors",
-    "mlxtend",
-    "papermill",
-    "nbconvert",
-    "pandas",
-    "matplotlib",
-]
+_PACKAGES = (
+    *("torch", "torchvision", "numpy", "pydantic", "safetensors", "mlxtend"),
+    *("papermill", "nbconvert", "pandas", "matplotlib"),
+)
 
 
 def unavailable_reason(machine: str) -> str | None:
@@ -87,9 +80,7 @@ def cpu_quota(groups: Path = Path("/sys/fs/cgroup")) -> float:
     """CPUs' worth of time that a container may take, by its control group of either version; infinite without a limit."""
     limit = _read(groups / "cpu.max")  # version 2: "200000 100000" or "max 100000"
     if not limit:
-        limit = " ".join(
-            _read(groups / "cpu" / f"cpu.cfs_{name}_us") for name in ("quota", "period")
-        )  # version 1; -1: no limit
+        limit = " ".join(_read(groups / "cpu" / f"cpu.cfs_{name}_us") for name in ("quota", "period"))  # version 1; -1: none
     match = re.fullmatch(r"(\d+) ([1-9]\d*)", limit)
     return int(match[1]) / int(match[2]) if match else math.inf
 
@@ -140,6 +131,32 @@ def _cpu_seconds() -> tuple[float, float, float]:
     guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # in Linux part of user and nice
     total = sum(times) - guests
     return total - times.idle - getattr(times, "iowait", 0.0), total, own.user + own.system
+
+
+class Clocks:
+    """The seconds of training, and of everything else, from when this is made."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.perf_counter()
+        self._training = 0.0
+
+    def trained(self, seconds: float) -> None:
+        """Count this much of the time since the last reading as training."""
+        self._training += seconds
+
+    def other(self) -> float:
+        """Seconds since the last reading that were not training."""
+        now = time.perf_counter()
+        seconds, self._last, self._training = now - self._last - self._training, now, 0.0
+        return max(0.0, seconds)
+
+    def add(self, seconds: float) -> None:
+        """Count the seconds of an earlier process."""
+        self._start -= seconds
+
+    def total(self) -> float:
+        """Seconds of all processes that trained this run, without those between a stop and resuming."""
+        return time.perf_counter() - self._start
 
 
 def label(facts: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from gan_lib.runs.experiment import Clocks
+from gan_lib.runs.machine import Clocks
 
 
 def test_what_is_not_training_is_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:

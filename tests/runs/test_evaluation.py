@@ -154,7 +154,7 @@ def test_without_labels_only_what_needs_no_classifier_is_measured(tiny: MakeConf
     digits = load_images(tiny())
     unlabelled = Images(digits.train, None, digits.held_out, None, "")
     evaluation = Evaluation(config, unlabelled)
-    line = evaluation.measure(build_pair(config).generator, config.epochs, 0.5)
+    line = evaluation.measure({"generator": build_pair(config).generator}, config.epochs, 0.5)
     assert line is not None
     assert list(measures(line)) == ["noise_level", "stray_pixels", "nearest_distance_ratio", "copies"]
     summary = evaluation.summary()
