@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gan_lib.config import RunConfig
 from gan_lib.studies.bench import plain_networks
-from gan_lib.training.flops import flops_per_epoch, flops_per_image
+from gan_lib.training.flops import flops_per_image
 from gan_lib.training.losses import gradient_penalty
 
 BATCH = 4
@@ -87,8 +87,3 @@ def test_an_image_of_the_smallest_gan_is_counted_by_hand() -> None:
 def test_fresh_noise_costs_one_more_pass_through_the_generator() -> None:
     fresh, reused = (flops_per_image(RunConfig(generator_noise=noise)) for noise in ("fresh", "reused"))
     assert fresh - reused == 2 * (100 * 256 + 256 * 512 + 512 * 1024 + 1024 * 784)
-
-
-def test_an_epoch_costs_what_its_images_cost() -> None:
-    config = RunConfig(training_images=2000)
-    assert flops_per_epoch(config) == 2000 * flops_per_image(config)

@@ -47,19 +47,6 @@ def same(one: list[Tensor], other: list[Tensor]) -> bool:
     return all(map(torch.equal, one, other))
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("model", MODELS)
-def test_an_update_changes_its_own_network_and_gives_the_other_no_gradients(model: str, precision: str) -> None:
-    generator, discriminator = learners(precision, model)
-    before = bits(discriminator.network), bits(discriminator.working)
-    weights = [parameter.clone() for parameter in generator.network.parameters()]
-    latents = torch.rand(4, 10).to(DTYPES[precision])
-    generator.update(discriminator.working(generator.working(latents)).float().mean())
-    assert same(before[0], bits(discriminator.network)) and same(before[1], bits(discriminator.working))
-    assert not any(parameter.grad.any() for parameter in discriminator.network.parameters())  # type: ignore[union-attr]
-    assert not any(map(torch.equal, weights, generator.network.parameters()))
-
-
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_the_working_copy_is_the_master_rounded_after_every_update(precision: str) -> None:
     learner = small(precision)
@@ -106,14 +93,6 @@ def test_updates_are_plain_adams_on_the_same_gradients(precision: str) -> None:
         assert torch.allclose(found, expected, rtol=0, atol=tolerance)
 
 
-def test_the_first_update_moves_every_weight_by_the_learning_rate() -> None:
-    learner = small()  # Adam's first step is lr * g / |g|
-    before = [parameter.detach().clone() for parameter in learner.network.parameters()]
-    learner.update(small_loss(learner.working, 1))
-    for old, new in zip(before, learner.network.parameters(), strict=True):
-        assert (new - old).abs().flatten().tolist() == pytest.approx([RATE] * old.numel(), rel=1e-3)
-
-
 def test_an_update_whose_scaled_gradients_overflow_is_left_out_and_the_scale_is_lowered() -> None:
     learner = small("fp16")
     before, scale = bits(learner.network), learner.scaler.get_scale()
@@ -122,6 +101,8 @@ def test_an_update_whose_scaled_gradients_overflow_is_left_out_and_the_scale_is_
     assert learner.scaler.get_scale() == scale / 2
     learner.update(small_loss(learner.working, 1))
     assert not same(before, bits(learner.network))
+    learner.restart(before)
+    assert learner.scaler.get_scale() == scale
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -155,15 +136,6 @@ def test_a_restart_is_the_beginning_again_in_place(precision: str) -> None:
     assert same(start, bits(generator.network))
     assert same(first, train())
     assert addresses() == places
-
-
-def test_a_restart_puts_the_loss_scale_back() -> None:
-    learner = small("fp16")
-    start, scale = bits(learner.network), learner.scaler.get_scale()
-    learner.update(learner.working(torch.ones(1, 3).half()).float().square().sum() * 1e4)  # overflows
-    assert learner.scaler.get_scale() < scale
-    learner.restart(start)
-    assert learner.scaler.get_scale() == scale
 
 
 def plain_pair(config: RunConfig, like: Trainer) -> tuple[nn.Sequential, nn.Sequential]:
@@ -215,11 +187,10 @@ def differences_of_an_iteration(model: str, batch: int, seed: int) -> tuple[floa
     return d_difference, largest_difference(trainer.pair.generator, generator)
 
 
-@pytest.mark.parametrize("batch", [128, 80])
 @pytest.mark.parametrize("model", MODELS)
-def test_an_iterations_gradients_are_the_plain_networks(model: str, batch: int) -> None:
+def test_an_iterations_gradients_are_the_plain_networks(model: str) -> None:
     # An activation within rounding of 0 may fall on the other side of ReLU's kink, where the gradient is another one: one
     # of millions does, in about every fourth iteration (float32 and float64 of the plain networks differ by that as well).
     # A step that computes something else never agrees.
-    tries = (differences_of_an_iteration(model, batch, seed) for seed in range(6))
+    tries = (differences_of_an_iteration(model, 80, seed) for seed in range(6))
     assert any(max(found) < 1e-5 for found in tries)

@@ -5,25 +5,33 @@ import math
 import pytest
 import torch
 from conftest import tiny_config
-from torch import Tensor, nn
+from torch import nn
 
-from gan_lib.config import RunConfig
 from gan_lib.registry import LOSSES, resolve
 from gan_lib.training.mixed_precision import Learner
 from gan_lib.training.steps import discriminator_step, generator_step, label_maps, rules_of, with_maps
 
-
-def linear_critic(config: RunConfig, weights: list[float]) -> Learner:
-    """Images of two pixels, scores w·x + 1."""
-    network = nn.Sequential(nn.Flatten(), nn.Linear(len(weights), 1))
-    with torch.no_grad():
-        network[1].weight.copy_(torch.tensor([weights]))
-        network[1].bias.fill_(1.0)
-    return Learner(network, config, torch.float32)
+from .helpers import MODELS, bits, linear_critic, make_trainer, noise, same, two_pixels
 
 
-def two_pixels(*pixels: tuple[float, float]) -> Tensor:
-    return torch.tensor(pixels, dtype=torch.float32).view(-1, 1, 1, 2)
+@pytest.mark.parametrize("model", MODELS)
+def test_a_discriminator_step_changes_the_discriminator_alone(model: str) -> None:
+    training = make_trainer(model=model)
+    generator, discriminator = (bits(network) for network in training.pair)
+    discriminator_step(training.discriminator, noise(4), noise(8)[4:], training.rules)
+    assert same(generator, bits(training.pair.generator))
+    assert not any(torch.equal(discriminator[name], new) for name, new in bits(training.pair.discriminator).items())
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_generator_step_changes_the_generator_alone_and_leaves_the_discriminator_no_gradients(model: str) -> None:
+    training = make_trainer(model=model)
+    generator, discriminator = (bits(network) for network in training.pair)
+    generator_step(training.generator, training.discriminator, training.pair.generator(torch.rand(4, 10)), training.rules)
+    assert same(discriminator, bits(training.pair.discriminator))
+    assert not any(torch.equal(generator[name], new) for name, new in training.pair.generator.named_parameters())
+    gradients = [parameter.grad for parameter in training.pair.discriminator.parameters()]
+    assert all(gradient is None or not gradient.any() for gradient in gradients)
 
 
 @pytest.mark.parametrize(("loss", "undecided"), [("bce", math.log(2)), ("rpgan", math.log(2)), ("hinge", 2.0), ("wgan", 0.0)])
@@ -84,3 +92,41 @@ def test_label_maps_are_one_for_their_class_and_go_behind_the_image() -> None:
     images = torch.zeros(2, 1, 2, 2)
     assert with_maps(images, maps).shape == (2, 4, 2, 2)
     assert with_maps(images, None) is images
+
+
+def test_a_linear_critics_numbers_are_those_worked_out_by_hand() -> None:
+    # w = (3, 4): scores 3 + 1 and 4 + 1 for the real images, 1 and -6 for the others; |w| = 5, so 10 (5 - 1)² = 160.
+    config = tiny_config(loss="wgan-gp", critic_steps=1)
+    critic = linear_critic(config, [3.0, 4.0])
+    found = discriminator_step(critic, two_pixels((1, 0), (0, 1)), two_pixels((0, 0), (-1, -1)), rules_of(config))
+    assert found.tolist() == pytest.approx([-2.5 - 4.5 + 160, 4.5, -2.5])
+
+
+def test_the_penalty_is_part_of_the_gradient_with_its_weight() -> None:
+    # d/dw: mean of generated minus mean of real, and 10 * 2 (|w| - 1) w / |w| = 80 (0.6, 0.8). Means: (0, 0) and (0.5, 0.5).
+    config = tiny_config(loss="wgan-gp", critic_steps=1)
+    critic = linear_critic(config, [3.0, 4.0])
+    discriminator_step(critic, two_pixels((1, 0), (0, 1)), two_pixels((0, 0), (0, 0)), rules_of(config))
+    weight, bias = critic.network.parameters()
+    assert weight.grad is not None and bias.grad is not None
+    assert weight.grad.flatten().tolist() == pytest.approx([48 - 0.5, 64 - 0.5])
+    assert bias.grad.item() == pytest.approx(0, abs=1e-6)  # scores have no zero
+
+
+def test_clipping_takes_weights_and_biases_alike() -> None:
+    config = tiny_config(loss="wgan", critic_steps=1, clip=0.25)
+    critic = linear_critic(config, [3.0, -0.125])
+    discriminator_step(critic, two_pixels((1, 0)), two_pixels((0, 0)), rules_of(config))
+    weight, bias = critic.network.parameters()
+    assert weight.flatten().tolist() == pytest.approx([0.25, -0.125], abs=1e-3)
+    assert bias.item() == 0.25
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("model", MODELS)
+def test_clipped_weights_stay_inside_the_clip(model: str, precision: str) -> None:
+    run = make_trainer(precision=precision, model=model, loss="wgan", critic_steps=2, clip=0.02, learning_rate=0.01)
+    run.train_epoch()
+    largest = max(parameter.abs().max().item() for parameter in run.pair.discriminator.parameters())
+    assert largest == pytest.approx(0.02, abs=1e-9)
+    assert max(parameter.abs().max().item() for parameter in run.pair.generator.parameters()) > 0.02

@@ -1,4 +1,4 @@
-"""What one epoch does, and what it must leave alone.
+"""What one epoch does, what it must leave alone, and whole trainings.
 
 Several tests train with a learning rate of 1e-12: the weights stand still, so what an epoch reports can be checked
 against the same networks asked afterwards.
@@ -12,40 +12,26 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import tiny_config
 from torch import Tensor, nn
 
+from gan_lib.data import load_images
 from gan_lib.errors import TrainingError
+from gan_lib.presets import configure
 from gan_lib.training.layers import Dropout
+from gan_lib.training.losses import gradient_penalty
+from gan_lib.training.models import build_pair
 from gan_lib.training.sampling import fixed_latents, judge, sample
-from gan_lib.training.steps import discriminator_step, generator_step
-from gan_lib.training.trainer import EpochStats, Trainer
+from gan_lib.training.trainer import EpochStats, Trainer, Turns
 
-MODELS = ["gan", "cgan"]
-STILL = 1e-12  # a learning rate at which nothing is learnt
+from .helpers import EVERYTHING, MODELS, PRECISIONS, STILL, bits, everything, make_trainer, noise, numbers, same
 
-
-def noise(count: int) -> Tensor:
-    return torch.rand(count, 1, 8, 8, generator=torch.Generator().manual_seed(42)).mul(2).sub(1)
+CRITIC: dict[str, Any] = {"images": 40, "batch_size": 8, "dropout": 0.0, "critic_steps": 2}  # five batches an epoch
 
 
-def trainer(images: Tensor | int = 10, batch_size: int = 4, precision: str = "fp32", **changes: Any) -> Trainer:
-    """On 10 images of noise in batches of 4, 4 and 2, unless told otherwise."""
-    images = noise(images) if isinstance(images, int) else images
-    config = tiny_config(**{"training_images": len(images), "batch_size": batch_size, **changes})
-    return Trainer(config, images, precision)
-
-
-def losses(stats: EpochStats) -> tuple[float, ...]:
-    return tuple(stats)[1:5]  # all but the epoch and the seconds
-
-
-def bits(network: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
-
-
-def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return all(torch.equal(one[name], other[name]) for name in one)
+def make_critic(**changes: Any) -> Trainer:
+    return make_trainer(**{**CRITIC, **changes})
 
 
 @contextmanager
@@ -57,38 +43,39 @@ def inputs_seen(network: nn.Module) -> Iterator[list[Tensor]]:
     handle.remove()
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_a_discriminator_step_changes_the_discriminator_alone(model: str) -> None:
-    training = trainer(model=model)
-    generator, discriminator = (bits(network) for network in training.pair)
-    discriminator_step(training.discriminator, noise(4), noise(8)[4:], training.rules)
-    assert same(generator, bits(training.pair.generator))
-    assert not any(torch.equal(discriminator[name], new) for name, new in bits(training.pair.discriminator).items())
+RUNS: list[dict[str, Any]] = [
+    {"model": "gan"},
+    {"model": "cgan"},
+    {**CRITIC, "model": "gan", "loss": "wgan"},
+    {**CRITIC, "model": "cgan", "loss": "wgan-gp", "dropout": 0.25},
+    EVERYTHING,
+    {**EVERYTHING, "augmentation": "affine"},
+    {**EVERYTHING, "augmentation": "cutout", "classes": 0},
+    {**EVERYTHING, "loss": "hinge", "penalty_every": None},
+]
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_a_generator_step_changes_the_generator_alone_and_leaves_the_discriminator_no_gradients(model: str) -> None:
-    training = trainer(model=model)
-    generator, discriminator = (bits(network) for network in training.pair)
-    generator_step(training.generator, training.discriminator, training.pair.generator(torch.rand(4, 10)), training.rules)
-    assert same(discriminator, bits(training.pair.discriminator))
-    assert not any(torch.equal(generator[name], new) for name, new in training.pair.generator.named_parameters())
-    gradients = [parameter.grad for parameter in training.pair.discriminator.parameters()]
-    assert all(gradient is None or not gradient.any() for gradient in gradients)
-
-
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_the_same_seed_gives_the_same_losses_to_the_last_bit_and_another_others(model: str, precision: str) -> None:
-    runs = [[losses(stats) for stats in trainer(model=model, seed=n, precision=precision).train()] for n in (1, 1, 2)]
-    assert runs[0] == runs[1]
-    assert not set(runs[0]) & set(runs[2])
-    assert len(set(runs[0])) == 3  # and every epoch differs
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("changes", RUNS, ids=lambda run: "-".join(map(str, run.values())))
+def test_training_resumes_in_the_middle_of_an_epoch_to_the_last_bit(changes: dict[str, Any], precision: str) -> None:
+    whole, stopped, resumed = (make_trainer(**changes, precision=precision) for _ in range(3))
+    expected = [numbers(stats) for stats in whole.train()]
+    found = [numbers(stopped.train_epoch())]
+    pauses = iter([False, True])
+    assert stopped.advance(lambda: next(pauses)) is None
+    assert stopped.facts()["batches_done"] == 2
+    resumed.load(everything(stopped), stopped.facts())
+    list(stopped.train())  # the tensors that were handed over are copies
+    found += [numbers(stats) for stats in resumed.train()]
+    assert found == expected
+    assert same(everything(resumed), everything(whole))
+    other = [numbers(stats) for stats in make_trainer(**changes, precision=precision, seed=1).train()]
+    assert not set(other) & set(expected)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_image_is_used_exactly_once_an_epoch_in_a_new_order_with_a_smaller_last_batch(model: str) -> None:
-    training = trainer(model=model)
+    training = make_trainer(model=model)
     names = {image.numpy().tobytes(): number for number, image in enumerate(training.images)}
     orders = []
     for _ in range(3):
@@ -106,7 +93,7 @@ def test_every_image_is_used_exactly_once_an_epoch_in_a_new_order_with_a_smaller
 def test_the_reported_belief_and_losses_are_means_over_images_not_over_batches() -> None:
     images = noise(10)
     images[0] = 1.0  # it stands out: a mean over the batches of 4, 4 and 2 would weigh it wrongly, wherever it falls
-    training = trainer(images, learning_rate=STILL, dropout=0)
+    training = make_trainer(images, learning_rate=STILL, dropout=0)
     with torch.no_grad():
         for parameter in training.pair.discriminator.parameters():
             parameter.mul_(3.0)  # so that beliefs differ from image to image
@@ -117,7 +104,7 @@ def test_the_reported_belief_and_losses_are_means_over_images_not_over_batches()
 
 
 def test_losses_and_beliefs_agree_when_every_image_gets_the_same_logit() -> None:
-    training = trainer(learning_rate=STILL)
+    training = make_trainer(learning_rate=STILL)
     last = [module for module in training.pair.discriminator.modules() if isinstance(module, nn.Linear)][-1]
     with torch.no_grad():
         last.weight.zero_()
@@ -132,7 +119,7 @@ def test_losses_and_beliefs_agree_when_every_image_gets_the_same_logit() -> None
 @pytest.mark.parametrize("model", MODELS)
 def test_dropout_is_active_in_both_steps_and_off_when_judging(model: str) -> None:
     def epochs(dropout: float) -> list[EpochStats]:
-        return list(trainer(4, 4, model=model, learning_rate=STILL, dropout=dropout).train())
+        return list(make_trainer(4, model=model, learning_rate=STILL, dropout=dropout).train())
 
     without, with_it = epochs(0.0), epochs(0.5)
     # The discriminator stands still and sees the same four images: only dropout can change what it believes of them.
@@ -141,24 +128,24 @@ def test_dropout_is_active_in_both_steps_and_off_when_judging(model: str) -> Non
     # Both runs draw the same latents, so only dropout can tell their generators' losses apart.
     assert abs(without[0].generator_loss - with_it[0].generator_loss) > 1e-4
 
-    training = trainer(4, 4, model=model, dropout=0.5)
+    training = make_trainer(4, model=model, dropout=0.5)
     beliefs = [judge(training.pair.discriminator, training.images) for _ in range(2)]
     assert torch.equal(beliefs[0], beliefs[1])
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_batch_norm_learns_its_statistics_in_training_and_not_in_sampling(model: str) -> None:
-    training = trainer(model=model)
-    statistics = {name: tensor for name, tensor in bits(training.pair.generator).items() if "running" in name}
+    training = make_trainer(model=model)
+    before = bits(training.pair.generator)
     sample(training.pair.generator, fixed_latents(training.config, 5))
-    assert same(statistics, bits(training.pair.generator))
+    assert same(before, bits(training.pair.generator))
     training.train_epoch()
     after = bits(training.pair.generator)
-    assert not any(torch.equal(before, after[name]) for name, before in statistics.items())
+    assert not any(torch.equal(before[name], after[name]) for name in before if "running" in name)
 
 
 def test_batch_norm_normalises_by_the_batch_in_training() -> None:
-    training = trainer(4, 4, learning_rate=STILL, dropout=0)
+    training = make_trainer(4, learning_rate=STILL, dropout=0)
     with torch.no_grad():
         for name, buffer in training.pair.generator.named_buffers():
             if "running_mean" in name:
@@ -170,7 +157,7 @@ def test_batch_norm_normalises_by_the_batch_in_training() -> None:
 
 @pytest.mark.parametrize(("noise", "draws"), [("fresh", 2), ("reused", 1)])
 def test_the_generators_step_takes_fresh_images_or_reuses_the_discriminators(noise: str, draws: int) -> None:
-    training = trainer(4, 4, generator_noise=noise, learning_rate=STILL, dropout=0)
+    training = make_trainer(4, generator_noise=noise, learning_rate=STILL, dropout=0)
     with inputs_seen(training.pair.generator) as latents, inputs_seen(training.pair.discriminator) as judged:
         training.train_epoch()
     assert len(latents) == draws
@@ -182,7 +169,7 @@ def test_the_generators_step_takes_fresh_images_or_reuses_the_discriminators(noi
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize(("setting", "passes"), [("active", 2), ("off", 1)])
 def test_dropout_is_active_in_the_generators_step_or_only_in_the_discriminators(model: str, setting: str, passes: int) -> None:
-    training = trainer(4, 4, model=model, generator_dropout=setting)
+    training = make_trainer(4, model=model, generator_dropout=setting)
     layers = [layer for layer in training.pair.discriminator.modules() if isinstance(layer, Dropout)]
     drawn = []
     draw = training.masks.draw
@@ -192,20 +179,9 @@ def test_dropout_is_active_in_the_generators_step_or_only_in_the_discriminators(
     assert all(layer.training for layer in layers), "and is ready for the next step"
 
 
-def test_latents_in_training_are_uniform_in_minus_1_to_1() -> None:
-    training = trainer(64, 32, latent_size=100)
-    with inputs_seen(training.pair.generator) as seen:
-        training.train_epoch()
-    values = torch.cat(seen).flatten()
-    assert -1 <= values.min().item() < -0.99
-    assert 0.99 < values.max().item() <= 1
-    assert values.mean().item() == pytest.approx(0, abs=0.03)
-    assert values.var().item() == pytest.approx(1 / 3, abs=0.02)  # of the uniform distribution; a normal one has 1
-
-
 @pytest.mark.parametrize("model", MODELS)
-def test_training_goes_on_to_the_last_epoch_and_reports_each(model: str) -> None:
-    training = trainer(model=model)
+def test_training_ends_with_the_last_epoch_and_reports_each(model: str) -> None:
+    training = make_trainer(model=model)
     assert training.epochs_done == 0
     stats = list(training.train())
     assert [line.epoch for line in stats] == [1, 2, 3]
@@ -231,11 +207,11 @@ def test_both_networks_learn() -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_sampling_and_judging_in_the_middle_leave_training_as_it_was(model: str) -> None:
-    plain = trainer(model=model)
-    expected = [losses(stats) for stats in plain.train()]
-    watched, found = trainer(model=model), []
+    plain = make_trainer(model=model)
+    expected = [numbers(stats) for stats in plain.train()]
+    watched, found = make_trainer(model=model), []
     for stats in watched.train():
-        found.append(losses(stats))
+        found.append(numbers(stats))
         images = sample(watched.pair.generator, fixed_latents(watched.config, 7))
         judge(watched.pair.discriminator, images)
     assert found == expected
@@ -244,7 +220,7 @@ def test_sampling_and_judging_in_the_middle_leave_training_as_it_was(model: str)
 
 
 def test_a_loss_that_is_not_finite_ends_training_and_names_epoch_and_batch() -> None:
-    training = trainer()
+    training = make_trainer()
     training.train_epoch()
     with torch.no_grad():
         next(training.pair.generator.parameters()).fill_(math.nan)
@@ -257,8 +233,111 @@ def test_the_first_bad_batch_is_the_one_that_is_named() -> None:
     images[3] = math.nan
     for seed in range(6):
         with pytest.raises(TrainingError) as caught:
-            trainer(images, seed=seed).train_epoch()
+            make_trainer(images, seed=seed).train_epoch()
         found = re.search(r"epoch 1, batch ([123]) of 3$", str(caught.value))
         assert found
         named.add(found[1])
     assert len(named) > 1  # it depends on where the bad image fell
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_penaltys_gradient_is_that_of_pytorchs_own_layers(model: str) -> None:
+    config = tiny_config(model=model, dropout=0.0)
+    critic = build_pair(config).discriminator
+    plain: Any = critic
+    if model == "cgan":  # its layers with a backward pass of their own must have a second one
+        first, second, last = critic[0], critic[3], critic[7]
+
+        def plain(x: Tensor) -> Tensor:
+            x = F.leaky_relu(F.conv2d(x, first.weight, first.bias, stride=2, padding=1), 0.2)
+            x = F.leaky_relu(F.conv2d(x, second.weight, second.bias, stride=2, padding=1), 0.2)
+            return F.linear(x.permute(0, 2, 3, 1).flatten(1), last.weight, last.bias)
+
+    def gradients(network: Any) -> list[Tensor]:
+        penalty = gradient_penalty(network, noise(6), noise(6, seed=1), torch.linspace(0, 1, 6))
+        return list(torch.autograd.grad(penalty, list(critic.parameters()), materialize_grads=True))
+
+    for ours, theirs in zip(gradients(critic), gradients(plain), strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    # and by finite differences, along the gradient itself
+    found, step = gradients(critic), 1e-3
+    norm = torch.cat([gradient.flatten() for gradient in found]).norm()
+    values = []
+    for sign in (1, -2):
+        with torch.no_grad():
+            for parameter, gradient in zip(critic.parameters(), found, strict=True):
+                parameter.add_(gradient / norm, alpha=sign * step)
+        values.append(gradient_penalty(critic, noise(6), noise(6, seed=1), torch.linspace(0, 1, 6)).item())
+    assert (values[0] - values[1]) / (2 * step) == pytest.approx(norm.item(), rel=0.02)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_penalty_brings_the_critics_slope_near_1(model: str) -> None:
+    run = make_critic(model=model, loss="wgan-gp", learning_rate=1e-3, adam_beta1=0.0, adam_beta2=0.9, epochs=40)
+    latents = torch.rand(40, 10, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+    def slope() -> float:  # where the penalty holds it: between real images and those that the generator makes now
+        between = ((noise(40) + run.pair.generator(latents).detach()) / 2).requires_grad_()
+        (gradient,) = torch.autograd.grad(run.pair.discriminator(between).sum(), between)
+        return gradient.flatten(1).norm(dim=1).mean().item()
+
+    assert slope() < 0.5
+    for _ in run.train():
+        pass
+    assert slope() == pytest.approx(1, abs=0.35)  # 0.87 to 1.27 over six seeds and both models
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_bf16_follows_fp32(model: str) -> None:
+    changes: dict[str, Any] = {"model": model, "loss": "wgan-gp", "adam_beta1": 0.0, "adam_beta2": 0.9, "epochs": 5}
+    full, half = (
+        [numbers(stats) for stats in make_critic(precision=precision, **changes).train()] for precision in ("fp32", "bf16")
+    )
+    for one, other in zip(full, half, strict=True):
+        assert other == pytest.approx(one, rel=0.05, abs=0.1)
+    assert full[-1][1] < full[0][1] - 1  # it learns: the agreement is not that of networks that stand still
+
+
+def test_only_the_penalty_draws_shares_and_checkpoints_hold_their_generator() -> None:
+    for loss, drawn in (("wgan-gp", True), ("wgan", False), ("bce", False)):
+        run = make_critic(loss=loss, critic_steps=1)
+        assert ("random.shares" in run.tensors()) == drawn
+        if drawn:
+            before = run.tensors()["random.shares"].clone()
+            run.train_epoch()
+            assert not torch.equal(before, run.tensors()["random.shares"])
+
+
+def test_the_generator_has_its_turn_on_every_fifth_batch_counted_on_through_the_epochs() -> None:
+    turns = Turns(steps=5, batches=16)
+    first = [number for number in range(16) if turns.updates_generator(0, number)]
+    second = [number for number in range(16) if turns.updates_generator(1, number)]
+    assert (first, second) == ([4, 9, 14], [3, 8, 13])
+    assert turns.generator_share(0, [1 / 16] * 16) == pytest.approx(3 / 16)
+    assert Turns(1, 16).generator_share(0, [1 / 16] * 16) == 1.0
+
+
+def test_an_epoch_is_one_pass_and_the_generators_loss_is_that_of_its_own_steps() -> None:
+    run = make_critic(loss="wgan-gp", critic_steps=2, learning_rate=1e-12)  # weights stand still
+    (last,) = [layer for layer in run.pair.discriminator if isinstance(layer, nn.Linear)][-1:]
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.fill_(7.0)
+    calls = []
+    run.pair.generator.register_forward_pre_hook(lambda _, inputs: calls.append(len(inputs[0])))
+    stats = run.train_epoch()
+    assert (stats.real_probability, stats.generated_probability) == pytest.approx((7.0, 7.0))  # scores, no probabilities
+    assert stats.generator_loss == pytest.approx(-7.0)
+    assert stats.discriminator_loss == pytest.approx(10.0)  # a flat critic: (0 - 1)² times the weight
+    assert calls == [8] * 7  # five critic steps, and two of the generator with fresh latents
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["wgan-cpu", "cwgan-cpu"])
+def test_both_networks_learn_on_digits(name: str) -> None:
+    changes: dict[str, Any] = {"training_images": 160, "batch_size": 16, "image_size": 12, "threads": 1, "latent_size": 20}
+    config = configure(name, "quick", epochs=25, learning_rate=5e-4, **changes)
+    run = Trainer(config, load_images(config).train, "fp32")
+    estimates = [stats.real_probability - stats.generated_probability for stats in run.train()]
+    assert max(estimates) > 2  # the critic learns to tell them apart …
+    assert 0 < estimates[-1] < 0.7 * max(estimates)  # … and the generator comes nearer
