@@ -56,6 +56,16 @@ def tiny_config(**changes: Any) -> RunConfig:
     return RunConfig(**{**TINY, **changes})
 
 
+def train(config: RunConfig, folder: Path, stop_after: int | None = None, fresh: bool = False) -> Experiment:
+    """Train a run to its end, or as a person does who interrupts the cell once an epoch is over."""
+    experiment = Experiment(config, folder, fresh)
+    epochs = iter(experiment)
+    for stats in epochs:
+        if stats.epoch == stop_after:
+            epochs.close()  # type: ignore[attr-defined]
+    return experiment
+
+
 @pytest.fixture(autouse=True)
 def same_draws() -> None:
     """Seed every global random generator: what a test draws does not depend on which tests ran before it."""
@@ -90,10 +100,7 @@ def finished_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Experim
     runs = {}
     for model in ("gan", "cgan"):
         config = tiny_config(model=model)
-        experiment = Experiment(config, tmp_path_factory.mktemp("trained") / run_name(config))
-        for _ in experiment:
-            pass
-        runs[model] = experiment
+        runs[model] = train(config, tmp_path_factory.mktemp("trained") / run_name(config))
     return runs
 
 

@@ -236,7 +236,7 @@ class Experiment:
                 **self.evaluation.facts(),
                 "machine": self.machine,
                 "total_seconds": self._clock.total(),
-                "checkpoints": self._checkpoints,
+                "checkpoints": self._checkpoints + 1,  # with this one
                 "checkpoint_write_seconds": self._checkpoint_write_seconds,
                 "notes": self.notes,
             }

@@ -1,12 +1,12 @@
 """Quality measured as a run trains, which changes nothing of the run."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import MakeConfig
+from conftest import MakeConfig, tiny_config, train
 
-from gan_lib.config import RunConfig
 from gan_lib.data import Images, load_images
 from gan_lib.errors import DataError
 from gan_lib.quality.measures import NAMES, Standard
@@ -18,18 +18,19 @@ from gan_lib.training.models import build_pair
 from gan_lib.training.sampling import score
 
 
-@pytest.fixture(autouse=True)
-def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def few_images() -> Iterator[None]:
     """200 images in each set: the numbers mean nothing then, and come at once."""
-    for module in ("quality.measures", "runs.evaluation"):
-        monkeypatch.setattr(f"gan_lib.{module}.IMAGES", 200)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("quality.measures", "runs.evaluation"):
+            patch.setattr(f"gan_lib.{module}.IMAGES", 200)
+        yield
 
 
-def trained(config: RunConfig, folder: Path) -> Experiment:
-    experiment = Experiment(config, folder)
-    for _ in experiment:
-        pass
-    return experiment
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory, few_images: None) -> Experiment:
+    """A finished run that was measured after each epoch. Only read it."""
+    return train(tiny_config(evaluate_every=1), tmp_path_factory.mktemp("measured"))
 
 
 def without_seconds(metrics: dict[str, list[float]]) -> dict[str, list[float]]:
@@ -37,17 +38,17 @@ def without_seconds(metrics: dict[str, list[float]]) -> dict[str, list[float]]:
 
 
 @pytest.mark.parametrize("model", ["gan", "cgan"])
-def test_measuring_leaves_training_bit_identical(tiny: MakeConfig, tmp_path: Path, model: str) -> None:
+def test_measuring_leaves_training_bit_identical(
+    tiny: MakeConfig, tmp_path: Path, finished_runs: dict[str, Experiment], model: str
+) -> None:
     before = torch.get_rng_state()
-    measured = trained(tiny(model=model, evaluate_every=1), tmp_path / "measured")
-    plain = trained(tiny(model=model, evaluate_every=0), tmp_path / "plain")
+    measured, plain = train(tiny(model=model, evaluate_every=1), tmp_path), finished_runs[model]
     assert torch.equal(torch.get_rng_state(), before)
     for name, network in measured.trainer.pair._asdict().items():
-        assert (tmp_path / "measured" / f"{name}.safetensors").read_bytes() == (
-            tmp_path / "plain" / f"{name}.safetensors"
-        ).read_bytes()
+        weights = f"{name}.safetensors"
+        assert (tmp_path / weights).read_bytes() == (plain.record.path / weights).read_bytes()
         assert network.training == getattr(plain.trainer.pair, name).training
-    one, other = read_record(tmp_path / "measured"), read_record(tmp_path / "plain")
+    one, other = read_record(tmp_path), read_record(plain.record.path)
     assert without_seconds(one.history) == without_seconds(other.history)
     assert one.metrics["epoch"] == [1, 2, 3]
     assert other.metrics["epoch"] == []
@@ -55,7 +56,7 @@ def test_measuring_leaves_training_bit_identical(tiny: MakeConfig, tmp_path: Pat
 
 
 def test_the_record_holds_each_measurement_and_the_last_with_its_floor(tiny: MakeConfig, tmp_path: Path) -> None:
-    experiment = trained(tiny(evaluate_every=2), tmp_path)
+    experiment = train(tiny(evaluate_every=2), tmp_path)
     record = read_record(tmp_path)
     assert list(record.metrics) == [*METRICS_COLUMNS, *NAMES, "score_gap"]
     assert record.metrics["epoch"] == [2, 3]  # every other one, and the last
@@ -78,64 +79,45 @@ def test_the_record_holds_each_measurement_and_the_last_with_its_floor(tiny: Mak
     assert summary["metrics_sha256"] == checksum((tmp_path / "metrics.csv").read_bytes())
 
 
-def test_a_run_with_too_few_training_images_for_a_floor_goes_on_and_says_why(tiny: MakeConfig, tmp_path: Path) -> None:
-    trained(tiny(training_images=4, batch_size=4, evaluate_every=1), tmp_path)
+@pytest.mark.parametrize(
+    ("training", "batch", "reason"),
+    [(4, 4, "training_images must be more than 5 for quality"), (4950, 990, "held-out images must be at least 100")],
+)
+def test_too_few_images_to_measure_are_a_reason_and_no_failure(
+    tiny: MakeConfig, tmp_path: Path, training: int, batch: int, reason: str
+) -> None:
+    train(tiny(training_images=training, batch_size=batch, epochs=1, evaluate_every=1), tmp_path)
     record = read_record(tmp_path)
-    assert (record.status, record.summary["quality"]) == ("ok", None)
-    assert record.summary["quality_about"].startswith("not measured: training_images must be more than 5 for quality")
+    assert (record.status, record.summary["quality"], record.summary["quality_floor"]) == ("ok", None, None)
+    assert record.summary["quality_about"].startswith(f"not measured: {reason}")
+    assert not (tmp_path / "metrics.csv").exists()
 
 
-@pytest.mark.parametrize("seconds", [0.0, 30.0])  # a checkpoint after every batch, or only at the stop
-def test_a_run_that_was_stopped_has_the_same_measurements(tiny: MakeConfig, tmp_path: Path, seconds: float) -> None:
-    config = tiny(epochs=4, evaluate_every=1, checkpoint_seconds=seconds)
-    trained(config, tmp_path / "undisturbed")
-    epochs = iter(Experiment(config, tmp_path / "stopped"))
-    assert any(stats.epoch == 2 for stats in epochs)
-    epochs.close()  # type: ignore[attr-defined]
-    assert read_record(tmp_path / "stopped").metrics["epoch"] == [1, 2]
-    with (tmp_path / "stopped" / "metrics.csv").open("a") as file:
-        file.write("3,0.5")  # torn, as by a crash: written anew when the run goes on
-    assert "metrics.csv: the last line was broken" in _refused_or_noted(tmp_path / "stopped")
-    trained(config, tmp_path / "stopped")
-    one, other = read_record(tmp_path / "undisturbed"), read_record(tmp_path / "stopped")
+def test_a_run_that_was_stopped_has_the_same_measurements(measured: Experiment, tmp_path: Path) -> None:
+    config = measured.config.model_copy(update={"checkpoint_seconds": 0.0})
+    train(config, tmp_path, stop_after=2)
+    assert read_record(tmp_path).metrics["epoch"] == [1, 2]
+    (tmp_path / "summary.json").unlink()  # as after a crash, which leaves a torn line too
+    with (tmp_path / "metrics.csv").open("a") as file:
+        file.write("3,0.5")
+    assert "metrics.csv: the last line was broken" in " ".join(read_record(tmp_path).notes)
+    train(config, tmp_path)
+    one, other = read_record(measured.record.path), read_record(tmp_path)
     assert without_seconds(one.metrics) == without_seconds(other.metrics)
-    assert one.metrics["epoch"] == [1, 2, 3, 4]
     for name in ("quality", "quality_floor"):
         assert one.summary[name] == other.summary[name]
     assert other.metrics["training_seconds"] == sorted(other.metrics["training_seconds"])
 
 
-def _refused_or_noted(folder: Path) -> str:
-    """What reading a run says of a torn metrics.csv: its last word was spoken on another file, so take that away first."""
-    (folder / "summary.json").unlink()
-    return " ".join(read_record(folder).notes)
-
-
-def test_a_run_goes_on_with_another_interval_and_each_line_says_its_epoch(tiny: MakeConfig, tmp_path: Path) -> None:
-    epochs = iter(Experiment(tiny(epochs=4, evaluate_every=1), tmp_path))
-    assert any(stats.epoch == 2 for stats in epochs)
-    epochs.close()  # type: ignore[attr-defined]
-    trained(tiny(epochs=4, evaluate_every=4), tmp_path)
-    assert read_record(tmp_path).metrics["epoch"] == [1, 2, 4]
-    assert read_record(tmp_path).summary["quality"] is not None
-
-
-def test_a_measurement_from_before_the_end_is_not_taken_for_the_end(tiny: MakeConfig, tmp_path: Path) -> None:
-    epochs = iter(Experiment(tiny(evaluate_every=2), tmp_path))
-    assert any(stats.epoch == 2 for stats in epochs)
-    epochs.close()  # type: ignore[attr-defined]
-    trained(tiny(evaluate_every=0), tmp_path)
+@pytest.mark.parametrize(("every", "measured"), [(4, [1, 2, 4]), (0, [1, 2])])
+def test_a_run_may_be_resumed_with_another_interval_and_only_the_last_epoch_is_its_quality(
+    tiny: MakeConfig, tmp_path: Path, every: int, measured: list[int]
+) -> None:
+    train(tiny(epochs=4, evaluate_every=1), tmp_path, stop_after=2)
+    train(tiny(epochs=4, evaluate_every=every), tmp_path)
     record = read_record(tmp_path)
-    assert record.metrics["epoch"] == [2]
-    assert (record.summary["quality"], record.summary["quality_floor"]) == (None, None)
-
-
-def test_too_few_held_out_images_are_a_reason_and_no_failure(tiny: MakeConfig, tmp_path: Path) -> None:
-    trained(tiny(training_images=4950, batch_size=990, epochs=1, evaluate_every=1), tmp_path)
-    record = read_record(tmp_path)
-    assert (record.status, record.summary["quality"], record.summary["quality_floor"]) == ("ok", None, None)
-    assert record.summary["quality_about"].startswith("not measured: held-out images must be at least 100")
-    assert not (tmp_path / "metrics.csv").exists()
+    assert record.metrics["epoch"] == measured
+    assert (record.summary["quality"] is not None) == (record.summary["quality_floor"] is not None) == bool(every)
 
 
 def test_images_that_cannot_be_measured_end_no_run(tiny: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +125,7 @@ def test_images_that_cannot_be_measured_end_no_run(tiny: MakeConfig, tmp_path: P
         raise RuntimeError("the matrix has no root")
 
     monkeypatch.setattr(Standard, "measure", refuse)
-    trained(tiny(evaluate_every=1), tmp_path)
+    train(tiny(evaluate_every=1), tmp_path)
     summary = read_record(tmp_path).summary
     assert (summary["status"], summary["quality"]) == ("ok", None)
     assert summary["quality_about"] == "not measured after epoch 1: RuntimeError: the matrix has no root"
@@ -170,8 +152,8 @@ def test_images_too_large_to_be_measured_are_refused() -> None:
 
 def test_the_best_weights_are_chosen_on_one_half_and_reported_on_the_other(tiny: MakeConfig, tmp_path: Path) -> None:
     config = tiny(epochs=4, evaluate_every=1, keep="best", image_size=28)
-    experiment = trained(config, tmp_path / "run")
-    record = read_record(tmp_path / "run")
+    experiment = train(config, tmp_path)
+    record = read_record(tmp_path)
     choice, reported = record.metrics["choice_distance"], record.metrics["frechet_distance"]
     kept = record.summary["kept_epoch"]
     assert choice[kept - 1] == min(choice)
@@ -179,12 +161,11 @@ def test_the_best_weights_are_chosen_on_one_half_and_reported_on_the_other(tiny:
     assert choice != reported  # two halves
     weights = experiment.trainer.sampled.state_dict()
     again = build_pair(config).generator
-    load_weights(again, tmp_path / "run" / "generator.safetensors")
+    load_weights(again, tmp_path / "generator.safetensors")
     assert all(torch.equal(again.state_dict()[name], tensor) for name, tensor in weights.items())
 
 
-def test_the_score_gap_is_that_of_training_and_held_out_images(tiny: MakeConfig, tmp_path: Path) -> None:
-    experiment = trained(tiny(epochs=1, evaluate_every=1, image_size=28), tmp_path / "run")
-    images, discriminator = experiment.images, experiment.trainer.pair.discriminator
+def test_the_score_gap_is_that_of_training_and_held_out_images(measured: Experiment) -> None:
+    images, discriminator = measured.images, measured.trainer.pair.discriminator
     by_hand = score(discriminator, images.train[:1000]).mean() - score(discriminator, images.held_out[:1000]).mean()
-    assert read_record(tmp_path / "run").metrics["score_gap"] == pytest.approx([by_hand.item()], abs=1e-5)
+    assert read_record(measured.record.path).metrics["score_gap"][-1] == pytest.approx(by_hand.item(), abs=1e-5)
