@@ -12,26 +12,11 @@ from gan_lib.text import duration, exact, nearest, shorten, show
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (None, "–"),
-        (math.nan, "–"),
-        (True, "yes"),
-        (False, "no"),
-        (0, "0"),
-        (0.0, "0"),
-        (2_950_161, "2,950,161"),  # counted, so in full
-        (np.int64(1200), "1,200"),
-        (1234.5, "1,230"),  # measured, so three digits
-        (999.6, "1,000"),
-        (37.04, "37.0"),
-        (0.5, "0.500"),
-        (-0.12345, "-0.123"),
-        (0.0009996, "0.00100"),
-        (0.0001, "0.000100"),
-        (0.00001234, "1.23e-05"),
-        (2e15, "2e+15"),
-        (math.inf, "inf"),
-        (np.float32(0.25), "0.250"),
-        ("a name", "a name"),
+        *[(None, "–"), (math.nan, "–"), (True, "yes"), (False, "no"), ("a name", "a name")],
+        *[(0, "0"), (2_950_161, "2,950,161"), (np.int64(1200), "1,200")],  # counted, so in full
+        *[(0.0, "0"), (1234.5, "1,230"), (999.6, "1,000"), (37.04, "37.0")],  # measured, so three digits
+        *[(0.5, "0.500"), (-0.12345, "-0.123"), (np.float32(0.25), "0.250")],
+        *[(0.0009996, "0.00100"), (0.0001, "0.000100"), (0.00001234, "1.23e-05"), (2e15, "2e+15"), (math.inf, "inf")],
     ],
 )
 def test_a_measured_number_shows_three_digits_and_a_count_all(value: Any, text: str) -> None:
@@ -55,15 +40,8 @@ def test_published_numbers_keep_all_their_digits(value: float, text: str) -> Non
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0 s"),
-        (0.4, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 0 s"),
-        (200, "3 min 20 s"),
-        (3599.4, "59 min 59 s"),
-        (3599.6, "1 h 0 min"),
-        (7500, "2 h 5 min"),
-        (131_100, "36 h 25 min"),
+        *[(0, "0 s"), (0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s")],
+        *[(3599.4, "59 min 59 s"), (3599.6, "1 h 0 min"), (7500, "2 h 5 min"), (131_100, "36 h 25 min")],
     ],
 )
 def test_a_duration_carries_its_units(seconds: float, text: str) -> None:
@@ -88,10 +66,8 @@ def test_a_users_value_is_shown_in_one_short_line(value: object, limit: int, tex
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("epoch", ": did you mean 'epochs'?"),
-        ("sede", ": did you mean 'seed'?"),
-        ("xyz", ": choose from epochs, seed"),
-        ("", ": choose from epochs, seed"),
+        *[("epoch", ": did you mean 'epochs'?"), ("sede", ": did you mean 'seed'?")],
+        *[("xyz", ": choose from epochs, seed"), ("", ": choose from epochs, seed")],
     ],
 )
 def test_the_nearest_known_name_is_offered_or_all_of_them(name: str, text: str) -> None:

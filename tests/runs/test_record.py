@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from conftest import MakeConfig, WriteRun
-from torch import nn
 
 from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
@@ -49,29 +48,13 @@ def test_a_run_folder_comes_back_as_it_was_written(write_run: WriteRun) -> None:
     assert record.history["epoch"] == [1, 2, 3]
     assert record.epochs_done == 3
     assert record.notes == []
+    assert lock_holder(record.path) is None
 
 
 def test_config_json_names_the_configuration_and_its_schema(write_run: WriteRun) -> None:
     stored = json.loads((write_run("gan-cpu", preset="quick") / "config.json").read_text())
     assert (stored["schema_version"], stored["configuration"], stored["variant"]) == (2, "gan-cpu", "quick")
     assert RunConfig.model_fields.keys() <= stored.keys()
-
-
-def test_no_temporary_file_is_left_behind(write_run: WriteRun) -> None:
-    folder = RunFolder(write_run("gan-cpu"))
-    folder.write_bytes("samples.png", b"old")
-    folder.write_bytes("samples.png", b"new")
-    assert (folder.path / "samples.png").read_bytes() == b"new"
-    names = {path.name for path in folder.path.iterdir()}
-    assert names == {"config.json", "machine.json", "history.csv", "summary.json", "samples.png"}
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(write_run: WriteRun) -> None:
-    folder = RunFolder(write_run("gan-cpu"))
-    before = (folder.path / "summary.json").read_bytes()
-    with pytest.raises(TypeError):
-        folder.write_json("summary.json", {"status": object()})
-    assert (folder.path / "summary.json").read_bytes() == before
 
 
 def test_an_epoch_is_on_disk_as_soon_as_it_is_appended(write_run: WriteRun) -> None:
@@ -94,7 +77,7 @@ def test_a_results_folder_that_cannot_be_written_is_refused_in_one_line(tmp_path
     assert str(caught.value) == f"results folder {tmp_path / 'file' / 'seed-0'} cannot be written: Not a directory"
 
 
-@pytest.mark.parametrize("rest", ["4,0.5", "4,1,1,1,1,1,0.1", "garbage\n", "4,a,b,c,d,e,f\n", "9,1,1,1,1,1,1\n"])
+@pytest.mark.parametrize("rest", ["4,1,1,1,1,1,0.1", "9,1,1,1,1,1,1\n"])
 def test_a_broken_last_line_of_an_unfinished_run_is_left_out_and_said(write_run: WriteRun, rest: str) -> None:
     path = write_run("gan-cpu", d=[0.1, 0.2, 0.3], status=None)
     with (path / "history.csv").open("a") as file:
@@ -104,30 +87,20 @@ def test_a_broken_last_line_of_an_unfinished_run_is_left_out_and_said(write_run:
     assert record.notes == [f"{path / 'history.csv'}: the last line was broken and is left out"]
 
 
-@pytest.mark.parametrize("line", ["garbage", "2,0.5", "7,1,1,1,1,1,1", ""])
-def test_a_broken_line_in_the_middle_is_refused_with_its_number(write_run: WriteRun, line: str) -> None:
-    path = write_run("gan-cpu", d=[0.1, 0.2, 0.3, 0.4], status=None)
-    lines = (path / "history.csv").read_text().split("\n")
-    lines[2] = line  # epoch 2
-    (path / "history.csv").write_text("\n".join(lines))
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("0.2", "0.3", "does not match its checksum in summary.json"),  # a digit
+        ("2,0.2,", "2,", "line 3 is broken ("),
+        ("epoch,", "epoch,loss,", "the first line must be epoch,discriminator_loss,"),
+    ],
+)
+def test_a_changed_history_is_refused(write_run: WriteRun, old: str, new: str, problem: str) -> None:
+    path = write_run("gan-cpu", d=[0.1, 0.2, 0.3]) / "history.csv"
+    path.write_text(path.read_text().replace(old, new))
     with pytest.raises(RecordError) as caught:
-        read_record(path)
-    assert str(caught.value).startswith(f"{path / 'history.csv'}: line 3 is broken (")
-    assert "\n" not in str(caught.value)
-
-
-def test_a_finished_runs_history_is_refused_when_a_digit_of_it_changed(write_run: WriteRun) -> None:
-    path = write_run("gan-cpu", d=[0.1, 0.2, 0.3])
-    (path / "history.csv").write_text((path / "history.csv").read_text().replace("0.2", "0.3"))
-    with pytest.raises(RecordError, match=r"history\.csv does not match its checksum in summary\.json"):
-        read_record(path)
-
-
-def test_a_history_with_other_columns_is_refused(write_run: WriteRun) -> None:
-    path = write_run("gan-cpu", status=None)
-    (path / "history.csv").write_text("epoch,loss\n1,0.5\n")
-    with pytest.raises(RecordError, match=r"history\.csv: the first line must be epoch,discriminator_loss,"):
-        read_record(path)
+        read_record(path.parent)
+    assert f"{path}{'' if problem[0] == 'd' else ':'} {problem}" in str(caught.value)
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -203,20 +176,6 @@ def test_reopening_keeps_what_a_run_left_but_its_last_word(write_run: WriteRun) 
     folder.release()
 
 
-def test_a_history_written_anew_is_the_same_to_the_last_digit(write_run: WriteRun) -> None:
-    path = write_run("gan-cpu", d=[0.1, 1 / 3, 1e-17], status=None)
-    before = (path / "history.csv").read_bytes()
-    lines = list(zip(*read_record(path).history.values(), strict=True))
-    RunFolder(path).write_history(lines)
-    assert (path / "history.csv").read_bytes() == before
-    RunFolder(path).write_history([])
-    assert not (path / "history.csv").exists()
-
-
-def test_a_finished_run_is_given_up(write_run: WriteRun) -> None:
-    assert lock_holder(write_run("gan-cpu")) is None
-
-
 @pytest.mark.parametrize("name", ["config.json", "machine.json", "summary.json"])
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", "null", '{"schema_version": 1}', '{"schema_version": 2}', "{}", "[" * 100_000]
@@ -267,15 +226,6 @@ def test_a_run_of_other_parameters_is_not_taken_for_this_one(write_run: WriteRun
     assert "--fresh" in str(caught.value)
 
 
-@pytest.mark.parametrize("model", ["gan", "cgan"])
-def test_weights_come_back_to_the_last_bit(tiny: MakeConfig, tmp_path: Path, model: str) -> None:
-    network, other = (build_pair(tiny(model=model, seed=seed)).generator for seed in (0, 1))
-    size = RunFolder(tmp_path).save_weights("generator", network)
-    assert (tmp_path / "generator.safetensors").stat().st_size == size
-    load_weights(other, tmp_path / "generator.safetensors")
-    assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in network.state_dict().items())
-
-
 def test_weights_that_do_not_fit_are_refused_and_the_network_is_left_alone(tiny: MakeConfig, tmp_path: Path) -> None:
     RunFolder(tmp_path).save_weights("generator", build_pair(tiny(image_size=12)).generator)
     network = build_pair(tiny()).generator
@@ -283,15 +233,6 @@ def test_weights_that_do_not_fit_are_refused_and_the_network_is_left_alone(tiny:
     with pytest.raises(RecordError, match=r"does not fit the model: \S+ must be \(64,\), got \(144,\)"):
         load_weights(network, tmp_path / "generator.safetensors")
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
-    with pytest.raises(RecordError, match=r"does not fit the model"):
-        load_weights(nn.Linear(2, 2), tmp_path / "generator.safetensors")
-
-
-def test_a_pickle_under_the_name_of_weights_is_refused_and_runs_nothing(tiny: MakeConfig, tmp_path: Path) -> None:
-    network = build_pair(tiny()).generator
-    torch.save(network, tmp_path / "generator.safetensors")  # a whole module: unpickling it would run code
-    with pytest.raises(RecordError, match=r"generator\.safetensors cannot be read as weights"):
-        load_weights(network, tmp_path / "generator.safetensors")
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 100, None])
