@@ -46,6 +46,18 @@ def test_the_frechet_distance_of_two_samples_falls_with_their_size() -> None:
     assert means[1] / means[2] == pytest.approx(2, rel=0.25)
 
 
+def test_distances_are_those_of_torchmetrics() -> None:
+    from torchmetrics.image.fid import _compute_fid
+    from torchmetrics.image.kid import poly_kernel
+
+    one, other = points(300, 1), points(200, 2, spread=0.5, at=1)
+    moments = [moment for values in (one, other) for moment in (values.mean(dim=0), values.T.cov())]
+    assert frechet_distance(Features(one), Features(other)) == pytest.approx(float(_compute_fid(*moments)), rel=1e-9)
+    among = [(poly_kernel(values, values).sum() - poly_kernel(values, values).trace()) / len(values) for values in (one, other)]
+    expected = among[0] / 299 + among[1] / 199 - 2 * poly_kernel(one, other).mean()
+    assert kernel_distance(Features(one), Features(other)) == pytest.approx(float(expected), rel=1e-9)
+
+
 def test_the_kernel_distance_by_hand() -> None:
     # One feature, so the kernel is (x y + 1)³. Among themselves: k(1, 1) = 8 in one set, k(0, 0) = 1 in the other; between: 1.
     ones, zeros = Features(torch.ones(3, 1), neighbours=1), Features(torch.zeros(3, 1), neighbours=1)
