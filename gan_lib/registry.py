@@ -129,7 +129,7 @@ LOSSES: dict[str, Loss] = {
         pairs=True,
         scores=True,
         implies={
-            "learning_rate": 0.002,
+            "learning_rate": 0.0005,
             "adam_beta1": 0.0,
             "adam_beta2": 0.99,
             "dropout": 0.0,

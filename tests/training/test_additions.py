@@ -40,7 +40,7 @@ def test_a_linear_schedule_falls_to_zero_after_its_start() -> None:
     assert [run._share_of_rate(step) for step in (0, 6, 9, 11)] == pytest.approx([1, 1, 0.5, 1 / 6])
     run.generator.scale_rate(0.25)
     rates = [player.optimiser.param_groups[0]["lr"] for player in (run.generator, run.discriminator)]
-    assert rates == pytest.approx([0.25 * 0.002, 0.001])  # each player has a rate of its own
+    assert rates == pytest.approx([0.25 * 0.0005, 0.001])  # each player has a rate of its own
 
 
 def test_a_shift_moves_whole_images_by_at_most_its_pixels() -> None:
