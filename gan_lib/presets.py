@@ -47,7 +47,7 @@ _SCHEDULE = ("epochs", "sample_every", "evaluate_every")
 # What the optimal configuration is, besides its model and loss.
 OPTIMAL = {
     "width": 16,
-    "learning_rate": 0.004,
+    "learning_rate": 0.003,
     "penalty_every": 4,
     "average_decay": 0.999,
     "schedule": "linear",
