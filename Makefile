@@ -1,4 +1,4 @@
-# make run        train the quick preset of all four configurations that this machine can run, and write the report
+# make run        train the quick preset of the paper's four and the optimal configuration, where this machine can run them, and write the report
 # make reproduce  the same at the paper's length: up to an hour on two cores
 # make test       what is fast, each notebook once, one kill and resume: some minutes
 # make test-all   everything

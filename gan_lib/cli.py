@@ -9,10 +9,8 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
@@ -22,7 +20,7 @@ from gan_lib.batch.progress import ProgressLine, prepare, say, short
 from gan_lib.cloud import commands as cloud
 from gan_lib.config import RunConfig
 from gan_lib.errors import ConfigurationError, GanLibError, RecordError
-from gan_lib.presets import ALL_CONFIGURATIONS, CONFIGURATIONS, configure, parse_changes, parse_counts, parse_seeds
+from gan_lib.presets import ALL_CONFIGURATIONS, DEFAULT_CONFIGURATIONS, configure, parse_changes, parse_counts, parse_seeds
 from gan_lib.runs.record import Record, find_records, read_record
 from gan_lib.text import duration, nearest
 
@@ -78,17 +76,8 @@ Results = Annotated[
 RESULTS = notebooks.ROOT / "results"
 
 
-def _by(name: str) -> Callable[[Record], Any]:
-    """A key to sort records by; those without it come last."""
-    return lambda record: (_facts(record)[name] is None, _facts(record)[name])
-
-
-_SORTS: dict[str, Callable[[Record], Any]] = {
-    "name": lambda record: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", record.name)],
-    "date": _by("finished"),
-    "quality": _by("frechet_distance"),
-    "seconds": _by("seconds_per_epoch"),
-}
+Run = Annotated[str, typer.Argument(help="A run's folder, or its name, such as cgan-cpu--quick/seed-0.")]
+_SORTS = {"name": "name", "date": "finished", "quality": "frechet_distance", "seconds": "seconds_per_epoch"}
 
 
 @app.command(epilog=_parameters())
@@ -96,7 +85,8 @@ def run(
     configurations: Annotated[
         list[str] | None,
         typer.Argument(
-            help=f"Any of {', '.join(ALL_CONFIGURATIONS)}. The paper's, the first four, by default.", show_default=False
+            help=f"Any of {', '.join(ALL_CONFIGURATIONS)}. By default the paper's four and the optimal ones.",
+            show_default=False,
         ),
     ] = None,
     preset: Annotated[str, typer.Option(help="quick: minutes. paper: the paper's length, up to an hour on a CPU.")] = "quick",
@@ -112,13 +102,13 @@ def run(
             min=1, max=1e9, metavar="SECONDS", help="Stop a run after so long, with a checkpoint.", show_default=False
         ),
     ] = None,
-    retries: Annotated[int, typer.Option(min=0, max=100, help="Take up a run that was killed so many times.")] = 0,
+    retries: Annotated[int, typer.Option(min=0, max=100, help="Resume a run that was killed so many times.")] = 0,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write the comparison at the end.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, how long and where; run nothing.")] = False,
 ) -> None:
     """Train configurations, one after the other, and write the comparison.
 
-    Runs that are finished with the same parameters are kept, and those that were stopped go on where they were.
+    Runs that are finished with the same parameters are kept, and those that were stopped are resumed.
     Configurations that this machine cannot run are reported as unavailable.
     """
     changes = parse_changes(set_ or [])
@@ -127,29 +117,25 @@ def run(
     configs = [
         configure(name, preset, **changes, seed=seed)
         for seed in parse_seeds(seeds)
-        for name in configurations or CONFIGURATIONS
+        for name in configurations or DEFAULT_CONFIGURATIONS
     ]
     jobs = runner.plan(list(dict.fromkeys(configs)), results_dir, fresh)
-    finished = 0 if fresh else sum(job.finished for job in jobs)
-    runs = f"{len(jobs)} run{'s' if len(jobs) > 1 else ''} in {short(results_dir / 'runs')}"
-    runs += f", {finished} finished already" if finished else ""
     if dry_run:
         return _show_plan(jobs, results_dir, fresh)
-
-    def check() -> None:
-        runner.check_inputs(jobs, fresh)
-        say(runs)
-
-    with contextlib.ExitStack() as stack:
-        names = pages.with_siblings({job.folder.parent.name for job in jobs}, results_dir)
-        comparison = stack.enter_context(pages.comparison(results_dir, names))
-        afterwards = comparison.warm_up if report else lambda: None
-        line = ProgressLine()
+    names = pages.with_siblings({job.folder.parent.name for job in jobs}, results_dir)
+    line = ProgressLine()
+    with pages.comparison(results_dir, names) as comparison:
         try:
             records = runner.run_batch(
-                jobs, fresh=fresh, timeout=timeout, retries=retries, check=check, show=line.show, afterwards=afterwards
+                jobs,
+                fresh=fresh,
+                timeout=timeout,
+                retries=retries,
+                check=lambda: _check_inputs(jobs, results_dir, fresh),
+                show=line.show,
+                afterwards=comparison.warm_up if report else lambda: None,
             )
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             line.end()
             # Without --fresh, which would throw away what there is.
             command = shlex.join(["gan-lib", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
@@ -158,7 +144,7 @@ def run(
         finally:
             line.end()
         for record in records:
-            _show(record)
+            _show(_facts(record))
         if report:
             comparison.make()
             say(f"Report: {short(_index(results_dir))}")
@@ -178,6 +164,15 @@ def _check_configuration(name: str) -> None:
 
         here = f"{name}-cpu" if unavailable_reason("gpu") else f"{name}-cpu or {name}-gpu"
         raise ConfigurationError(f"unknown configuration {name!r}: this machine can run {here}")
+
+
+def _check_inputs(jobs: list[Job], results: Path, fresh: bool) -> None:
+    """Check the images, and say how many there are and how many runs."""
+    for text in runner.check_inputs(jobs, fresh):
+        say(text)
+    finished = 0 if fresh else sum(job.finished for job in jobs)
+    runs = f"{len(jobs)} run{'s' if len(jobs) > 1 else ''} in {short(results / 'runs')}"
+    say(f"{runs}, {finished} finished already" if finished else runs)
 
 
 def _show_plan(jobs: list[Job], results: Path, fresh: bool) -> None:
@@ -208,24 +203,32 @@ def list_(
     """List every run: status, losses, quality, date, machine."""
     if sort not in _SORTS:
         raise ConfigurationError(f"unknown order {sort!r}{nearest(sort, _SORTS)}")
-    records, problems = find_records(results_dir / "runs")
-    references, _ = find_records(results_dir / "reference")
-    groups = {"": sorted(records, key=_SORTS[sort]), "Reference runs:": sorted(references, key=_SORTS[sort])}
+    rows: list[dict[str, Any]] = []
+    problems: list[str] = []
+    for below in ("runs", "reference"):
+        records, damaged = find_records(results_dir / below)
+        facts = [{**_facts(record), "reference": below == "reference"} for record in records]
+        rows += sorted(facts, key=lambda row: _sort_key(row, sort))
+        problems += damaged
     if as_json:
-        rows = [{**_facts(record), "reference": bool(title)} for title, group in groups.items() for record in group]
         for line in json.dumps(rows, indent=2).splitlines():
             say(line)
-    elif not records + references:
+    elif not rows:
         say(f"No runs in {short(results_dir)} yet: gan-lib run makes some.")
-    else:
-        width = max(len(record.name) for record in records + references)
-        for title, group in groups.items():
-            if group and title:
-                say(title)
-            for record in group:
-                _show(record, width)
+    for number, row in enumerate(() if as_json else rows):
+        if row["reference"] and (not number or not rows[number - 1]["reference"]):
+            say("Reference runs:")
+        _show(row, max(len(row["name"]) for row in rows))
     for problem in problems:
         say(f"gan-lib: {problem}", error=True)
+
+
+def _sort_key(row: dict[str, Any], sort: str) -> tuple[bool, Any]:
+    """What is missing comes last, and seed-10 after seed-2."""
+    value = row[_SORTS[sort]]
+    if sort == "name":
+        value = [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", value)]
+    return value is None, value
 
 
 @app.command()
@@ -248,9 +251,12 @@ def compare(
 
 @app.command()
 def sample(
-    run: Annotated[str, typer.Argument(help="A run's folder, or its name, such as cgan-cpu--quick/seed-0.")],
+    run: Run,
     count: Annotated[int, typer.Option(min=1, max=10_000, help="How many images.")] = 64,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the latents.")] = 0,
+    digit: Annotated[
+        int | None, typer.Option(min=0, help="Draw this class only, where the run has classes.", show_default=False)
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -269,11 +275,17 @@ def sample(
     target = output or Path(f"samples-seed-{seed}.png")
     kind = _picture_format(target)
     record = _find(run, results_dir)
+    classes = record.config.classes
+    if digit is not None and not classes:
+        raise ConfigurationError(
+            f"--digit needs a run with classes (--set classes=10 trains one), got {digit} for {record.name}"
+        )
+    if digit is not None and digit >= classes:
+        raise ConfigurationError(f"--digit must be from 0 to {classes - 1} (the classes of {record.name}), got {digit}")
     generator = trained.load_network(record.config, record.path, "generator")
-    drawn = sampling.sample(generator, sampling.fixed_latents(record.config, count, seed))
+    images = sampling.sample(generator, sampling.fixed_latents(record.config, count, seed, digit))
     try:
-        picture = Image.open(io.BytesIO(pictures.png(pictures.grid(drawn))))
-        picture.save(target, kind)
+        Image.open(io.BytesIO(pictures.png(pictures.grid(images)))).save(target, kind)
     except OSError as error:
         raise RecordError(f"output {target} cannot be written: {error.strerror}") from error
     say(f"{count} images: {target}")
@@ -281,7 +293,7 @@ def sample(
 
 @app.command()
 def score(
-    run: Annotated[str, typer.Argument(help="A run's folder, or its name, such as cgan-cpu--quick/seed-0.")],
+    run: Run,
     images: Annotated[list[Path], typer.Argument(help="Image files to judge.")],
     results_dir: Results = RESULTS,
 ) -> None:
@@ -369,10 +381,24 @@ def _index(results: Path) -> Path:
     return write_index(results)
 
 
-def _show(record: Record, width: int = 0) -> None:
-    say(_one_line(record, width))
-    for note in record.notes:
+def _show(facts: dict[str, Any], width: int = 0) -> None:
+    """One line for a run, and one for each note of it."""
+    words = [form.format(facts[name]) for name, form in _WORDS.items() if facts[name]]
+    say(f"{facts['name']:<{width}}  {facts['status']:<11}  {', '.join(words)}".rstrip())
+    for note in facts["notes"]:
         say(f"  note: {note}")
+
+
+_WORDS = {
+    "epochs": "{:,} epochs",
+    "seconds_per_epoch": "{:.3g} s per epoch",
+    "discriminator_loss": "D {:.3g}",
+    "generator_loss": "G {:.3g}",
+    "frechet_distance": "Fréchet distance {:.3g}",
+    "finished": "{:.10}",
+    "machine": "{}",
+    "reason": "{}",
+}
 
 
 def _facts(record: Record) -> dict[str, Any]:
@@ -393,28 +419,6 @@ def _facts(record: Record) -> dict[str, Any]:
     }
 
 
-def _one_line(record: Record, width: int = 0) -> str:
-    facts = _facts(record)
-    shown = {
-        "epochs": "{:,} epochs",
-        "seconds_per_epoch": "{:.3g} s per epoch",
-        "discriminator_loss": "D {:.3g}",
-        "generator_loss": "G {:.3g}",
-        "frechet_distance": "Fréchet distance {:.3g}",
-        "finished": "{:.10}",
-        "machine": "{}",
-        "reason": "{}",
-    }
-    words = [form.format(facts[name]) for name, form in shown.items() if facts[name]]
-    return f"{record.name:<{width}}  {record.status:<11}  {', '.join(words)}".rstrip()
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM: treated like Ctrl-C, but for the exit code."""
-
-    came = False
-
-
 def _explain(error: Any) -> str:
     """What is wrong with the arguments; where an unknown option is a parameter, how that is changed."""
     option = str(getattr(error, "option_name", None) or "")
@@ -428,14 +432,9 @@ def _explain(error: Any) -> str:
     )
 
 
-def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
-    _Terminated.came = True
-    raise _Terminated
-
-
 def main() -> None:
     """Run the command line. Exit codes: 0 all is well, 1 a run failed, 2 a user's mistake, 130 Ctrl-C, 143 SIGTERM."""
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     prepare()
     try:
         code = app(standalone_mode=False)
@@ -450,4 +449,4 @@ def main() -> None:
         for line in text.splitlines():
             say(line if text.startswith("Usage:") else f"gan-lib: {line}", error=True)
         code = 2
-    sys.exit(143 if code == 130 and _Terminated.came else code)  # typer makes 130 of every kind of KeyboardInterrupt
+    sys.exit(code)

@@ -22,6 +22,9 @@ ALL_CONFIGURATIONS = (
     *(f"{name}-{machine}" for machine in MACHINES for name, family in FAMILIES.items() if not family.paper),
 )
 
+# What a run without names makes.
+DEFAULT_CONFIGURATIONS = (*CONFIGURATIONS, *(f"optimal-{machine}" for machine in MACHINES))
+
 # paper: the paper's schedule. Its Adam betas are not stated; (0.9, 0.999), the default of the authors' library, gives the
 # shapes of its curves. wgan and cwgan are not in the paper: they get its epochs, in which the generator has a fifth of the
 # updates, 3,840 for gan's 19,200 and 960 for cgan's 4,800. quick: minutes instead of an hour; betas (0.5, 0.999), the

@@ -55,16 +55,17 @@ def _check_writable(folder: Path) -> None:
         raise RecordError(f"results folder {folder} cannot be written: {error.strerror}") from error
 
 
-def check_inputs(jobs: Iterable[Job], fresh: bool = False) -> None:
-    """Refuse what would only fail later, in a kernel: images that are not there or not whole, a precision that cannot be; and
-    images of a folder that were changed since a run of them was finished.
+def check_inputs(jobs: Iterable[Job], fresh: bool = False) -> list[str]:
+    """Load the images of jobs; returns a line on each source.
 
-    Raises DataError, ConfigurationError or RecordError, one line each.
+    Raises what would only fail later, in a kernel, one line each: DataError or ConfigurationError for images or a precision
+    that cannot be used, RecordError for images of a folder that were changed since a run of them was finished.
     """
     from gan_lib.data import load_images
     from gan_lib.runs.machine import pick_device, pick_precision, unavailable_reason
 
     checksums: dict[tuple[Any, ...], str] = {}
+    lines: list[str] = []
     for job in jobs:
         finished = job.finished and not fresh
         if finished and not job.config.data.startswith("folder:"):
@@ -73,9 +74,12 @@ def check_inputs(jobs: Iterable[Job], fresh: bool = False) -> None:
             pick_precision(job.config.precision, pick_device(job.config.machine))
         source = tuple(getattr(job.config, name) for name in _SOURCE)
         if source not in checksums:
-            checksums[source] = load_images(job.config).checksum
+            images = load_images(job.config)
+            checksums[source] = images.checksum
+            lines.append(f"{job.config.data}: {images.reading.text()}")
         if finished:
             check_images(job.folder, checksums[source])
+    return list(dict.fromkeys(lines))
 
 
 def run_batch(

@@ -224,14 +224,12 @@ def _session(name: str, also: str = "") -> Iterator[Aws]:
         running = instances.ledger(aws, name)
         if running:
             _warn(running)
-        if not isinstance(end, KeyboardInterrupt):
-            raise
-        if not running:
-            _warn("stopped; this command started nothing that is still running")
-        if also:
-            _warn(also)
-        # the command line makes a kind of KeyboardInterrupt of SIGTERM
-        raise typer.Exit(130 if type(end) is KeyboardInterrupt else 143) from None
+        if isinstance(end, (KeyboardInterrupt, SystemExit)):  # Ctrl-C, SIGTERM
+            if not running:
+                _warn("stopped; this command started nothing that is still running")
+            if also:
+                _warn(also)
+        raise
 
 
 def _warn(text: str) -> None:
