@@ -59,11 +59,6 @@ def stops(instance: Sandbox) -> bool:
     return False
 
 
-def test_with_nothing_at_work_it_stops_after_the_idle_time(armed: Sandbox) -> None:
-    assert stops(armed)
-    assert "stopping, idle for 60 minutes" in (armed.volume / "gan-lib-auto-stop.txt").read_text()
-
-
 LOCKS = [
     ".gan-lib/setup.lock",
     ".gan-lib/batch.lock",
@@ -80,104 +75,12 @@ def held(lock: Path) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("name", LOCKS)
-def test_a_lock_that_is_held_keeps_it(armed: Sandbox, name: str) -> None:
-    with held(armed.home / name):
-        assert not stops(armed)
-        assert f"{name} is held" in check(armed)
-
-
-def test_the_lock_of_a_run_is_one_of_them(armed: Sandbox) -> None:
-    folder = RunFolder(armed.project / "results/runs/gan-cpu/seed-0")
-    folder.create(configure("gan-cpu"))
-    assert "run.lock is held" in check(armed)
-    folder.release()
-    assert "idle" in check(armed)
-
-
 def test_a_lock_whose_process_is_gone_does_not(armed: Sandbox) -> None:
     """Whatever the file says: the number in it may belong to another process by now, here to this one."""
     lock = armed.project / "results/runs/gan-cpu/seed-0/run.lock"
     lock.parent.mkdir(parents=True)
     lock.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
     assert stops(armed)
-
-
-BATCHES = [
-    "?        python          /home/ec2-user/SageMaker/envs/gan-lib/bin/python -m papermill in.ipynb out.ipynb",
-    "?        papermill       /home/ec2-user/anaconda3/bin/python /usr/bin/papermill in.ipynb out.ipynb",
-    "?        jupyter-nbconve jupyter-nbconvert --execute report.ipynb",
-    "?        gan-lib         /home/ec2-user/SageMaker/envs/gan-lib/bin/python bin/gan-lib run gan-cpu",
-    "?        python          python -m gan_lib run gan-cpu",
-]
-
-
-@pytest.mark.parametrize("line", BATCHES)
-def test_a_batch_outside_of_jupyter_keeps_it(armed: Sandbox, line: str) -> None:
-    armed.on("ps", f"echo '{line}'")
-    assert not stops(armed)
-    assert "a batch runs" in check(armed)
-
-
-def test_jupyterlab_and_idle_kernels_alone_do_not(armed: Sandbox) -> None:
-    armed.on("ps", "echo '?  jupyter-lab /home/ec2-user/anaconda3/bin/python /home/ec2-user/anaconda3/bin/jupyter-lab'",
-             "echo '?  python /home/ec2-user/SageMaker/envs/gan-lib/bin/python -m ipykernel_launcher -f k.json'",
-             "echo 'pts/0  bash  bash -l'")  # fmt: skip
-    jupyter(armed, [{"execution_state": "idle", "last_activity": ago(hours=2)}], [{"last_activity": ago(hours=2)}])
-    assert stops(armed)
-
-
-def test_a_busy_kernel_keeps_it(armed: Sandbox) -> None:
-    jupyter(armed, [{"execution_state": "idle", "last_activity": ago(hours=2)},
-                    {"execution_state": "busy", "last_activity": ago(hours=2)}])  # fmt: skip
-    assert not stops(armed)
-    assert "a kernel is busy" in check(armed)
-
-
-def test_a_kernel_or_terminal_used_between_two_checks_keeps_it(armed: Sandbox) -> None:
-    for kernels, terminals in ([{"execution_state": "idle"}], []), ([], [{"name": "1"}]):
-        jupyter(armed, [{**kernel, "last_activity": ago(minutes=4)} for kernel in kernels],
-                [{**terminal, "last_activity": ago(minutes=4)} for terminal in terminals])  # fmt: skip
-        assert "JupyterLab is used" in check(armed)
-
-
-def test_a_program_in_a_terminal_keeps_it(armed: Sandbox) -> None:
-    armed.on("ps", "echo 'pts/0  bash  bash -l'", "echo 'pts/0  rsync  rsync -a here there'")
-    assert not stops(armed)
-    assert "a terminal runs rsync" in check(armed)
-
-
-def test_gpu_use_keeps_it(armed: Sandbox) -> None:
-    armed.on("nvidia-smi", "printf '0\\n37\\n'; exit 0")
-    assert not stops(armed)
-    assert "the GPU is at 37 %" in check(armed)
-
-
-def test_a_gpu_that_pauses_is_looked_at_again(armed: Sandbox) -> None:
-    armed.on(
-        "nvidia-smi",
-        'echo x >>"$root/looks"; if (( $(wc -l <"$root/looks") % 3 )); then echo 0; else echo 90; fi; exit 0',
-    )
-    assert "the GPU is at 90 %" in check(armed)
-
-
-def test_an_idle_gpu_does_not(armed: Sandbox) -> None:
-    armed.on("nvidia-smi", "echo 0; exit 0")
-    assert stops(armed)
-
-
-def test_busy_processors_keep_it(armed: Sandbox) -> None:
-    """Anything under nohup that no other signal knows."""
-    armed.load("0.10 0.99 0.80")
-    assert not stops(armed)
-    armed.load("0.90 0.09 0.80")  # a moment's work
-    assert stops(armed)
-
-
-def test_a_jupyterlab_that_does_not_answer_keeps_it(armed: Sandbox) -> None:
-    armed.on("curl", "exit 7")
-    assert not stops(armed)
-    assert "JupyterLab does not answer" in check(armed)
 
 
 def test_the_servers_own_file_names_its_address_and_token(armed: Sandbox) -> None:
@@ -212,54 +115,6 @@ def test_the_cap_stops_it_whatever_runs(armed: Sandbox) -> None:
     assert armed.arguments("aws") == [STOP]
 
 
-def test_without_a_project_the_time_alone_counts(empty: Sandbox) -> None:
-    empty.start()
-    empty.uptime(IDLE)
-    assert stops(empty)
-
-
-def test_a_project_whose_script_hangs_does_not_lift_the_cap(armed: Sandbox) -> None:
-    (armed.project / "lifecycle/busy.sh").write_text("sleep infinity\n")
-    armed.uptime(12 * 3600)
-    check(armed)
-    assert armed.arguments("aws") == [STOP]
-
-
-def test_the_knobs_reach_it(sandbox: Sandbox) -> None:
-    sandbox.knobs.update(IDLE_MINUTES="0", MAX_HOURS="3")
-    sandbox.start()
-    jupyter(sandbox, [])
-    assert not stops(sandbox), "0 minutes: never for being idle"
-    sandbox.uptime(3 * 3600)
-    check(sandbox)
-    assert sandbox.arguments("aws") == [STOP]
-
-
-@pytest.mark.parametrize("knobs", [{"MAX_HOURS": "0"}, {"MAX_HOURS": "many"}, {"MAX_HOURS": "-1", "IDLE_MINUTES": "x"}])
-def test_a_knob_that_makes_no_sense_never_means_no_end(sandbox: Sandbox, knobs: dict[str, str]) -> None:
-    sandbox.knobs.update(knobs)
-    sandbox.start()
-    jupyter(sandbox, [])
-    sandbox.uptime(12 * 3600)
-    check(sandbox)
-    assert sandbox.arguments("aws") == [STOP]
-
-
-def test_a_stop_that_fails_is_an_error_and_tried_again(armed: Sandbox) -> None:
-    armed.uptime(12 * 3600)
-    armed.on("aws", "fail_times 1")
-    program = str(armed.root / "usr/local/sbin/gan-lib-auto-stop")
-    assert subprocess.run([program], capture_output=True).returncode != 0
-    check(armed)
-    assert len(armed.arguments("aws")) == 2
-
-
-def test_a_full_disk_does_not_keep_it(armed: Sandbox) -> None:
-    (armed.volume / "gan-lib-auto-stop.txt.new").symlink_to("/dev/full")
-    (armed.volume / "gan-lib-auto-stop.txt").write_text("")
-    assert stops(armed)
-
-
 def test_the_timer_is_armed_and_the_program_belongs_to_root(armed: Sandbox) -> None:
     assert "enable --now gan-lib-auto-stop.timer" in armed.arguments("systemctl")
     service = (armed.root / "etc/systemd/system/gan-lib-auto-stop.service").read_text()
@@ -268,3 +123,94 @@ def test_the_timer_is_armed_and_the_program_belongs_to_root(armed: Sandbox) -> N
     assert f"ExecStart={program}\n" in service
     assert "OnCalendar=*:0/5\n" in (armed.root / "etc/systemd/system/gan-lib-auto-stop.timer").read_text()
     assert program.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_lock_that_is_held_keeps_it(armed: Sandbox) -> None:
+    for name in LOCKS:
+        with held(armed.home / name):
+            assert f"{name} is held" in check(armed)
+    folder = RunFolder(armed.project / "results/runs/gan-cpu/seed-0")
+    folder.create(configure("gan-cpu"))
+    assert "run.lock is held" in check(armed)
+    folder.release()
+    assert "idle" in check(armed)
+
+
+PAUSING_GPU = 'echo x >>"$root/looks"; if (( $(wc -l <"$root/looks") % 3 )); then echo 0; else echo 90; fi; exit 0'
+BUSY = [
+    ("ps", "echo '?  python  /home/ec2-user/envs/gan-lib/bin/python -m papermill in.ipynb out.ipynb'", "a batch runs"),
+    ("ps", "echo '?  papermill  /usr/bin/python /usr/bin/papermill in.ipynb out.ipynb'", "a batch runs"),
+    ("ps", "echo '?  jupyter-nbconve jupyter-nbconvert --execute report.ipynb'", "a batch runs"),
+    ("ps", "echo '?  gan-lib  /home/ec2-user/envs/gan-lib/bin/python bin/gan-lib run gan-cpu'", "a batch runs"),
+    ("ps", "echo '?  python  python -m gan_lib run gan-cpu'", "a batch runs"),
+    ("ps", "echo 'pts/0  bash  bash -l'\necho 'pts/0  rsync  rsync -a here there'", "a terminal runs rsync"),
+    ("nvidia-smi", "printf '0\\n37\\n'; exit 0", "the GPU is at 37 %"),
+    ("nvidia-smi", PAUSING_GPU, "the GPU is at 90 %"),
+    ("curl", "exit 7", "JupyterLab does not answer"),
+]
+
+
+@pytest.mark.parametrize(("program", "lines", "reason"), BUSY)
+def test_what_a_program_reports_keeps_it(armed: Sandbox, program: str, lines: str, reason: str) -> None:
+    armed.on(program, lines)
+    assert reason in check(armed)
+    armed.uptime(IDLE + 3600)
+    assert reason in check(armed)
+    assert STOP not in armed.arguments("aws")
+
+
+def test_use_of_jupyterlab_keeps_it(armed: Sandbox) -> None:
+    old, new = {"last_activity": ago(hours=2)}, {"last_activity": ago(minutes=4)}
+    idle, busy = {"execution_state": "idle"}, {"execution_state": "busy"}
+    for kernels, terminals, reason in (
+        ([{**idle, **old}, {**busy, **old}], [], "a kernel is busy"),
+        ([{**idle, **new}], [], "JupyterLab is used"),
+        ([], [new], "JupyterLab is used"),
+    ):
+        jupyter(armed, kernels, terminals)
+        assert reason in check(armed)
+
+
+def test_with_idle_kernels_an_idle_gpu_and_quiet_processors_it_stops(armed: Sandbox) -> None:
+    armed.on("ps", "echo '?  jupyter-lab /usr/bin/python /usr/bin/jupyter-lab'", "echo 'pts/0  bash  bash -l'",
+             "echo '?  python /home/ec2-user/envs/gan-lib/bin/python -m ipykernel_launcher -f k.json'")  # fmt: skip
+    armed.on("nvidia-smi", "echo 0; exit 0")
+    jupyter(armed, [{"execution_state": "idle", "last_activity": ago(hours=2)}], [{"last_activity": ago(hours=2)}])
+    armed.load("0.10 0.99 0.80")  # anything under nohup that no other signal knows
+    assert not stops(armed)
+    armed.load("0.90 0.09 0.80")  # a moment's work
+    assert stops(armed)
+    assert "stopping, idle for 60 minutes" in (armed.volume / "gan-lib-auto-stop.txt").read_text()
+
+
+@pytest.mark.parametrize("trouble", ["no project", "full disk"])
+def test_trouble_does_not_keep_it(empty: Sandbox, trouble: str) -> None:
+    empty.start()
+    empty.uptime(IDLE)
+    if trouble == "full disk":
+        empty.make_project(empty.project)
+        jupyter(empty, [])
+        (empty.volume / "gan-lib-auto-stop.txt.new").symlink_to("/dev/full")
+        (empty.volume / "gan-lib-auto-stop.txt").write_text("")
+    assert stops(empty)
+
+
+def test_neither_a_hanging_script_nor_a_failed_call_lifts_the_cap(armed: Sandbox) -> None:
+    (armed.project / "lifecycle/busy.sh").write_text("sleep infinity\n")
+    armed.uptime(12 * 3600)
+    armed.on("aws", "fail_times 1")
+    assert subprocess.run([armed.root / "usr/local/sbin/gan-lib-auto-stop"], capture_output=True).returncode != 0
+    check(armed)
+    assert armed.arguments("aws") == [STOP, STOP]
+
+
+@pytest.mark.parametrize(("idle", "hours", "cap"), [("0", "3", 3), ("60", "0", 12), ("60", "many", 12), ("x", "-1", 12)])
+def test_the_knobs_reach_it_and_nonsense_never_means_no_end(sandbox: Sandbox, idle: str, hours: str, cap: int) -> None:
+    sandbox.knobs.update(IDLE_MINUTES=idle, MAX_HOURS=hours)
+    sandbox.start()
+    jupyter(sandbox, [])
+    assert stops(sandbox) is (idle != "0"), "0 minutes: never for being idle"
+    before = len(sandbox.arguments("aws"))
+    sandbox.uptime(cap * 3600)
+    check(sandbox)
+    assert sandbox.arguments("aws")[before:] == [STOP]

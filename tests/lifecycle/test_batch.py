@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from .sandbox import Sandbox
+from .sandbox import LOCK, Sandbox
 
 REQUEST = "# 2026-11-22 10:00\ngan-gpu\ncgan-gpu\n\n--preset\npaper\n"
 
@@ -30,12 +30,6 @@ def ask_in_bucket(instance: Sandbox, text: str = REQUEST) -> None:
     target.write_text(text)
 
 
-def test_without_a_request_nothing_runs(ready: Sandbox) -> None:
-    ready.start()
-    assert ready.arguments("gan-lib") == []
-    assert not (ready.volume / "gan-lib-batch.status.txt").exists()
-
-
 def test_a_request_runs_after_the_build_and_once(sandbox: Sandbox) -> None:
     ask(sandbox)
     sandbox.start()
@@ -46,66 +40,6 @@ def test_a_request_runs_after_the_build_and_once(sandbox: Sandbox) -> None:
     sandbox.stop()
     sandbox.start()
     assert len(sandbox.arguments("gan-lib")) == 1
-
-
-@pytest.mark.parametrize("text", [
-    REQUEST.replace("\n", "\r\n"),
-    "\N{BYTE ORDER MARK}gan-gpu\ncgan-gpu\n--preset\npaper",
-    "\N{BYTE ORDER MARK}# from an editor\r\n  gan-gpu \r\n\tcgan-gpu\r\n \r\n--preset\r\npaper\r\n",
-])  # fmt: skip
-def test_a_request_is_read_as_editors_write_it(ready: Sandbox, text: str) -> None:
-    (ready.volume / "gan-lib-batch.txt").write_bytes(text.encode())
-    ready.start()
-    assert ready.arguments("gan-lib") == ["run gan-gpu cgan-gpu --preset paper"]
-
-
-def test_an_instance_whose_batch_is_refused_does_not_wait_for_its_idle_time(ready: Sandbox) -> None:
-    """gan-lib run ends with 2 for what it will never do; a failed run, 1, may be looked at in JupyterLab."""
-    for status, stopped in (1, False), (2, True):
-        ask(ready, f"# {status}\ngan-gpu\n")
-        ready.on("gan-lib", f"exit {status}")
-        for name in "kernels", "terminals":
-            (ready.control / f"api-{name}").write_text("[]")
-        ready.start()
-        subprocess.run([ready.root / "usr/local/sbin/gan-lib-auto-stop"], check=True)
-        assert any("stop-notebook-instance" in call for call in ready.arguments("aws")) is stopped
-        ready.stop()
-    ready.start()
-    subprocess.run([ready.root / "usr/local/sbin/gan-lib-auto-stop"], check=True)
-    assert sum("stop-notebook-instance" in call for call in ready.arguments("aws")) == 1, "the next start is another matter"
-
-
-def test_a_line_is_an_argument_never_a_command(ready: Sandbox) -> None:
-    ask(ready, "gan-gpu\n--name\n$(touch /tmp/x); `id` *\n")
-    ready.start()
-    assert ready.arguments("gan-lib") == ["run gan-gpu --name $(touch /tmp/x); `id` *"]
-
-
-def test_a_failed_setup_runs_no_batch(sandbox: Sandbox) -> None:
-    ask(sandbox)
-    sandbox.on("conda", "exit 1")
-    sandbox.start()
-    assert sandbox.arguments("gan-lib") == []
-    assert (sandbox.volume / "gan-lib-batch.txt").exists(), "the request waits"
-
-
-def test_a_project_that_could_not_be_refreshed_runs_no_batch(ready: Sandbox) -> None:
-    """The batch was asked of the new project, not of the copy that is there."""
-    ready.knobs["PROJECT_ARCHIVE"] = "s3://bucket/gan-lib/missing.tar.gz"
-    ask(ready)
-    ready.start()
-    assert ready.arguments("gan-lib") == []
-
-
-def test_a_batch_that_fails_is_told_and_not_repeated(ready: Sandbox) -> None:
-    ask(ready)
-    ready.on("gan-lib", "echo 'batch_size must be at least 2' >&2; exit 3")
-    ready.start()
-    assert (ready.volume / "gan-lib-batch.status.txt").read_text() == "ended with exit status 3\n"
-    assert "batch_size" in (ready.volume / "gan-lib-batch.log").read_text()
-    ready.stop()
-    ready.start()
-    assert len(ready.arguments("gan-lib")) == 1
 
 
 def test_a_batch_that_a_stop_cut_off_goes_on_at_the_next_start(ready: Sandbox) -> None:
@@ -173,10 +107,51 @@ def test_results_that_do_not_reach_the_bucket_are_told(ready: Sandbox) -> None:
     assert (ready.project / "results/runs/gan-gpu/seed-0/summary.json").exists()
 
 
-def test_a_setup_that_fails_is_seen_in_the_bucket(sandbox: Sandbox) -> None:
-    """Whoever started the instance from afar reads the reason there."""
-    ask_in_bucket(sandbox)
-    sandbox.on("conda", "exit 1")
+@pytest.mark.parametrize(("text", "arguments"), [
+    (REQUEST.replace("\n", "\r\n"), "run gan-gpu cgan-gpu --preset paper"),
+    ("\N{BYTE ORDER MARK}# from an editor\r\n  gan-gpu \r\n\tcgan-gpu\r\n \r\n--preset\r\npaper",
+     "run gan-gpu cgan-gpu --preset paper"),
+    ("gan-gpu\n--name\n$(touch /tmp/x); `id` *\n", "run gan-gpu --name $(touch /tmp/x); `id` *"),
+])  # fmt: skip
+def test_a_request_is_read_as_editors_write_it_and_its_lines_are_no_commands(ready: Sandbox, text: str, arguments: str) -> None:
+    (ready.volume / "gan-lib-batch.txt").write_bytes(text.encode())
+    ready.start()
+    assert ready.arguments("gan-lib") == [arguments]
+
+
+@pytest.mark.parametrize(("status", "stops"), [(1, False), (2, True)])
+def test_a_batch_that_fails_is_not_repeated_and_one_that_is_refused_stops_its_instance(
+    ready: Sandbox, status: int, stops: bool
+) -> None:
+    """gan-lib run ends with 2 for what it will never do; a failed run, 1, may be looked at in JupyterLab."""
+    ask(ready)
+    ready.on("gan-lib", f"echo 'batch_size must be at least 2' >&2; exit {status}")
+    for name in "kernels", "terminals":
+        (ready.control / f"api-{name}").write_text("[]")
+    for _ in range(2):  # the next start is another matter
+        ready.start()
+        subprocess.run([ready.root / "usr/local/sbin/gan-lib-auto-stop"], check=True)
+        assert sum("stop-notebook-instance" in call for call in ready.arguments("aws")) == int(stops)
+        assert len(ready.arguments("gan-lib")) == 1
+        ready.stop()
+    assert (ready.volume / "gan-lib-batch.status.txt").read_text() == f"ended with exit status {status}\n"
+    assert "batch_size" in (ready.volume / "gan-lib-batch.log").read_text()
+
+
+def test_no_batch_runs_without_a_request_an_environment_or_the_new_project(sandbox: Sandbox) -> None:
+    """Whoever started the instance from afar reads the reason in the bucket."""
     sandbox.start()
-    assert (sandbox.bucket / "bucket/gan-lib/gan-lib-gpu/status.txt").read_text() == sandbox.status()
+    assert not (sandbox.volume / "gan-lib-batch.status.txt").exists()
+    ask_in_bucket(sandbox)
+    sandbox.knobs["PROJECT_ARCHIVE"] = "s3://bucket/gan-lib/missing.tar.gz"
+    sandbox.stop()
+    sandbox.start()
+    assert "project not refreshed" in sandbox.status()
+    del sandbox.knobs["PROJECT_ARCHIVE"]
+    sandbox.on("conda", "exit 1")
+    (sandbox.project / "requirements.lock").write_text(LOCK + "zipp==3.23.0\n")
+    sandbox.stop()
+    sandbox.start()
     assert "setup failed" in sandbox.status()
+    assert (sandbox.bucket / "bucket/gan-lib/gan-lib-gpu/status.txt").read_text() == sandbox.status()
+    assert sandbox.arguments("gan-lib") == []

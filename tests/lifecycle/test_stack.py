@@ -53,68 +53,48 @@ def default(parameter: str) -> Any:
     return template()["Parameters"][parameter]["Default"]
 
 
-INSTANCES = ["CpuInstance", "GpuInstance"]
-every_instance = pytest.mark.parametrize("name", INSTANCES)
+@pytest.mark.parametrize(("name", "kind"), [("CpuInstance", "ml.c5.2xlarge"), ("GpuInstance", "ml.g4dn.xlarge")])
+def test_an_instance_has_the_papers_type_and_settings_that_sagemaker_knows(name: str, kind: str) -> None:
+    instance, nothing = properties(name), {"Ref": "AWS::NoValue"}
+    assert default(instance["InstanceType"]["Ref"]) == kind and kind in model("InstanceType").enum
+    assert instance["NotebookInstanceName"] == {"Sub": f"${{NamePrefix}}-{name[:3].lower()}"}
+    assert instance["RootAccess"] == "Disabled" and "Disabled" in model("RootAccess").enum
+    assert instance["DirectInternetAccess"] == {"If": ["InSubnet", "Disabled", "Enabled"]}
+    assert instance["PlatformIdentifier"] == {"Ref": "PlatformIdentifier"}
+    assert instance["InstanceMetadataServiceConfiguration"] == {"MinimumInstanceMetadataServiceVersion": "2"}
+    assert instance["SubnetId"] == {"If": ["InSubnet", {"Ref": "SubnetId"}, nothing]}
+    assert instance["SecurityGroupIds"] == {"If": ["InSubnet", {"Split": [",", {"Ref": "SecurityGroupIds"}]}, nothing]}
+    assert instance["KmsKeyId"] == {"If": ["WithKey", {"Ref": "KmsKeyArn"}, nothing]}
+    for resource in name, name.replace("Instance", "Role"), "Bucket":
+        assert {tag["Key"] for tag in properties(resource)["Tags"]} == {"project", "stack"}, resource
 
 
-@every_instance
-def test_the_instance_types_are_those_of_table_1_and_exist(name: str) -> None:
-    parameter = properties(name)["InstanceType"]["Ref"]
-    assert default(parameter) == {"CpuInstance": "ml.c5.2xlarge", "GpuInstance": "ml.g4dn.xlarge"}[name]
-    assert default(parameter) in model("InstanceType").enum
-
-
-@every_instance
-def test_the_settings_are_values_that_sagemaker_knows(name: str) -> None:
-    found = properties(name)
-    assert found["RootAccess"] == "Disabled"
-    assert found["RootAccess"] in model("RootAccess").enum
-    assert found["DirectInternetAccess"] == {"If": ["InSubnet", "Disabled", "Enabled"]}
-    assert set(found["DirectInternetAccess"]["If"][1:]) == set(model("DirectInternetAccess").enum)
-    assert found["PlatformIdentifier"] == {"Ref": "PlatformIdentifier"}
+def test_the_parameters_stay_within_the_services_limits_and_their_quotes() -> None:
+    parameters, names = template()["Parameters"], model("NotebookInstanceName").metadata
     assert default("PlatformIdentifier") == "notebook-al2023-v1"
-    for platform in default("PlatformIdentifier"), "notebook-al2023-v2":
+    for platform in "notebook-al2023-v1", "notebook-al2023-v2":
         assert re.fullmatch(model("PlatformIdentifier").metadata["pattern"], platform)
-        assert re.fullmatch(template()["Parameters"]["PlatformIdentifier"]["AllowedPattern"], platform)
-    metadata_service = found["InstanceMetadataServiceConfiguration"]["MinimumInstanceMetadataServiceVersion"]
-    assert metadata_service == "2"
-    assert re.fullmatch(model("MinimumInstanceMetadataServiceVersion").metadata["pattern"], metadata_service)
+        assert re.fullmatch(parameters["PlatformIdentifier"]["AllowedPattern"], platform)
+    volume, limits = parameters["VolumeSizeInGB"], model("NotebookInstanceVolumeSizeInGB").metadata
+    assert max(30, limits["min"]) <= volume["MinValue"] <= volume["Default"] <= volume["MaxValue"] <= limits["max"]
+    assert parameters["NamePrefix"]["MaxLength"] + len("-cpu") <= names["max"]
+    assert re.fullmatch(names["pattern"], default("NamePrefix") + "-cpu")
+    for name in ["SubnetId", "SecurityGroupIds", "KmsKeyArn", "PythonIndexUrl", "ProjectGitUrl", "ProjectGitCommit"]:
+        assert default(name) == "" and re.fullmatch(parameters[name]["AllowedPattern"], "")
+        for value in ["https://a.example/'; id; '", "https://a.example/$(id)", "https://a.example/`id`", "x\ny"]:
+            assert not re.fullmatch(parameters[name]["AllowedPattern"], value)
 
 
-@every_instance
-def test_every_property_is_one_of_the_request(name: str) -> None:
-    members = model("CreateNotebookInstanceInput").members.keys()
-    assert properties(name).keys() <= members
-    assert set(model("CreateNotebookInstanceInput").required_members) <= properties(name).keys()
-
-
-def test_the_volume_is_at_least_30_gb() -> None:
-    parameter = template()["Parameters"]["VolumeSizeInGB"]
-    limits = model("NotebookInstanceVolumeSizeInGB").metadata
-    assert 30 <= parameter["MinValue"] <= parameter["Default"] <= parameter["MaxValue"] <= limits["max"]
-    assert limits["min"] <= parameter["MinValue"]
-
-
-def test_the_names_fit() -> None:
-    parameter = template()["Parameters"]["NamePrefix"]
-    limits = model("NotebookInstanceName").metadata
-    assert parameter["MaxLength"] + len("-cpu") <= limits["max"]
-    assert re.fullmatch(limits["pattern"], default("NamePrefix") + "-cpu")
-    for name, ending in zip(INSTANCES, ["cpu", "gpu"], strict=True):
-        assert properties(name)["NotebookInstanceName"] == {"Sub": f"${{NamePrefix}}-{ending}"}
-
-
-@every_instance
-def test_a_role_trusts_sagemaker_of_this_account_and_stops_only_itself(name: str) -> None:
-    role = properties(name.replace("Instance", "Role"))
+@pytest.mark.parametrize("machine", ["cpu", "gpu"])
+def test_a_role_trusts_sagemaker_of_this_account_and_stops_only_itself(machine: str) -> None:
+    role = properties(f"{machine.capitalize()}Role")
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "sagemaker.amazonaws.com"}
     assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
-    (policy,) = role["Policies"]
-    (statement,) = policy["PolicyDocument"]["Statement"]
+    (statement,) = role["Policies"][0]["PolicyDocument"]["Statement"]
     assert statement["Action"] == ["sagemaker:StopNotebookInstance", "sagemaker:DescribeNotebookInstance"]
-    assert statement["Resource"]["Sub"].endswith(":notebook-instance/${NamePrefix}-" + name[:3].lower())
-    assert role["ManagedPolicyArns"] == [{"Ref": "SharedPolicy"}]
+    assert statement["Resource"]["Sub"].endswith(f":notebook-instance/${{NamePrefix}}-{machine}")
+    assert len(role["Policies"]) == 1 and role["ManagedPolicyArns"] == [{"Ref": "SharedPolicy"}]
 
 
 def test_the_shared_policy_is_the_least() -> None:
@@ -146,23 +126,6 @@ def test_the_bucket_is_closed_encrypted_versioned_and_outlives_the_stack() -> No
     assert policy["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-def test_everything_that_can_have_tags_has_them() -> None:
-    for name in ["Bucket", "CpuRole", "GpuRole", *INSTANCES]:
-        assert {tag["Key"] for tag in properties(name)["Tags"]} == {"project", "stack"}, name
-
-
-@every_instance
-def test_hardening_is_optional_and_complete(name: str) -> None:
-    found = properties(name)
-    nothing = {"Ref": "AWS::NoValue"}
-    assert found["SubnetId"] == {"If": ["InSubnet", {"Ref": "SubnetId"}, nothing]}
-    assert found["SecurityGroupIds"] == {"If": ["InSubnet", {"Split": [",", {"Ref": "SecurityGroupIds"}]}, nothing]}
-    assert found["KmsKeyId"] == {"If": ["WithKey", {"Ref": "KmsKeyArn"}, nothing]}
-    for parameter in ["SubnetId", "SecurityGroupIds", "KmsKeyArn", "PythonIndexUrl", "ProjectGitUrl"]:
-        assert default(parameter) == ""
-        assert re.fullmatch(template()["Parameters"][parameter]["AllowedPattern"], "")
-
-
 def content(hook: str, values: dict[str, str]) -> str:
     """What CloudFormation makes of a hook's Content, before base64."""
     (entry,) = properties("LifecycleConfig")[hook]
@@ -177,23 +140,21 @@ VALUES = {"Bucket": "gan-lib-bucket-1abcdefghijkl", "ProjectGitUrl": "", "Projec
           "IdleMinutes": "60", "MaxHours": "12"}  # fmt: skip
 LONGEST = {"Bucket": "b" * 63, "ProjectGitUrl": "u" * 160, "ProjectGitCommit": "c" * 40, "PythonIndexUrl": "i" * 160,
            "IdleMinutes": "1440", "MaxHours": "168"}  # fmt: skip
-every_hook = pytest.mark.parametrize(("hook", "script"), [("OnCreate", "on-create"), ("OnStart", "on-start")])
 
 
-@every_hook
-def test_a_script_with_the_stacks_settings_fits(hook: str, script: str) -> None:
-    assert len(content(hook, LONGEST).encode()) <= 12_288
+@pytest.mark.quick
+@pytest.mark.parametrize(("hook", "script"), [("OnCreate", "on-create"), ("OnStart", "on-start")])
+def test_the_stack_carries_the_scripts_as_they_are_and_they_fit(hook: str, script: str) -> None:
+    """16,384 base64 characters are 12,288 bytes; 51,200 bytes is the limit of a template that is not in a bucket."""
+    text, embed = STACK.read_text(), runpy.run_path(str(LIFECYCLE / "embed.py"))
+    assert embed["render"](text) == text, "run: python lifecycle/embed.py"
+    code = [line for line in (LIFECYCLE / f"{script}.sh").read_text().splitlines() if not line.lstrip().startswith("#")]
+    assert content(hook, VALUES).endswith("\n".join(code) + "\n")
+    assert len(text.encode()) <= 51_200 and len(content(hook, LONGEST).encode()) <= 12_288
+    assert not re.search(r"^\s*[\w-]+: [&*]\w", text, re.M), "CloudFormation takes no YAML aliases"
     for name, value in LONGEST.items():
         limits = template()["Parameters"].get(name, {"MaxLength": 63})
         assert len(value) == limits.get("MaxLength", len(str(limits.get("MaxValue", "c" * 40)))), name
-
-
-@every_hook
-def test_the_stack_carries_the_scripts_as_they_are(hook: str, script: str) -> None:
-    embed = runpy.run_path(str(LIFECYCLE / "embed.py"))
-    assert embed["render"](STACK.read_text()) == STACK.read_text(), "run: python lifecycle/embed.py"
-    code = [line for line in (LIFECYCLE / f"{script}.sh").read_text().splitlines() if not line.lstrip().startswith("#")]
-    assert content(hook, VALUES).endswith("\n".join(code) + "\n")
 
 
 def test_the_stacks_scripts_run(empty: Sandbox, tmp_path: Path) -> None:
@@ -207,24 +168,6 @@ def test_the_stacks_scripts_run(empty: Sandbox, tmp_path: Path) -> None:
     assert any(f"{archive}.sha256" in call for call in empty.arguments("aws"))
     assert (empty.bucket / VALUES["Bucket"] / "gan-lib/gan-lib-gpu/status.txt").read_text() == empty.status()
     assert 'MAX_HOURS="7"' in (empty.root / "usr/local/sbin/gan-lib-auto-stop").read_text()
-
-
-def test_parameters_cannot_leave_their_quotes() -> None:
-    for name in ["ProjectGitUrl", "ProjectGitCommit", "PythonIndexUrl"]:
-        pattern = template()["Parameters"][name]["AllowedPattern"]
-        for value in [
-            "https://a.example/'; id; '",
-            "https://a.example/$(id)",
-            "https://a.example/`id`",
-            "x\ny",
-        ]:
-            assert not re.fullmatch(pattern, value)
-
-
-def test_the_template_can_be_given_directly() -> None:
-    """51,200 bytes is the limit of a template that is not in a bucket."""
-    assert len(STACK.read_bytes()) <= 51_200
-    assert not re.search(r"^\s*[\w-]+: [&*]\w", STACK.read_text(), re.M), "CloudFormation takes no YAML aliases"
 
 
 def test_cfn_lint_is_clean() -> None:
