@@ -10,10 +10,8 @@ from gan_lib.errors import ConfigurationError
 from gan_lib.registry import LOSSES, MODELS, family_name, implied
 from gan_lib.text import nearest, shorten
 
-
-def _because(bound: str, reason: str) -> dict[str, Any]:
-    """Why one of a field's bounds is where it is; the other bounds are explained by the field's description."""
-    return {"reason": {bound: reason}}
+# Why one of a field's bounds is where it is; the other bounds are explained by the field's description.
+_SPREAD: dict[str, Any] = {"reason": {"greater_than_equal": "batch norm needs a spread"}}
 
 
 def _one_of(known: Mapping[str, Any]) -> AfterValidator:
@@ -36,126 +34,101 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    model: Annotated[str, _one_of(MODELS), Field(description=f"the networks: {', '.join(MODELS)}")] = "gan"
-    width: Annotated[int, Field(ge=2, le=512, description="small only: maps of its widest layers, divided by four")] = 24
-    machine: Annotated[Literal["cpu", "gpu"], Field(description="the device to train on: cpu, or gpu (one CUDA GPU)")] = "cpu"
-    data: Annotated[
-        str,
-        Field(
-            pattern=r"^(digits|mnist|fashion-mnist|folder:.*\S.*)$",
-            description="digits (5,000 of MNIST), mnist, fashion-mnist or folder:PATH (your own)",
-        ),
-    ] = "digits"
-    training_images: Annotated[
-        Annotated[int, Field(ge=2, le=1_000_000)] | Literal["all"],
-        Field(
-            description="how many; all: every one but a held-out tenth, usual for a folder",
-            json_schema_extra=_because("greater_than_equal", "batch norm needs a spread"),
-        ),
-    ] = 2000
-    selection: Annotated[
-        Literal["seeded", "first"],
-        Field(description="seeded: drawn by data_seed, as many of each class; first: in file order"),
-    ] = "seeded"
-    data_seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="seed of the choice of training images")] = 0
-    image_size: Annotated[int, Field(ge=4, le=256, description="pixels a side; cgan and small need a multiple of 4")] = 28
-    channels: Annotated[Literal[1, 3], Field(description="1: grey; 3: red, green, blue")] = 1
-    background: Annotated[
-        Literal["black", "white"], Field(description="what transparent parts of your images show: black or white")
-    ] = "black"
-    skip_broken: Annotated[
-        int, Field(ge=0, le=1_000_000, description="broken files of a folder that are left out, at most; 0: any is refused")
-    ] = 0
-    epochs: Annotated[int, Field(ge=1, le=1_000_000, description="passes over the training images")] = 300
-    batch_size: Annotated[
-        int,
-        Field(
-            ge=2,
-            le=100_000,
-            description="images a step",
-            json_schema_extra=_because("greater_than_equal", "batch norm needs a spread"),
-        ),
-    ] = 128
-    latent_size: Annotated[int, Field(ge=1, le=10_000, description="values, uniform in [-1, 1], behind one image")] = 100
-    loss: Annotated[str, _one_of(LOSSES), Field(description=f"what they descend on: {', '.join(LOSSES)}")] = "bce"
-    critic_steps: Annotated[
-        int, Field(ge=1, le=1000, description="wgan and wgan-gp only: updates of D for one of G; the articles': 5")
-    ] = 1
-    clip: Annotated[float, Field(gt=0, le=1000, description="wgan only: D's weights stay within plus and minus this")] = 0.01
-    penalty_weight: Annotated[
-        float, Field(ge=0, le=1_000_000, description="wgan-gp only: weight of the gradient penalty in D's loss")
-    ] = 10.0
-    r1_weight: Annotated[
-        float, Field(ge=0, le=1_000_000, description="weight of R1, half D's squared slope at real images; 0: none")
-    ] = 0.0
-    r2_weight: Annotated[float, Field(ge=0, le=1_000_000, description="the same at generated images (R2); 0: none")] = 0.0
-    penalty_every: Annotated[
-        int, Field(ge=1, le=1000, description="steps between two with R1 and R2, which weigh as many times more")
-    ] = 1
-    learning_rate: Annotated[float, Field(gt=0, le=1, description="Adam's step size, both networks")] = 0.0002
-    discriminator_learning_rate: Annotated[
-        float | None, Field(gt=0, le=1, description="D's own step size; None: the same as G's")
-    ] = None
-    schedule: Annotated[
-        Literal["constant", "linear"],
-        Field(description="of the step sizes: constant, or linear to zero at the end"),
-    ] = "constant"
-    schedule_start: Annotated[float, Field(ge=0, lt=1, description="linear only: the share of the run before the fall")] = 0.5
-    adam_beta1: Annotated[float, Field(ge=0, lt=1, description="Adam's decay of the mean gradient")] = 0.9
-    adam_beta2: Annotated[float, Field(ge=0, lt=1, description="Adam's decay of the squared gradient")] = 0.999
-    initialisation: Annotated[
-        Literal["pytorch", "glorot", "dcgan", "kaiming"],
-        Field(description="of weights: pytorch, glorot (as in Flux), dcgan (N(0, 0.02)), kaiming"),
-    ] = "pytorch"
-    dropout: Annotated[
-        float,
-        Field(
-            ge=0,
-            lt=1,
-            description="share of D's activations set to 0 in training",
-            json_schema_extra=_because("less_than", "at 1 nothing is left to learn from"),
-        ),
-    ] = 0.3
-    leaky_slope: Annotated[float, Field(ge=0, le=1, description="LeakyReLU's slope below 0")] = 0.2
-    generator_noise: Annotated[
-        Literal["fresh", "reused"],
-        Field(description="G's step judges fresh images, or reused ones of D's step"),
-    ] = "fresh"
-    generator_dropout: Annotated[
-        Literal["active", "off"],
-        Field(description="D's dropout in G's step: active, as in its own, or off"),
-    ] = "active"
-    average_decay: Annotated[
-        float, Field(ge=0, lt=1, description="of the running average of G's weights, which is sampled; 0: none")
-    ] = 0.0
-    augmentation: Annotated[
-        Literal["none", "shift", "affine", "cutout"],
-        Field(description="of what D sees: none, shift, affine or cutout; never a flip"),
-    ] = "none"
-    augmentation_pixels: Annotated[
-        int, Field(ge=1, le=64, description="how far a shift or a corner of an affine goes; half a cutout's side")
-    ] = 1
-    classes: Annotated[
-        int, Field(ge=0, le=1000, description="to condition on, as many as there are labels (digits: 10); 0: none")
-    ] = 0
-    keep: Annotated[
-        Literal["last", "best"],
-        Field(description="weights to keep: the last, or the best by half of the held-out images"),
-    ] = "last"
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="seed of weights, latents, order and dropout")] = 0
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16"],
-        Field(description="auto: bf16 where the hardware multiplies it; fp32, bf16 or fp16"),
-    ] = "auto"
-    threads: Annotated[int, Field(ge=0, le=1024, description="CPU threads; 0: one for each physical core")] = 0
-    sample_every: Annotated[int, Field(ge=1, le=1_000_000, description="epochs between two frames of progress.gif")] = 10
-    evaluate_every: Annotated[
-        int,
-        Field(ge=0, le=1_000_000, description="epochs between two measurements of quality, and at the end; 0: none"),
-    ] = 25
-    checkpoint_seconds: Annotated[
-        float, Field(ge=0, le=86_400, description="seconds between two checkpoints, for resuming")
-    ] = 30.0
+    model: Annotated[str, _one_of(MODELS)] = Field(default="gan", description=f"the networks: {', '.join(MODELS)}")
+    width: int = Field(default=24, ge=2, le=512, description="small only: maps of its widest layers, divided by four")
+    machine: Literal["cpu", "gpu"] = Field(default="cpu", description="the device to train on: cpu, or gpu (one CUDA GPU)")
+    data: str = Field(
+        default="digits",
+        pattern=r"^(digits|mnist|fashion-mnist|folder:.*\S.*)$",
+        description="digits (5,000 of MNIST), mnist, fashion-mnist or folder:PATH (your own)",
+    )
+    training_images: Annotated[int, Field(ge=2, le=1_000_000)] | Literal["all"] = Field(
+        default=2000, description="how many; all: every one but a held-out tenth, usual for a folder", json_schema_extra=_SPREAD
+    )
+    selection: Literal["seeded", "first"] = Field(
+        default="seeded", description="seeded: drawn by data_seed, as many of each class; first: in file order"
+    )
+    data_seed: int = Field(default=0, ge=0, le=2**31 - 1, description="seed of the choice of training images")
+    image_size: int = Field(default=28, ge=4, le=256, description="pixels a side; cgan and small need a multiple of 4")
+    channels: Literal[1, 3] = Field(default=1, description="1: grey; 3: red, green, blue")
+    background: Literal["black", "white"] = Field(
+        default="black", description="what transparent parts of your images show: black or white"
+    )
+    skip_broken: int = Field(
+        default=0, ge=0, le=1_000_000, description="broken files of a folder that are left out, at most; 0: any is refused"
+    )
+    epochs: int = Field(default=300, ge=1, le=1_000_000, description="passes over the training images")
+    batch_size: int = Field(default=128, ge=2, le=100_000, description="images a step", json_schema_extra=_SPREAD)
+    latent_size: int = Field(default=100, ge=1, le=10_000, description="values, uniform in [-1, 1], behind one image")
+    loss: Annotated[str, _one_of(LOSSES)] = Field(default="bce", description=f"what they descend on: {', '.join(LOSSES)}")
+    critic_steps: int = Field(
+        default=1, ge=1, le=1000, description="wgan and wgan-gp only: updates of D for one of G; the articles': 5"
+    )
+    clip: float = Field(default=0.01, gt=0, le=1000, description="wgan only: D's weights stay within plus and minus this")
+    penalty_weight: float = Field(
+        default=10.0, ge=0, le=1_000_000, description="wgan-gp only: weight of the gradient penalty in D's loss"
+    )
+    r1_weight: float = Field(
+        default=0.0, ge=0, le=1_000_000, description="weight of R1, half D's squared slope at real images; 0: none"
+    )
+    r2_weight: float = Field(default=0.0, ge=0, le=1_000_000, description="the same at generated images (R2); 0: none")
+    penalty_every: int = Field(
+        default=1, ge=1, le=1000, description="steps between two with R1 and R2, which weigh as many times more"
+    )
+    learning_rate: float = Field(default=0.0002, gt=0, le=1, description="Adam's step size, both networks")
+    discriminator_learning_rate: float | None = Field(
+        default=None, gt=0, le=1, description="D's own step size; None: the same as G's"
+    )
+    schedule: Literal["constant", "linear"] = Field(
+        default="constant", description="of the step sizes: constant, or linear to zero at the end"
+    )
+    schedule_start: float = Field(default=0.5, ge=0, lt=1, description="linear only: the share of the run before the fall")
+    adam_beta1: float = Field(default=0.9, ge=0, lt=1, description="Adam's decay of the mean gradient")
+    adam_beta2: float = Field(default=0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
+    initialisation: Literal["pytorch", "glorot", "dcgan", "kaiming"] = Field(
+        default="pytorch", description="of weights: pytorch, glorot (as in Flux), dcgan (N(0, 0.02)), kaiming"
+    )
+    dropout: float = Field(
+        default=0.3,
+        ge=0,
+        lt=1,
+        description="share of D's activations set to 0 in training",
+        json_schema_extra={"reason": {"less_than": "at 1 nothing is left to learn from"}},
+    )
+    leaky_slope: float = Field(default=0.2, ge=0, le=1, description="LeakyReLU's slope below 0")
+    generator_noise: Literal["fresh", "reused"] = Field(
+        default="fresh", description="G's step judges fresh images, or reused ones of D's step"
+    )
+    generator_dropout: Literal["active", "off"] = Field(
+        default="active", description="D's dropout in G's step: active, as in its own, or off"
+    )
+    average_decay: float = Field(
+        default=0.0, ge=0, lt=1, description="of the running average of G's weights, which is sampled; 0: none"
+    )
+    augmentation: Literal["none", "shift", "affine", "cutout"] = Field(
+        default="none", description="of what D sees: none, shift, affine or cutout; never a flip"
+    )
+    augmentation_pixels: int = Field(
+        default=1, ge=1, le=64, description="how far a shift or a corner of an affine goes; half a cutout's side"
+    )
+    classes: int = Field(
+        default=0, ge=0, le=1000, description="to condition on, as many as there are labels (digits: 10); 0: none"
+    )
+    keep: Literal["last", "best"] = Field(
+        default="last", description="weights to keep: the last, or the best by half of the held-out images"
+    )
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="seed of weights, latents, order and dropout")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="auto: bf16 where the hardware multiplies it; fp32, bf16 or fp16"
+    )
+    threads: int = Field(default=0, ge=0, le=1024, description="CPU threads; 0: one for each physical core")
+    sample_every: int = Field(default=10, ge=1, le=1_000_000, description="epochs between two frames of progress.gif")
+    evaluate_every: int = Field(
+        default=25, ge=0, le=1_000_000, description="epochs between two measurements of quality, and at the end; 0: none"
+    )
+    checkpoint_seconds: float = Field(
+        default=30.0, ge=0, le=86_400, description="seconds between two checkpoints, for resuming"
+    )
 
     @property
     def family(self) -> str:
