@@ -16,12 +16,7 @@ REFUSED = [
     ({"epochs": "many"}, "epochs must be a whole number (passes over the training images), got 'many'"),
     ({"dropout": 1}, "dropout must be less than 1.0 (at 1 nothing is left to learn from), got 1"),
     ({"learning_rate": 0}, "learning_rate must be more than 0.0 (Adam's step size, both networks), got 0"),
-    (
-        {"learning_rate": float("nan")},
-        "learning_rate must be a finite number (Adam's step size, both networks), got nan",
-    ),
-    ({"adam_beta1": 1.0}, "adam_beta1 must be less than 1.0 (Adam's decay of the mean gradient), got 1.0"),
-    ({"seed": -1}, "seed must be at least 0 (seed of weights, latents, order and dropout), got -1"),
+    ({"learning_rate": float("nan")}, "learning_rate must be a finite number (Adam's step size, both networks), got nan"),
     ({"channels": 2}, "channels must be 1 or 3 (1: grey; 3: red, green, blue), got 2"),
     (
         {"data": "digit"},
@@ -85,13 +80,9 @@ def test_the_ends_of_each_range_are_allowed(name: str, lowest: float, highest: f
         assert getattr(RunConfig(**{name: value}), name) == value
 
 
-@pytest.mark.parametrize("size", [4, 8, 28, 32, 64, 256])
-def test_a_cgan_takes_every_size_that_its_strides_divide(size: int) -> None:
-    assert RunConfig(model="cgan", image_size=size).image_shape == (1, size, size)
-
-
-def test_a_gan_takes_sizes_that_a_cgan_cannot() -> None:
-    assert RunConfig(model="gan", image_size=30, channels=3).image_shape == (3, 30, 30)
+@pytest.mark.parametrize(("model", "size"), [("cgan", 4), ("cgan", 28), ("cgan", 256), ("gan", 30)])
+def test_a_model_takes_every_size_that_its_strides_divide(model: str, size: int) -> None:
+    assert RunConfig(model=model, image_size=size, channels=3).image_shape == (3, size, size)
 
 
 def test_a_config_cannot_be_changed_once_it_is_made() -> None:

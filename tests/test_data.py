@@ -34,18 +34,10 @@ def test_digits_are_2000_of_the_papers_size_as_many_of_each_class_and_the_rest_i
     assert digits.train_labels is not None and digits.held_out_labels is not None
     assert digits.train_labels.bincount().tolist() == [200] * 10
     assert digits.held_out_labels.bincount().tolist() == [300] * 10
-
-
-def test_digits_fill_the_range_from_minus_1_to_1(digits: Images) -> None:
     for part in (digits.train, digits.held_out):
-        assert part.dtype == torch.float32
-        assert (part.min().item(), part.max().item()) == (-1.0, 1.0)
-
-
-def test_no_held_out_digit_is_trained_on(digits: Images) -> None:
-    train, held_out = rows(digits.train), rows(digits.held_out)
-    assert len(train) == 2000  # all different, so that this test can tell
-    assert not train & held_out
+        assert (part.dtype, part.min().item(), part.max().item()) == (torch.float32, -1.0, 1.0)
+    train = rows(digits.train)
+    assert len(train) == 2000 and not train & rows(digits.held_out)  # all different, so that this test can tell
 
 
 def test_labels_belong_to_their_images(digits: Images) -> None:
@@ -85,12 +77,6 @@ def test_images_are_resized_and_given_three_channels(digits: Images) -> None:
     assert torch.equal(large[:, 0], large[:, 2])
     assert -1 <= large.min().item() < large.max().item() <= 1
     assert large.mean().item() == pytest.approx(digits.train.mean().item(), abs=0.01)
-
-
-def test_more_training_images_than_there_are_is_refused_with_their_number() -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        load_images(RunConfig(training_images=5002))
-    assert str(caught.value) == "training_images must be at most 5,000 (all that digits has), got 5,002"
 
 
 # --- folder:PATH -----------------------------------------------------------------------------------------------------
@@ -227,11 +213,12 @@ def test_a_folder_that_is_missing_or_a_file_or_without_images_is_refused(of_fold
         assert str(caught.value) == f"data folder {path} does not exist or is not a folder"
 
 
-def test_fewer_images_than_asked_for_is_refused_with_their_number(of_folder: Config, tmp_path: Path) -> None:
+def test_more_training_images_than_there_are_is_refused_with_their_number(of_folder: Config, tmp_path: Path) -> None:
     save(tmp_path / "only.png", "L", (8, 8), 0)
-    with pytest.raises(ConfigurationError) as caught:
-        load_images(of_folder())
-    assert str(caught.value) == f"training_images must be at most 1 (all that folder:{tmp_path} has), got 2"
+    for config, most, got in ((of_folder(), "1", "2"), (RunConfig(training_images=5002), "5,000", "5,002")):
+        with pytest.raises(ConfigurationError) as caught:
+            load_images(config)
+        assert str(caught.value) == f"training_images must be at most {most} (all that {config.data} has), got {got}"
 
 
 def test_single_files_are_read_at_a_models_shape(tmp_path: Path) -> None:
@@ -309,8 +296,7 @@ def test_a_downloaded_archive_is_unpacked(
     assert load_images(of_mnist()).held_out.shape == (20, 1, 28, 28)
 
 
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("kind", ["truncated", "empty", "garbage", "too long"])
+@pytest.mark.parametrize(("name", "kind"), [*zip(FILES, ("truncated", "empty", "garbage", "too long"), strict=True)])
 def test_a_broken_idx_file_is_named(mnist: dict[str, np.ndarray], tmp_path: Path, name: str, kind: str) -> None:
     raw = write_idx(tmp_path / "MNIST", mnist)
     whole = (raw / name).read_bytes()

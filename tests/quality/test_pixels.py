@@ -7,7 +7,6 @@ from torch import Tensor
 from gan_lib.config import RunConfig
 from gan_lib.data import Images, load_images
 from gan_lib.errors import DataError
-from gan_lib.quality import pixels
 from gan_lib.quality.pixels import (
     Memorisation,
     _median,
@@ -42,24 +41,15 @@ def test_one_stray_pixel_is_all_grain_and_a_flat_image_or_a_straight_edge_is_non
     assert grain(edge).item() == 0
 
 
-@pytest.mark.parametrize("sigma", [0.02, 0.05, 0.12, 0.25])
+@pytest.mark.parametrize("sigma", [0.0, 0.02, 0.05, 0.12, 0.25])
 def test_known_noise_on_digits_never_seen_is_found_in_its_amount(digits: Tensor, sigma: float) -> None:
     clean, others = digits[::2], digits[1::2]
     found = noise_level(add_noise(others, sigma, draw()), noise_scale(clean))
     assert found == pytest.approx(sigma, abs=0.01)
 
 
-def test_the_noise_level_rises_with_the_noise_and_real_digits_have_next_to_none(digits: Tensor) -> None:
-    clean, others = digits[::2], digits[1::2]
-    scale = noise_scale(clean)
-    levels = [noise_level(add_noise(others, sigma, draw()), scale) for sigma in (0, 0.02, 0.05, 0.1, 0.2, 0.4)]
-    assert levels == sorted(levels)
-    assert len(set(levels)) == len(levels)
-    assert levels[0] < 0.01
-    assert noise_level(blur(others, 1.0), scale) == 0
-
-
-def test_no_noise_level_goes_beyond_one(digits: Tensor) -> None:
+def test_a_noise_level_is_between_zero_and_one(digits: Tensor) -> None:
+    assert noise_level(blur(digits, 1.0), noise_scale(digits)) == 0
     black_or_white = (torch.rand(50, 1, 28, 28, generator=draw()) < 0.5).float() * 2 - 1
     assert 0.5 < noise_level(black_or_white, noise_scale(digits)) <= 1
 
@@ -70,13 +60,6 @@ def test_the_median_is_that_of_the_nine_pixels_round_each() -> None:
     windows = torch.nn.functional.pad(image, (1, 1, 1, 1), mode="replicate").unfold(2, 3, 1).unfold(3, 3, 1)
     assert torch.equal(_median(image), windows.flatten(4).median(dim=-1).values)
     assert _median(image)[1, 2, 3, 2] == median
-
-
-def test_measuring_noise_is_the_same_each_time_and_leaves_the_global_generator_alone(digits: Tensor) -> None:
-    before = torch.get_rng_state()
-    assert torch.equal(noise_scale(digits), noise_scale(digits))
-    noise_level(digits[::9] * 0.9, noise_scale(digits))
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_stray_pixels_are_those_that_stand_alone() -> None:
@@ -170,12 +153,3 @@ def test_a_share_of_copies_is_found_as_that_share_even_when_they_are_a_little_no
     copied = copied + 0.02 * torch.randn(copied.shape, generator=draw())
     found = judged(torch.cat([copied, new[len(copied) :]]), images.train, images.held_out[1::4])
     assert found.copies == pytest.approx(0.5, abs=0.02)
-
-
-def test_many_images_are_taken_part_by_part(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = real_closeness(images.train, images.held_out[:30])
-    monkeypatch.setattr(pixels, "_PART", 7)
-    parts = real_closeness(images.train, images.held_out[:30])
-    assert torch.allclose(parts.spacing, whole.spacing, atol=1e-9)
-    assert torch.allclose(parts.closeness, whole.closeness, atol=1e-9)
-    assert whole.spacing.min() > 0

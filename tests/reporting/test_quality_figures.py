@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import WriteRun
 
 from gan_lib.reporting.comparison import compare
-from gan_lib.reporting.quality_figures import cost_against_quality, frechet_curves, frontier, run_curve
+from gan_lib.reporting.quality_figures import cost_against_quality, frechet_curves, frontier, nearest_pairs, run_curve
 from gan_lib.runs.record import read_record
 
 
@@ -83,3 +84,21 @@ def test_cost_against_quality_names_the_frontier(write_run: WriteRun, tmp_path: 
     assert "GAN, CPU 0.000408 USD, distance 40.0; CGAN, CPU 0.00408 USD, distance 60.0." in chart.alt
     assert "nothing is both cheaper and better: GAN, CPU." in chart.alt
     assert chart.png()
+
+
+def test_the_nearest_pairs_are_shown_the_nearest_first() -> None:
+    train = torch.stack([torch.full((1, 4, 4), value) for value in (-1.0, 0.0, 1.0)])
+    generated = torch.stack([torch.full((1, 4, 4), value) for value in (0.5, 0.9, -1.0, 0.2)])
+    chart = nearest_pairs(generated, train, count=3)
+    shown = [float(panel.images[0].get_array().flatten()[0]) for panel in chart.axes]
+    assert shown == pytest.approx([0.0, 0.95, 0.6, 0.0, 1.0, 0.5])
+    assert [panel.get_xlabel() for panel in chart.axes[3:]] == ["0", "0.0500", "0.100"]
+    assert "Of 4 generated images the 3 that are nearest" in chart.alt
+    by_class = nearest_pairs(generated, train, labels=torch.tensor([5, 2, 2]))  # class 2: 0.9 and 1.0; class 5: both -1
+    assert [panel.get_xlabel() for panel in by_class.axes[2:]] == ["0.0500", "0"]
+    assert "of each class" in by_class.alt
+
+
+def test_pairs_in_colour_and_fewer_images_than_asked_for() -> None:
+    images = torch.rand(2, 3, 4, 4) * 2 - 1
+    assert len(nearest_pairs(images, images, count=10).axes) == 4

@@ -1,6 +1,7 @@
-"""The plain baseline, and the parts of the benchmark on a config that is small enough."""
+"""The plain baseline, the parts of the benchmark on a small config, and its report."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,19 @@ from conftest import tiny_config
 
 from gan_lib import paper
 from gan_lib.config import RunConfig
-from gan_lib.studies.bench import Baseline, _compare, grow, matrix_rate, plain_networks
+from gan_lib.errors import RecordError
+from gan_lib.studies.bench import (
+    Baseline,
+    Bench,
+    _compare,
+    chart,
+    grow,
+    matrix_rate,
+    plain_networks,
+    read_benches,
+    save_bench,
+    speed_table,
+)
 from gan_lib.training.flops import flops_per_epoch
 from gan_lib.training.models import build_pair, parameter_count
 
@@ -69,7 +82,7 @@ def test_a_comparison_holds_every_round_and_numbers_that_follow_from_them(model:
     assert all("baseline" in line and "ours" in line for line in said)
 
 
-@pytest.mark.parametrize("size", [40, 130, 400])
+@pytest.mark.parametrize("size", [40, 130])
 def test_growth_repeats_the_digits_up_to_the_size_asked_for(size: int) -> None:
     facts: dict[str, Any] = grow(tiny_config(), "fp32", size)  # 64 digits to repeat
     assert facts["images"] == size
@@ -81,3 +94,55 @@ def test_growth_repeats_the_digits_up_to_the_size_asked_for(size: int) -> None:
 def test_a_model_without_plain_layers_is_measured_alone() -> None:
     facts = _compare(tiny_config(model="small", image_size=16), CPU, "fp32", rounds=1, rate=100.0, say=lambda text: None)
     assert (set(facts["seconds"]), facts["times_faster"]) == ({"ours"}, None)
+
+
+REPORT: dict[str, Any] = {
+    "machine": {"label": "Test CPU, 2 cores", "device": "cpu", "precision": "bf16"},
+    "matrix_gflops": {"fp32": 150.0, "bf16": 400.0},
+    "rounds": 3,
+    "peak_memory_mb": 900.0,
+    "models": {
+        "gan": {
+            "seconds": {"baseline": [1.0, 0.9, 1.1], "ours": [0.4, 0.5, 0.3]},
+            "median_seconds": {"baseline": 1.0, "ours": 0.4},
+            "times_faster": 2.5,
+            "images_per_second": 5000.0,
+            "gflop_per_epoch": 64.0,
+            "share_of_matrix_rate": 0.4,
+            "growth": [{"images": 2000, "seconds": 0.4, "microseconds_per_image": 200.0, "peak_memory_mb": 900.0}],
+        }
+    },
+}
+
+
+def test_a_report_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    path = save_bench(REPORT, tmp_path / "bench")
+    assert path.name == "test-cpu-2-cores.json"
+    (report,) = read_benches(tmp_path / "bench")
+    assert report == Bench.model_validate(REPORT)
+    assert (report.label, report.precision) == ("Test CPU, 2 cores", "bf16")
+
+
+def test_a_report_that_is_not_whole_is_refused_by_name(tmp_path: Path) -> None:
+    path = save_bench({**REPORT, "rounds": "many"}, tmp_path)
+    with pytest.raises(RecordError, match=f"{path.name}: rounds: "):
+        read_benches(tmp_path)
+
+
+def test_the_table_has_the_paper_and_its_machine_beside_the_measured_seconds() -> None:
+    (line,) = speed_table([Bench.model_validate(REPORT)]).frame.to_dict("records")
+    assert line["plain loop, s"] == 1.0
+    assert line["gan-lib, s"] == 0.4
+    assert line["times faster"] == 2.5
+    assert line["share of the matrix rate"] == "40%"
+    assert line["the paper, s (ml.c5.2xlarge)"] == "37"
+
+
+def test_without_reports_the_table_says_what_to_do() -> None:
+    assert "gan-lib bench" in speed_table([])._repr_html_()
+
+
+def test_the_figure_says_its_numbers_in_words() -> None:
+    figure = chart([Bench.model_validate(REPORT)])
+    assert "GAN on Test CPU, 2 cores: 1.00 s plain, 0.400 s here, 2.50 times faster, 40% of the matrix rate" in figure.alt
+    assert figure.png().startswith(b"\x89PNG")

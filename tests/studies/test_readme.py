@@ -119,6 +119,7 @@ def test_finished_paper_length_runs_are_kept_without_weights(
     assert "| the paper's claim | answer | because |" in quality.partition(begin)[2].partition(end)[0]
 
 
+@pytest.mark.slow
 def test_the_comparison_of_reference_runs_has_a_page_and_two_pictures(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("gan-cpu", below="reference", quality={12: 40.0})
     write_run("wgan-cpu", below="reference", quality={12: 20.0})
