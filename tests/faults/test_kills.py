@@ -4,17 +4,15 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from faults.conftest import Count
-from faults.training import FILES, results, short_run, train
+from faults.conftest import Count, Start
+from faults.training import FILES, results, run_command, short_run
 from gan_lib.presets import run_name
 from gan_lib.runs.record import read_record
 
@@ -26,43 +24,33 @@ MEASURED = {"image_size": 28, "evaluate_every": 20}  # its quality, three times:
     [pytest.param({"model": "gan"}, 4, 16, marks=pytest.mark.quick), ({"model": "cgan"}, 4, 16), (MEASURED, 1, 8)],
 )
 def test_a_run_killed_again_and_again_is_the_undisturbed_run(
-    tmp_path: Path,
-    processes: ForkServerContext,
-    chance: random.Random,
-    count: Count,
-    changes: dict[str, Any],
-    quick: int,
-    soak: int,
+    tmp_path: Path, start: Start, chance: random.Random, count: Count, changes: dict[str, Any], quick: int, soak: int
 ) -> None:
-    config, wanted = short_run(**changes), count(quick, soak)
-    parameters, folder = config.model_dump(mode="json"), tmp_path / "killed"
-    undisturbed = processes.Process(target=train, args=(parameters, str(tmp_path / "undisturbed")))
+    config, wanted, folder = short_run(**changes), count(quick, soak), tmp_path / "killed"
     begun = time.monotonic()
-    undisturbed.start()
+    undisturbed = start(config, tmp_path / "undisturbed")
     undisturbed.join()
     took = time.monotonic() - begun
     assert undisturbed.exitcode == 0
-    kills, found = 0, []
+    kills, statuses = 0, []
     for _ in range(10 * wanted):
-        process = processes.Process(target=train, args=(parameters, str(folder)))
-        process.start()
+        process = start(config, folder)
         process.join(chance.uniform(0.1, took))
         if process.exitcode is None:
             os.kill(int(process.pid or 0), signal.SIGKILL)
             process.join()
             kills += 1
             if folder.exists() and (folder / "config.json").exists():
-                found.append(f"{read_record(folder).status} at epoch {read_record(folder).epochs_done}")
+                statuses.append(f"{read_record(folder).status} at epoch {read_record(folder).epochs_done}")
         elif kills >= wanted:
             break
         else:  # it got to its end: once more from the beginning, for there are kills left to try
             assert results(folder) == results(tmp_path / "undisturbed")
             for path in folder.iterdir():
                 path.unlink()
-    print(f"{kills} kills: {', '.join(found)}")
+    print(f"{kills} kills: {', '.join(statuses)}")
     assert kills >= wanted
-    process = processes.Process(target=train, args=(parameters, str(folder)))
-    process.start()
+    process = start(config, folder)
     process.join()
     assert process.exitcode == 0
     assert results(folder) == results(tmp_path / "undisturbed")
@@ -74,31 +62,22 @@ def test_a_batch_killed_at_random_moments_leaves_no_process_and_ends_well(
     tmp_path: Path, chance: random.Random, count: Count
 ) -> None:
     config = short_run(epochs=80)
-    settings = [
-        f"--set={name}={value}" for name, value in config.model_dump().items() if name not in ("model", "machine", "seed")
-    ]
-    command = [sys.executable, "-m", "gan_lib", "run", "gan-cpu", *settings, "--results-dir"]
-    subprocess.run([*command, str(tmp_path / "undisturbed")], check=True, capture_output=True)
+    undisturbed, disturbed = (run_command(config, tmp_path / name, "gan-cpu") for name in ("undisturbed", "killed"))
+    subprocess.run(undisturbed, check=True, capture_output=True)
     begun = time.monotonic()
-    subprocess.run([*command, str(tmp_path / "undisturbed"), "--fresh"], check=True, capture_output=True)
+    subprocess.run([*undisturbed, "--fresh"], check=True, capture_output=True)
     took = time.monotonic() - begun
     folder = tmp_path / "killed" / "runs" / run_name(config)
     for _ in range(count(1, 8)):
-        with subprocess.Popen(
-            [*command, str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as batch:
+        with subprocess.Popen(disturbed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as batch:
             time.sleep(chance.uniform(0.3, 1.0) * took)  # while it trains, renders or compares
             children = psutil.Process(batch.pid).children(recursive=True) if batch.poll() is None else []
             batch.kill()
         _, alive = psutil.wait_procs(children, timeout=60)
         assert not alive, "no process outlives its batch"
-    done = subprocess.run([*command, str(tmp_path / "killed")], capture_output=True, text=True)
+    done = subprocess.run(disturbed, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert results(folder) == results(tmp_path / "undisturbed" / "runs" / run_name(config))
     assert {path.name for path in folder.iterdir()} == {*FILES, "notebook.ipynb", "report.html"}
-    assert {path.name for path in (tmp_path / "killed").iterdir()} == {
-        "runs",
-        "comparison.ipynb",
-        "comparison.html",
-        "index.html",
-    }
+    pages = {"comparison.ipynb", "comparison.html", "index.html"}
+    assert {path.name for path in (tmp_path / "killed").iterdir()} == {"runs", *pages}

@@ -12,7 +12,7 @@ from conftest import WriteRun
 from faults.conftest import Count
 from gan_lib.cli import _one_line
 from gan_lib.reporting.html import write_index
-from gan_lib.runs.record import find_records, read_record
+from gan_lib.runs.record import find_records
 from gan_lib.runs.storage import _json_checksum, read_json
 
 VALUES: list[Any] = [
@@ -71,21 +71,6 @@ def test_one_bad_run_is_named_and_never_hides_the_others(
     print(f"{refused} refused")
     assert refused > 80
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000, "kilobytes"
-
-
-def test_a_giant_is_refused_by_its_size_alone(write_run: WriteRun) -> None:
-    path = write_run("gan-cpu", preset="quick")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for name in ("summary.json", "machine.json", "config.json", "history.csv", "metrics.csv"):
-        content = (path / name).read_bytes() if (path / name).exists() else None
-        with (path / name).open("wb") as file:
-            file.truncate(5 * 2**30)
-        with pytest.raises(Exception, match=rf"{name} must be at most"):
-            read_record(path)
-        (path / name).unlink()
-        if content is not None:
-            (path / name).write_bytes(content)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000, "kilobytes"
 
 
 def test_a_name_that_is_not_utf_8_is_named_and_the_others_are_shown(write_run: WriteRun, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from conftest import WriteRun
 
 from gan_lib.batch import pages
-from gan_lib.runs.record import STATUSES, find_records
+from gan_lib.runs.record import STATUSES
 
 REASONS = {
     "failed": "the loss is not finite any more: epoch 7, batch 3 of 16; the last good checkpoint is after epoch 5",
@@ -40,13 +40,10 @@ def test_each_is_listed_with_its_reason(one_of_each: Path) -> None:
     for status, reason in REASONS.items():
         assert reason in lines[status]
     assert "the process that wrote this folder is gone" in lines["lost"]
-    print(done.stdout)
 
 
-def test_each_is_in_the_comparison(one_of_each: Path, write_run: WriteRun) -> None:
-    for path in (one_of_each / "runs").glob("gan-cpu/seed-*"):
-        if find_records(one_of_each / "runs")[0] and path.name == "seed-0":
-            (path / "summary.json").unlink()  # the one that is ok would stand for all the others
+def test_each_is_in_the_comparison(one_of_each: Path) -> None:
+    (one_of_each / "runs" / "gan-cpu" / f"seed-{STATUSES.index('ok')}" / "summary.json").unlink()  # it would stand for all
     html = pages.make_comparison(one_of_each, ["gan-cpu"]).read_text()
     for status in set(STATUSES) - {"ok"}:
         assert status in html, status

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+import typer
 
 from faults.conftest import SOAK
-from faults.training import short_run
+from faults.training import run_command, short_run, wait_for_epochs
+from gan_lib.cli import app
 from gan_lib.presets import run_name
-from gan_lib.runs.record import count_epochs, find_records, is_finished, read_record
+from gan_lib.runs.record import find_records, is_finished, read_record
 from gan_lib.runs.storage import unpack
 
 
@@ -23,27 +25,11 @@ from gan_lib.runs.storage import unpack
 def test_a_stopped_batch_is_finished_by_the_command_that_it_prints(tmp_path: Path, chance: random.Random, number: int) -> None:
     sign = (signal.SIGINT, signal.SIGTERM)[number % 2]
     config = short_run(epochs=80, checkpoint_seconds=30.0)
-    settings = [
-        f"--set={name}={value}" for name, value in config.model_dump().items() if name not in ("model", "machine", "seed")
-    ]
-    command = [
-        sys.executable,
-        "-m",
-        "gan_lib",
-        "run",
-        "gan-cpu",
-        "cgan-cpu",
-        *settings,
-        "--fresh",
-        "--results-dir",
-        str(tmp_path),
-    ]
+    command = run_command(config, tmp_path, "gan-cpu", "cgan-cpu", "--fresh")
     batch = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     which = short_run(**{**config.model_dump(), "model": chance.choice(["gan", "cgan"])})
     folder, epoch = tmp_path / "runs" / run_name(which), chance.randrange(1, 60)
-    while count_epochs(folder) < epoch:
-        assert batch.poll() is None, batch.communicate()
-        time.sleep(0.05)
+    wait_for_epochs(folder, epoch, batch)
     children = psutil.Process(batch.pid).children(recursive=True)
     asked, asked_at = time.monotonic(), time.time()
     batch.send_signal(sign)
@@ -71,14 +57,10 @@ def test_a_stopped_batch_is_finished_by_the_command_that_it_prints(tmp_path: Pat
 
 def test_a_second_ctrl_c_ends_it_at_once_and_leaves_no_process(tmp_path: Path) -> None:
     config = short_run(epochs=100_000, checkpoint_seconds=0.5)
-    settings = [
-        f"--set={name}={value}" for name, value in config.model_dump().items() if name not in ("model", "machine", "seed")
-    ]
-    command = [sys.executable, "-m", "gan_lib", "run", "gan-cpu", *settings, "--results-dir", str(tmp_path)]
+    command = run_command(config, tmp_path, "gan-cpu")
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as batch:
         folder = tmp_path / "runs" / run_name(config)
-        while count_epochs(folder) < 5:
-            time.sleep(0.05)
+        wait_for_epochs(folder, 5, batch)
         kernel = psutil.Process(batch.pid).children(recursive=True)[-1]
         kernel.suspend()  # it will not save anything, nor end by itself
         batch.send_signal(signal.SIGINT)
@@ -88,8 +70,8 @@ def test_a_second_ctrl_c_ends_it_at_once_and_leaves_no_process(tmp_path: Path) -
     assert not psutil.wait_procs([kernel], timeout=30)[1]
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("flag", ["--timeout=0", "--timeout=x", "--retries=-1", "--retries=101"])
-def test_limits_that_make_no_sense_are_refused(tmp_path: Path, flag: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "gan_lib", "run", flag], capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 2
-    assert len(done.stderr.strip().splitlines()) == 1
+def test_limits_that_make_no_sense_are_refused(flag: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        app(["run", flag], standalone_mode=False)

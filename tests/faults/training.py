@@ -1,14 +1,16 @@
 """Runs that a test can kill: trained in a process of their own, and compared with undisturbed ones."""
 
 import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from conftest import TINY
 
 from gan_lib.config import RunConfig
-from gan_lib.runs.record import read_record
+from gan_lib.runs.record import count_epochs, read_record
 
 RESULTS = ("generator.safetensors", "discriminator.safetensors", "samples.png", "progress.gif")
 LOSSES = ("epoch", "discriminator_loss", "generator_loss", "real_probability", "generated_probability")
@@ -21,18 +23,33 @@ def short_run(**changes: Any) -> RunConfig:
 
 
 def train(parameters: dict[str, Any], folder: str) -> None:
-    """The child: train into a folder, or go on there; one line for an error."""
+    """The child: train into a folder, or resume there; one line for an error."""
     from gan_lib.errors import GanLibError
     from gan_lib.runs.experiment import Experiment
     from gan_lib.text import one_line
 
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
     try:
-        for _ in Experiment(RunConfig(**parameters), Path(folder)):
-            pass
+        list(Experiment(RunConfig(**parameters), Path(folder)))
     except (GanLibError, OSError) as error:
         (Path(folder).parent / f"{Path(folder).name}.error").write_text(one_line(error))
         sys.exit(2)
+
+
+def run_command(config: RunConfig, folder: Path, *arguments: str) -> list[str]:
+    """The command line that makes such runs in a results folder. arguments: configurations and flags."""
+    settings = config.model_dump(exclude={"model", "machine", "seed"}, exclude_defaults=True)
+    flags = [f"--set={name}={value}" for name, value in settings.items()]
+    return [sys.executable, "-m", "gan_lib", "run", *arguments, *flags, f"--results-dir={folder}"]
+
+
+def wait_for_epochs(folder: Path, epochs: int, batch: subprocess.Popen[Any] | None = None) -> None:
+    """Wait until a run has recorded so many epochs: five minutes at most, and no longer than its batch lives."""
+    deadline = time.monotonic() + 300
+    while count_epochs(folder) < epochs:
+        assert time.monotonic() < deadline
+        assert batch is None or batch.poll() is None, batch.communicate()
+        time.sleep(0.02)
 
 
 def results(folder: Path) -> dict[str, Any]:
