@@ -38,7 +38,7 @@ def train(parameters: dict[str, Any], folder: str) -> None:
 
 def run_command(config: RunConfig, folder: Path, *arguments: str) -> list[str]:
     """The command line that makes such runs in a results folder. arguments: configurations and flags."""
-    settings = config.model_dump(exclude={"model", "machine", "seed"}, exclude_defaults=True)
+    settings = config.model_dump(exclude={"model", "machine", "seed"}, exclude_none=True)
     flags = [f"--set={name}={value}" for name, value in settings.items()]
     return [sys.executable, "-m", "gan_lib", "run", *arguments, *flags, f"--results-dir={folder}"]
 
