@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import mean
 from typing import Any, NamedTuple
 
@@ -54,7 +54,7 @@ def verdict(rows: Comparison) -> str:
     measured = [row for row in shown if quality.values(row, FRECHET)]
     if not measured:
         return f"{words}; the images have no Fréchet distance ({quality.why_missing(quickest)})."
-    best = min(measured, key=lambda row: mean(quality.values(row, FRECHET)))
+    best = min(measured, key=_mean_distance)
     floor = quality.row_floor(best, FRECHET)
     numbers = f"a Fréchet distance of {_distance(best)}" + (
         f" where real images have {show(floor)}" if floor is not None else ""
@@ -68,17 +68,21 @@ def claims(rows: Comparison, at_paper_length: Comparison) -> list[Claim]:
     """The paper's claims. Those about balance, the course of the losses, images and the best configuration are judged on runs
     of the paper's schedule only; each needs three runs of every configuration that it speaks of."""
     rows, long = papers_own(rows), papers_own(at_paper_length)
-    return [
-        _gpu_speed(rows["gan-cpu"], rows["gan-gpu"]),
-        _gpu_speed(rows["cgan-cpu"], rows["cgan-gpu"]),
-        _smaller_yet_slower(rows["gan-cpu"], rows["cgan-cpu"]),
-        _quarter_of_the_epochs(_most_runs(long, "gan"), _most_runs(long, "cgan")),
-        _scatter(_most_runs(long, "gan"), _most_runs(long, "cgan")),
-        _in_band_by_200(_most_runs(long, "cgan")),
-        noise(long),
-        recognisable(long),
-        _best(long),
+    longest = [_most(long, model, lambda row: row.records) for model in ("gan", "cgan")]
+    measured = [most_measured(long, model) for model in ("gan", "cgan")]
+    faster = "{} trains {} times faster on the GPU machine"
+    listed: list[tuple[str, Callable[..., _Finding], Sequence[Row]]] = [
+        (faster.format("GAN", paper.GPU_SPEEDUP["gan"]), _gpu_speed, [rows["gan-cpu"], rows["gan-gpu"]]),
+        (faster.format("CGAN", paper.GPU_SPEEDUP["cgan"]), _gpu_speed, [rows["cgan-cpu"], rows["cgan-gpu"]]),
+        ("CGAN has fewer parameters than GAN and yet takes longer for an epoch", _slower, [rows["gan-cpu"], rows["cgan-cpu"]]),
+        ("CGAN is balanced in a quarter of GAN's epochs (300 against 1,200)", _quarter_of_the_epochs, longest),
+        ("GAN's losses run in a narrow band, CGAN's jump over a wide one", _scatter, longest),
+        ("CGAN is inside the balance band by epoch 200", _in_band_by_200, longest[1:]),
+        ("GAN's images carry more noise and stray pixels than CGAN's", _noise, measured),
+        ("Most digits of both models can be recognised", _recognisable, measured),
+        ("CGAN on the GPU machine is the best configuration", _best, list(long.values())),
     ]
+    return [_judge(*each) for each in listed]
 
 
 def claims_table(listed: list[Claim]) -> Table:
@@ -87,29 +91,35 @@ def claims_table(listed: list[Claim]) -> Table:
     return table(lines, f"The paper's claims, each judged on {FEWEST} runs or more of every configuration that it speaks of")
 
 
-def _judge(claim: str, rows: Sequence[Row], verdicts: Sequence[bool | None], because: str) -> Claim:
-    """A claim's answer by the one rule: of fewer than three runs of a configuration nothing is told."""
+_Finding = tuple[list[bool | None], str]  # what speaks for or against a claim, and the numbers
+
+
+class _UnjudgedError(Exception):
+    """Why runs say nothing of a claim."""
+
+
+def _judge(claim: str, finding: Callable[..., _Finding], rows: Sequence[Row]) -> Claim:
+    """A claim's answer by the one rule: fewer than three runs of a configuration decide nothing."""
+    try:
+        verdicts, because = finding(*rows)
+    except _UnjudgedError as reason:
+        return Claim(claim, UNKNOWN, str(reason))
     runs = [len(row.records) for row in rows]
     given = UNKNOWN if min(runs) < FEWEST else answer(verdicts)
     return Claim(claim, given, f"{because}; {cannot_be_told(*runs)}" if given == UNKNOWN else because)
 
 
-def _gpu_speed(cpu: Row, gpu: Row) -> Claim:
-    factor = paper.GPU_SPEEDUP[cpu.model]
-    claim = f"{cpu.model.upper()} trains {factor} times faster on the GPU machine"
-    if absent := _needs(cpu, gpu):
-        return Claim(claim, UNKNOWN, absent)
+def _gpu_speed(cpu: Row, gpu: Row) -> _Finding:
+    _need(cpu, gpu)
     times, interval = _times(cpu, gpu)
     because = f"{show(times)} times faster on {gpu.machine} than on {cpu.machine}{_marked(cpu, gpu)}"
-    return _judge(claim, (cpu, gpu), [is_above(interval, math.log(factor))], because)
+    return [is_above(interval, math.log(paper.GPU_SPEEDUP[cpu.model]))], because
 
 
-def _smaller_yet_slower(gan: Row, cgan: Row) -> Claim:
-    claim = "CGAN has fewer parameters than GAN and yet takes longer for an epoch"
-    if absent := _needs(gan, cgan):
-        return Claim(claim, UNKNOWN, absent)
+def _slower(gan: Row, cgan: Row) -> _Finding:
+    _need(gan, cgan)
     if gan.machine != cgan.machine:
-        return Claim(claim, UNKNOWN, f"GAN was measured on {gan.machine}, CGAN on {cgan.machine}")
+        raise _UnjudgedError(f"GAN was measured on {gan.machine}, CGAN on {cgan.machine}")
     smaller, larger = (int(row.middle("parameters") or 0) for row in (cgan, gan))
     times, interval = _times(cgan, gan)
     published = paper.RESULTS["cgan-cpu"].seconds_per_epoch / paper.RESULTS["gan-cpu"].seconds_per_epoch
@@ -117,52 +127,41 @@ def _smaller_yet_slower(gan: Row, cgan: Row) -> Claim:
         f"{smaller:,} against {larger:,} parameters, {show(times)} times the seconds (paper: {show(published)})"
         f"{_marked(gan, cgan)}"
     )
-    return _judge(claim, (gan, cgan), [smaller < larger, is_above(interval)], because)
+    return [smaller < larger, is_above(interval)], because
 
 
-def _quarter_of_the_epochs(gan: Row, cgan: Row) -> Claim:
-    claim = "CGAN is balanced in a quarter of GAN's epochs (300 against 1,200)"
-    if absent := _needs(gan, cgan):
-        return Claim(claim, UNKNOWN, f"{absent}, at the paper's length")
+def _quarter_of_the_epochs(gan: Row, cgan: Row) -> _Finding:
+    _need(gan, cgan, where=_LONG)
     gan_epoch, cgan_epoch = gan.balance_epoch(), cgan.balance_epoch()
     because = f"GAN {_when(gan, gan_epoch)}, CGAN {_when(cgan, cgan_epoch)}"
-    if cgan_epoch is None:
-        # Without a band to be in there is no quarter of it; GAN alone in the band would speak against the claim.
-        return _judge(claim, (gan, cgan), [None if gan_epoch is None else False], because)
-    bound = gan_epoch if gan_epoch is not None else gan.epochs or 0
-    return _judge(claim, (gan, cgan), [cgan_epoch <= bound / 4], because)
+    if cgan_epoch is None:  # no quarter of nothing; GAN alone in the band speaks against the claim
+        return [None if gan_epoch is None else False], because
+    return [cgan_epoch <= (gan_epoch or gan.epochs or 0) / 4], because
 
 
-def _scatter(gan: Row, cgan: Row) -> Claim:
-    claim = "GAN's losses run in a narrow band, CGAN's jump over a wide one"
-    if absent := _needs(gan, cgan):
-        return Claim(claim, UNKNOWN, f"{absent}, at the paper's length")
+def _scatter(gan: Row, cgan: Row) -> _Finding:
+    _need(gan, cgan, where=_LONG)
     narrow, wide = ([roughness(record.history["generator_loss"]) for record in row.records] for row in (gan, cgan))
     interval = difference(wide, narrow)
     because = (
         f"G's loss strays {show(mean(wide))} from its mean over {WINDOW} epochs with CGAN, {show(mean(narrow))} with GAN "
         f"(median over the epochs)" + (f"; a difference of {in_words(interval)}" if interval else "")
     )
-    return _judge(claim, (gan, cgan), [is_above(interval)], because)
+    return [is_above(interval)], because
 
 
-def _in_band_by_200(cgan: Row) -> Claim:
-    claim = "CGAN is inside the balance band by epoch 200"
-    if absent := _needs(cgan):
-        return Claim(claim, UNKNOWN, f"{absent}, at the paper's length")
+def _in_band_by_200(cgan: Row) -> _Finding:
+    _need(cgan, where=_LONG)
     epoch, balances = cgan.balance_epoch(), cgan.balances()
     nearest = min(balances, key=lambda balance: balance.nearest_distance or 0.0)
     missed = all(balance.epoch is None for balance in balances) and nearest.nearest_epoch is not None
     detail = f"; nearest at epoch {nearest.nearest_epoch}, {show(nearest.nearest_distance)} outside" if missed else ""
-    return _judge(claim, [cgan], [epoch is not None and epoch <= 200], f"CGAN {_when(cgan, epoch)}{detail}")
+    return [epoch is not None and epoch <= 200], f"CGAN {_when(cgan, epoch)}{detail}"
 
 
-def noise(rows: Comparison) -> Claim:
-    """Are GAN's images noisier than CGAN's? Both the noise level and the stray pixels have to say so."""
-    claim = "GAN's images carry more noise and stray pixels than CGAN's"
-    gan, cgan = most_measured(rows, "gan"), most_measured(rows, "cgan")
-    if absent := _unmeasured(gan, cgan, name="noise_level"):
-        return Claim(claim, UNKNOWN, absent)
+def _noise(gan: Row, cgan: Row) -> _Finding:
+    """Both the noise level and the stray pixels have to say so."""
+    _need_measured(gan, cgan, name="noise_level")
     verdicts, parts = [], []
     for name, (words, scale) in _UNITS.items():
         of_gan, of_cgan = quality.values(gan, name), quality.values(cgan, name)
@@ -171,43 +170,36 @@ def noise(rows: Comparison) -> Claim:
         parts.append(f"{words}: {show(scale * mean(of_gan))} with GAN, {show(scale * mean(of_cgan))} with CGAN")
         if interval is not None:
             parts[-1] += f", a difference of {in_words(interval, scale)}"
-    return _judge(claim, (gan, cgan), verdicts, "; ".join(parts))
+    return verdicts, "; ".join(parts)
 
 
-def recognisable(rows: Comparison) -> Claim:
-    """Can most images of both models be recognised? More than half, by a classifier that is 90 % sure.
+def _recognisable(*rows: Row) -> _Finding:
+    """More than half of the images, by a classifier that is 90 % sure.
 
     A smaller share speaks against nothing: the classifier is as unsure of real digits that people still read, once they are
     blurred (results/quality/sanity.json).
     """
-    claim = "Most digits of both models can be recognised"
-    both = [most_measured(rows, model) for model in ("gan", "cgan")]
-    if absent := _unmeasured(*both, name="recognisable"):
-        return Claim(claim, UNKNOWN, absent)
-    verdicts, parts = [], []
-    for row in both:
+    _need_measured(*rows, name="recognisable")
+    verdicts: list[bool | None] = []
+    parts = []
+    for row in rows:
         shares = quality.values(row, "recognisable")
         interval = mean_interval(shares)
         verdicts.append(is_above(interval, 0.5) or None)
         parts.append(f"{row.model.upper()}: {show(100 * mean(shares)) if interval is None else in_words(interval, 100)}")
     because = f"% of images that a classifier gives 90% or more for one digit: {', '.join(parts)}"
-    doubt = "half or less is no proof that people cannot read them: it gives no more to real digits that are blurred"
-    enough = min(len(row.records) for row in both) >= FEWEST
-    if enough and answer(verdicts) == UNKNOWN:
-        return Claim(claim, UNKNOWN, f"{because}; {doubt}")
-    return _judge(claim, both, verdicts, because)
+    if min(len(row.records) for row in rows) >= FEWEST and None in verdicts:
+        doubt = "half or less is no proof that people cannot read them: it gives no more to real digits that are blurred"
+        raise _UnjudgedError(f"{because}; {doubt}")
+    return verdicts, because
 
 
-def _best(rows: Comparison) -> Claim:
-    claim = "CGAN on the GPU machine is the best configuration"
-    if absent := _needs(*rows.values()):
-        return Claim(claim, UNKNOWN, absent)
-    seconds = {name: row.middle("training_seconds") or 0.0 for name, row in rows.items()}
-    quickest = min(seconds, key=lambda name: seconds[name])
-    better, images = better_model(rows)
-    verdicts = [better, seconds["cgan-gpu"] < seconds["cgan-cpu"]]  # the better images first, and of those the quicker
-    because = f"{title(quickest)} is through first ({show(seconds[quickest])} s); {images}"
-    return _judge(claim, list(rows.values()), verdicts, because)
+def _best(*rows: Row) -> _Finding:
+    _need(*rows)
+    seconds = {row.configuration: row.middle("training_seconds") or 0.0 for row in rows}
+    better, images = better_model({row.configuration: row for row in rows})
+    because = f"{title(min(seconds, key=seconds.__getitem__))} is through first ({show(min(seconds.values()))} s); {images}"
+    return [better, seconds["cgan-gpu"] < seconds["cgan-cpu"]], because  # the better images first, and of those the quicker
 
 
 def _times(slow: Row, fast: Row) -> tuple[float | None, Interval | None]:
@@ -221,14 +213,27 @@ def _marked(*rows: Row) -> str:
     return " (with reference runs)" if any(row.stands_in for row in rows) else ""
 
 
-def _needs(*rows: Row) -> str:
-    absent = [title(row.configuration) for row in rows if not row.records]
-    return f"no run of {' or '.join(absent)}" if absent else ""
+_LONG = ", at the paper's length"
 
 
-def _most_runs(rows: Comparison, model: str) -> Row:
-    """The row of a model to judge its losses by: they do not depend on the machine, so either will do."""
-    return max((row for row in rows.values() if row.model == model), key=lambda row: len(row.records))
+def _need(*rows: Row, where: str = "") -> None:
+    if absent := [title(row.configuration) for row in rows if not row.records]:
+        raise _UnjudgedError(f"no run of {' or '.join(absent)}{where}")
+
+
+def _need_measured(*rows: Row, name: str) -> None:
+    if absent := [row for row in rows if not quality.values(row, name)]:
+        raise _UnjudgedError("; ".join(f"{title(row.configuration)}: {quality.why_missing(row)}" for row in absent))
+
+
+def _most(rows: Comparison, model: str, values: Callable[[Row], Sequence[object]]) -> Row:
+    """The row of a model with the most values: neither losses nor images depend on the machine, so any will do."""
+    return max((row for row in rows.values() if row.model == model), key=lambda row: len(values(row)))
+
+
+def most_measured(rows: Comparison, model: str) -> Row:
+    """The row of a model with the most measured runs."""
+    return _most(rows, model, lambda row: quality.values(row, "noise_level"))
 
 
 def _when(row: Row, epoch: int | None) -> str:
@@ -262,19 +267,16 @@ def best_images(rows: Comparison) -> str | None:
 
 def better_model(rows: Comparison) -> tuple[bool | None, str]:
     """Whether CGAN's images are better than GAN's, by Fréchet distance, and the numbers; None where it cannot be told."""
-    gan, cgan = most_measured(rows, "gan"), most_measured(rows, "cgan")
-    if absent := _unmeasured(gan, cgan, name=FRECHET):
-        return None, f"which images are better cannot be told ({absent})"
-    of_gan, of_cgan = quality.values(gan, FRECHET), quality.values(cgan, FRECHET)
+    both = [most_measured(rows, model) for model in ("gan", "cgan")]
+    try:
+        _need_measured(*both, name=FRECHET)
+    except _UnjudgedError as reason:
+        return None, f"which images are better cannot be told ({reason})"
+    of_gan, of_cgan = (quality.values(row, FRECHET) for row in both)
     interval = difference(of_gan, of_cgan)
     if interval is None:
         return None, f"which images are better {cannot_be_told(len(of_gan), len(of_cgan))}"
     return is_above(interval), f"GAN's Fréchet distance minus CGAN's is {in_words(interval)}"
-
-
-def most_measured(rows: Comparison, model: str) -> Row:
-    """The row of a model with the most measured runs: images do not depend on the machine, so either will do."""
-    return max((row for row in rows.values() if row.model == model), key=lambda row: len(quality.values(row, "noise_level")))
 
 
 def _mean_distance(row: Row) -> float:
@@ -285,12 +287,6 @@ def _distance(row: Row) -> str:
     """ "19.2 (1 run)": the mean, and over how many runs."""
     runs = len(quality.values(row, FRECHET))
     return f"{show(_mean_distance(row))} ({runs} run{'' if runs == 1 else 's'})"
-
-
-def _unmeasured(*rows: Row, name: str) -> str:
-    """Why there is nothing to judge by; "" where there is."""
-    absent = [row for row in rows if not quality.values(row, name)]
-    return "; ".join(f"{title(row.configuration)}: {quality.why_missing(row)}" for row in absent)
 
 
 RIGHT, EARLY, LATE, NEVER = "right", "early", "late", "never"

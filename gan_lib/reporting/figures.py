@@ -20,6 +20,7 @@ from gan_lib.reporting.style import (
     epoch_numbers,
     log_numbers,
     name_ends,
+    one_panel,
     robust_top,
     say_missing,
     set_title,
@@ -81,8 +82,7 @@ def critic_curves(rows: Comparison) -> Chart | None:
 
 def run_losses(history: Mapping[str, Sequence[float]], model: str) -> Chart:
     """One run's losses by epoch, so far; history as in a Record, or of a run that is still training."""
-    chart = Chart(figsize=(9.6, 3.6), layout="constrained")
-    panel = chart.subplots()
+    chart, panel = one_panel(3.6)
     d_loss, g_loss = history["discriminator_loss"], history["generator_loss"]
     balance_bands(panel)
     ends = [draw_loss(panel, d_loss, colour_of(model), faint=True), draw_loss(panel, g_loss, colour_of(model))]
@@ -151,8 +151,7 @@ def sample_sheet(rows: Comparison) -> Chart:
 def epoch_seconds(rows: Comparison) -> Chart:
     """Table 2 as a picture: seconds per epoch on a logarithmic axis, the paper's and ours."""
     shown = [row for row in reversed(rows.values()) if row.records or row.published]
-    chart = Chart(figsize=(9.6, 1.0 + 0.5 * len(shown)), layout="constrained")
-    panel = chart.subplots()
+    chart, panel = one_panel(1.0 + 0.5 * len(shown))
     parts, seconds = [], []
     for height, row in enumerate(shown):
         published, here = row.published and row.published.seconds_per_epoch, row.middle("seconds_per_epoch")
@@ -189,8 +188,7 @@ def judgement(real: Sequence[float], generated: Sequence[float], auc: float | No
 
     critic: what is given are a critic's scores, which have no bound.
     """
-    chart = Chart(figsize=(9.6, 3.2), layout="constrained")
-    panel = chart.subplots()
+    chart, panel = one_panel(3.2)
     what = "the critic's score of an image" if critic else "the discriminator's belief that an image is real"
     bins = np.linspace(min(*real, *generated), max(*real, *generated), 41) if critic else np.linspace(0, 1, 41)
     for values, colour, name in ((real, "#009E73", "real, held out"), (generated, "#CC79A7", "generated")):

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
 from torch import Tensor
 
 from gan_lib.presets import title
@@ -26,6 +25,7 @@ from gan_lib.reporting.style import (
     epoch_axis,
     log_numbers,
     name_ends,
+    one_panel,
     say_missing,
     set_title,
     tidy,
@@ -46,8 +46,8 @@ def run_curve(record: Record) -> Chart:
     reason = str(record.summary.get("quality_about") or quality.NOT_MEASURED)
     panels_shown = [panel for panel in _PANELS if any(quality.curve(record, name).values for name in panel[1])]
     if not panels_shown:
-        chart = Chart(figsize=(9.6, 0.8), layout="constrained")
-        say_missing(chart.subplots(), reason)
+        chart, panel = one_panel(0.8)
+        say_missing(panel, reason)
         chart.alt = "Image quality by epoch. Not measured."
         return chart
     chart = Chart(figsize=(9.6, 2.9), layout="constrained")
@@ -105,8 +105,7 @@ def cost_against_quality(rows: Comparison) -> Chart | None:
     points = {row.configuration: point for row in with_runs(rows) if (point := _cost_and_distance(row))}
     if not points:
         return None
-    chart = Chart(figsize=(9.6, 3.6), layout="constrained")
-    panel = chart.subplots()
+    chart, panel = one_panel(3.6)
     best = frontier(points)
     dots = {name: [point for record in rows[name].records if (point := _point(record))] for name in points}
     for name, (usd, distance) in points.items():
@@ -126,8 +125,7 @@ def cost_against_quality(rows: Comparison) -> Chart | None:
                          for name, (usd, distance) in points.items()})  # fmt: skip
     panel.set_xlabel("USD of a whole run, at the price of the named instance (logarithmic)" + _machines(rows), **LABEL)
     panel.set_ylabel("Fréchet distance at the end", **LABEL)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.tick_params(labelsize=8, colors=INK)
+    tidy(panel)
     words = "; ".join(f"{title(name)} {show(usd)} USD, distance {show(distance)}" for name, (usd, distance) in points.items())
     chart.alt = (
         f"Cost against Fréchet distance: {words}. On the frontier, where nothing is both cheaper and better: "
@@ -228,37 +226,26 @@ def distance_by_seconds(rows: Comparison) -> Chart | None:
     curves = [(row, curve) for row, curve in curves if curve.values]
     if not curves:
         return None
-    chart = Chart(figsize=(9.6, 4.4), layout="constrained")
-    panel = chart.subplots()
-    panel.set_xscale("log")
-    panel.set_yscale("log")
-    ends: dict[str, tuple[Row, quality.Curve]] = {}
+    chart, panel = one_panel(4.4)
+    words: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8}
     for row, curve in curves:
-        style = STYLES.get(row.named_machine, "-")
-        panel.plot(
-            curve.seconds, curve.values, f"o{style}", color=colour_of(row.family), markersize=3, linewidth=1.2, alpha=0.8
-        )
-        ends[row.title] = (row, curve)
-    for name, (row, curve) in ends.items():
-        point = (curve.seconds[-1], curve.values[-1])
-        panel.annotate(
-            name, point, (5, 0), textcoords="offset points", va="center", fontsize=8, color=colour_of(row.family), **HALO
-        )
-    floor = next((found for row, _ in curves if (found := quality.row_floor(row, FRECHET)) is not None), None)
+        look: dict[str, Any] = {"color": colour_of(row.family), "markersize": 3, "linewidth": 1.2, "alpha": 0.8}
+        panel.plot(curve.seconds, curve.values, f"o{STYLES.get(row.named_machine, '-')}", **look)
+    ends = {row.title: (curve.seconds[-1], curve.values[-1], colour_of(row.family)) for row, curve in curves}
+    for name, (seconds, distance, colour) in ends.items():
+        panel.annotate(name, (seconds, distance), (5, 0), va="center", color=colour, **words, **HALO)
+    floor = next((value for row, _ in curves if (value := quality.row_floor(row, FRECHET)) is not None), None)
     if floor is not None:
         panel.axhline(floor, color=FAINT, linewidth=0.9, linestyle=":")
-        panel.annotate(
-            "floor: real images", (1, floor), (-4, 4), ("axes fraction", "data"), "offset points", ha="right", fontsize=8
-        )
+        panel.annotate("floor: real images", (1, floor), (-4, 4), ("axes fraction", "data"), ha="right", **words)
     panel.set_xlabel(f"training seconds (logarithmic){_machines(rows)}", **LABEL)
     panel.set_ylabel("Fréchet distance (logarithmic)", **LABEL)
-    for axis in (panel.xaxis, panel.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
+    log_numbers(panel)
+    log_numbers(panel, upright=True)
     tidy(panel)
     panel.margins(x=0.12)
     chart.alt = "Fréchet distance by training seconds. " + " ".join(
-        f"{name}: {show(curve.values[-1])} after {show(curve.seconds[-1])} s." for name, (_, curve) in ends.items()
+        f"{name}: {show(distance)} after {show(seconds)} s." for name, (seconds, distance, _) in ends.items()
     )
     return chart
 

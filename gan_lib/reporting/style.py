@@ -75,6 +75,12 @@ class Chart(Figure):
         return narrow
 
 
+def one_panel(height: float) -> tuple[Chart, Axes]:
+    """A chart as wide as a page, of so many inches, with one panel."""
+    chart = Chart(figsize=(9.6, height), layout="constrained")
+    return chart, chart.subplots()
+
+
 def draw_loss(panel: Axes, values: Sequence[float], colour: str, style: str = "-", faint: bool = False) -> float:
     """A loss by epoch: every epoch thin, the trailing mean bold. Returns where the bold line ends."""
     alpha = 0.55 if faint else 1.0

@@ -1,6 +1,7 @@
 """Records -> the paper's tables, ours beside them. Each is a data frame that shows itself as an accessible HTML table."""
 
 import html
+import itertools
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +21,7 @@ from gan_lib.reporting import quality
 from gan_lib.reporting.comparison import Comparison, Row, about_paper, papers_work, with_runs
 from gan_lib.reporting.convergence import NO_BAND, balance, cost_usd
 from gan_lib.reporting.frames import runs_frame
-from gan_lib.reporting.stats import FEWEST, cannot_be_told, difference, in_words
+from gan_lib.reporting.stats import FEWEST, cannot_be_told, difference, in_words, is_above
 from gan_lib.runs.record import Record
 from gan_lib.text import exact, show
 
@@ -67,7 +68,7 @@ def table(lines: list[dict[str, Any]], caption: str) -> Table:
     return Table(pd.DataFrame(lines, dtype=object), caption)
 
 
-def layers(listed: Iterable[tuple[str, Sequence[int], int]], name: str) -> Table:
+def layers(listed: Sequence[tuple[str, Sequence[int], int]], name: str) -> Table:
     """A network layer by layer: what it is, the shape that it returns for N images, how many parameters it has.
 
     listed: as training.models.layer_shapes gives it.
@@ -76,17 +77,15 @@ def layers(listed: Iterable[tuple[str, Sequence[int], int]], name: str) -> Table
         {"layer": kind, "returns": "(" + ", ".join(["N", *map(str, shape[1:])]) + ")", "parameters": count or None}
         for kind, shape, count in listed
     ]
-    total = sum(line["parameters"] or 0 for line in lines)  # type: ignore[misc]
+    total = sum(count for _, _, count in listed)
     return table([*lines, {"layer": "all of them", "returns": "", "parameters": total}], name)
 
 
 def parameters(config: RunConfig) -> Table:
     """Every parameter of a run, with its meaning."""
-    listed = [
-        {"parameter": name, "value": str(getattr(config, name)), "meaning": field.description}
-        for name, field in RunConfig.model_fields.items()
-    ]
-    return table(listed, "Parameters")
+    fields = RunConfig.model_fields.items()
+    lines = [{"parameter": name, "value": str(getattr(config, name)), "meaning": field.description} for name, field in fields]
+    return table(lines, "Parameters")
 
 
 def summary(record: Record) -> Table:
@@ -159,24 +158,19 @@ def machines(rows: Comparison) -> Table:
 
 def models(rows: Comparison) -> Table:
     """Both networks' size, the paper's beside it where it is the paper's network."""
-
-    def line(row: Row) -> dict[str, Any]:
+    lines = []
+    for row in {row.model: row for row in reversed(with_runs(rows))}.values():
         size = paper.MODELS.get(row.model) if row.published else None
         parameters, megabytes = row.middle("parameters"), row.middle("model_megabytes")
-        return {
-            "model": row.model.upper(),
-            "parameters": None if parameters is None else int(parameters),
-            **({"paper's parameters": size and size.parameters} if about_paper(rows) else {}),
-            "MB, as float32": None if megabytes is None else exact(round(megabytes, 3)),
-            "MB, saved files": _megabytes(row.middle("weights_bytes")),
-            **({"paper's MB": size and exact(size.megabytes)} if about_paper(rows) else {}),
-        }
-
-    one_each = {row.model: row for row in reversed(with_runs(rows))}
-    return table(
-        [line(row) for row in reversed(one_each.values())] or [{"model": "none yet"}],
-        "Size of the models, generator and discriminator together (MB = 2²⁰ bytes)",
-    )
+        lines.append(
+            {"model": row.model.upper(), "parameters": parameters and int(parameters)}
+            | _paper(rows, {"paper's parameters": size and size.parameters})
+            | {"MB, as float32": megabytes and exact(round(megabytes, 3))}
+            | {"MB, saved files": _megabytes(row.middle("weights_bytes"))}
+            | _paper(rows, {"paper's MB": size and exact(size.megabytes)})
+        )
+    caption = "Size of the models, generator and discriminator together (MB = 2²⁰ bytes)"
+    return table(lines[::-1] or [{"model": "none yet"}], caption)
 
 
 def seconds_per_epoch(rows: Comparison) -> Table:
@@ -187,7 +181,7 @@ def seconds_per_epoch(rows: Comparison) -> Table:
         return {
             **_paper(rows, {"paper, s": exact(published) if published else NOT_PUBLISHED}),
             "measured, s": here,
-            **_paper(rows, {"paper / measured": published / here if here and published else None}),
+            **_paper(rows, {"paper / measured": _ratio(row, published, here, whole=False)}),
             "over the seeds, s": _spread(row.numbers("seconds_per_epoch"), row.runs),
             "CPU used by others": f"{max(shares):.0%}" if (shares := row.numbers("others_cpu_share")) else None,
         }
@@ -203,11 +197,10 @@ def epochs_to_balance(rows: Comparison) -> Table:
         reached = sum(balance.epoch is not None for balance in balances)
         published = row.published and row.published.epochs_to_balance
         never = f"{'not' if reached else 'never'} in {row.epochs or 0:,}" if balances else NO_BAND
-        ratio = published / epoch if published and epoch and _at_paper_length(row) else None
         return {
             **_paper(rows, {"paper, epochs": published or NOT_PUBLISHED}),
             "measured, epochs": (epoch or never) if row.records else None,
-            **_paper(rows, {"paper / measured": ratio}),
+            **_paper(rows, {"paper / measured": _ratio(row, published, epoch)}),
             "runs that reached it": f"{reached} of {len(balances)}" if balances else None,
             "last D loss": row.middle("discriminator_loss"),
             "last G loss": row.middle("generator_loss"),
@@ -221,7 +214,7 @@ def training_seconds(rows: Comparison) -> Table:
 
     def cells(row: Row) -> dict[str, Any]:
         here, published = row.middle("training_seconds"), row.published
-        ratio = published.training_seconds / here if here and published and _at_paper_length(row) else None
+        ratio = _ratio(row, published and published.training_seconds, here)
         usd = _published_usd(published, row.named_machine) if published else NOT_PUBLISHED
         return {
             **_paper(rows, {"paper, s": exact(published.training_seconds) if published else NOT_PUBLISHED}),
@@ -276,9 +269,10 @@ def _megabytes(count: Any) -> str | None:
     return exact(round(count / 2**20, 3)) if count else None
 
 
-def _at_paper_length(row: Row) -> bool:
-    """Whether a whole run can be held against the paper's: an eighth of the epochs says nothing of all of them."""
-    return bool(row.records) and not row.records[0].variant
+def _ratio(row: Row, published: float | None, here: float | None, whole: bool = True) -> float | None:
+    """The paper's number by the measured one; of whole runs only where they are of the paper's length."""
+    compared = published and here and not (whole and row.records[0].variant)
+    return published / here if compared else None  # type: ignore[operator]
 
 
 def _spread(values: list[float], runs: int) -> str | None:
@@ -309,17 +303,14 @@ _HEADLINE = {
 
 def run_quality(record: Record) -> Table:
     """Every measure of one run at its end, with its floor and what better means; or why there are none."""
-    values, floors = quality.last(record), quality.floor(record)
     about = str(record.summary.get("quality_about") or quality.NOT_MEASURED)
+    both = {"this run": quality.last(record), "floor: real images": quality.floor(record)}
     lines = [
-        {
-            "measure": measure.name,
-            "this run": measure.scale * values[name],
-            "floor: real images": measure.scale * floors[name] if name in floors else None,
-            "better": measure.better,
-        }
+        {"measure": measure.name}
+        | {column: measure.scale * values[name] if name in values else None for column, values in both.items()}
+        | {"better": measure.better}
         for name, measure in MEASURES.items()
-        if name in values
+        if name in both["this run"]
     ]
     count = record.summary.get("quality_images")
     images = f", {count:,} generated images against as many held-out ones" if isinstance(count, int) else ""
@@ -345,14 +336,13 @@ def quality_by_configuration(rows: Comparison) -> Table:
 def seconds_to_quality(rows: Comparison) -> Table:
     """How soon each configuration's images reach a Fréchet distance: median training seconds over the seeds (lowest to
     highest), and what they cost on the named instance. Quality is measured now and then, so each is a little late."""
-    lines = []
-    for row in with_runs(rows):
-        if not quality.values(row, FRECHET):
-            continue
-        line: dict[str, Any] = {"configuration": row.title}
-        for target in quality.TARGETS:
-            line[f"to {target}"] = _seconds_to(row, target)
-        lines.append({**line, "runs": len(row.records)})
+    lines = [
+        {"configuration": row.title}
+        | {f"to {target}": _seconds_to(row, target) for target in quality.TARGETS}
+        | {"runs": len(row.records)}
+        for row in with_runs(rows)
+        if quality.values(row, FRECHET)
+    ]
     return table(lines or [{"configuration": quality.NOT_MEASURED}], "Training until a Fréchet distance is reached")
 
 
@@ -361,21 +351,21 @@ def _seconds_to(row: Row, target: float) -> str:
     seconds = [value for record in row.records if (value := quality.seconds_to(record, target)) is not None]
     if not seconds:
         return "never"
-    spread = f" ({show(min(seconds))} to {show(max(seconds))})" if len(seconds) > 1 else ""
     some = f", in {len(seconds)} of {len(row.records)} runs" if len(seconds) < len(row.records) else ""
     usd = median(seconds) / 3600 * paper.INSTANCES[row.named_machine].usd_per_hour
-    return f"{show(median(seconds))} s{spread}{some}, {show(usd)} USD"
+    return f"{_with_ends(seconds, median(seconds), ' s')}{some}, {show(usd)} USD"
 
 
 def all_measures(rows: Comparison) -> Table:
     """Every measure, one row each: the mean over the seeds of the configurations that have it, and the floor."""
     measured = [row for row in rows.values() if quality.values(row, "noise_level")]
-    lines = []
-    for name, measure in MEASURES.items():
-        means = {row.title: _mean(row, name) for row in measured}
-        if any(value is not None for value in means.values()):
-            floor = _floor(rows, name)
-            lines.append({"measure": measure.name, **means, "floor: real images": floor, "better": measure.better})
+    lines = [
+        {"measure": measure.name}
+        | {row.title: _mean(row, name) for row in measured}
+        | {"floor: real images": _floor(rows, name), "better": measure.better}
+        for name, measure in MEASURES.items()
+        if any(quality.values(row, name) for row in measured)
+    ]
     return table(lines or [{"measure": quality.NOT_MEASURED}], "All measures of image quality, means over the seeds")
 
 
@@ -389,20 +379,16 @@ def differences(rows: Comparison) -> Table:
         if quality.values(row, FRECHET):
             families[row.family] = max(row, families.get(row.family, row), key=lambda each: len(quality.values(each, FRECHET)))
     lines = []
-    for one, other in zip(list(families.values())[:-1], list(families.values())[1:], strict=True):
-        for name in _COMPARED:
-            first, second = quality.values(one, name), quality.values(other, name)
-            if not first or not second:
-                continue
-            interval = difference(first, second)
-            words = cannot_be_told(len(first), len(second)) if interval is None else in_words(interval, MEASURES[name].scale)
-            chance = ", spans 0" if interval is not None and interval.low <= 0 <= interval.high else ""
+    for (one, other), name in itertools.product(itertools.pairwise(families.values()), _COMPARED):
+        first, second = quality.values(one, name), quality.values(other, name)
+        if first and second:
+            interval, measure = difference(first, second), MEASURES[name]
+            words = cannot_be_told(len(first), len(second)) if interval is None else in_words(interval, measure.scale)
+            chance = ", spans 0" if interval is not None and is_above(interval) is None else ""
             what = f"{one.title} minus {other.title}"
-            lines.append({"difference": what, "measure": MEASURES[name].name, "value": f"{words}{chance}"})
-    return table(
-        lines or [{"difference": "no two configurations to compare"}],
-        f"Differences in the mean, from {FEWEST} runs of each on; one that spans 0 may be chance",
-    )
+            lines.append({"difference": what, "measure": measure.name, "value": f"{words}{chance}"})
+    caption = f"Differences in the mean, from {FEWEST} runs of each on; one that spans 0 may be chance"
+    return table(lines or [{"difference": "no two configurations to compare"}], caption)
 
 
 def _mean(row: Row, name: str) -> float | None:
@@ -419,4 +405,10 @@ def _over_seeds(row: Row, name: str) -> Any:
     values = [MEASURES[name].scale * value for value in quality.values(row, name)]
     if len(set(values)) < 2:  # one run, or as many of one value
         return values[0] if values else None
-    return f"{show(mean(values))} ({show(min(values))} to {show(max(values))})"
+    return _with_ends(values, mean(values))
+
+
+def _with_ends(values: Sequence[float], middle: float, unit: str = "") -> str:
+    """ "41.2 s (38.0 to 45.1)": a mean or median, and the lowest and highest of several values."""
+    ends = f" ({show(min(values))} to {show(max(values))})" if len(values) > 1 else ""
+    return f"{show(middle)}{unit}{ends}"

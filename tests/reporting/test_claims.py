@@ -18,8 +18,6 @@ from gan_lib.reporting.claims import (
     better_model,
     claims,
     claims_table,
-    noise,
-    recognisable,
     verdict,
 )
 from gan_lib.reporting.comparison import Comparison, at_paper_length, compare
@@ -33,7 +31,11 @@ def compared(tmp_path: Path) -> Comparison:
 
 
 def judged(tmp_path: Path) -> list[Claim]:
-    return claims(compared(tmp_path), compared(tmp_path))
+    return of_paper(compared(tmp_path))
+
+
+def of_paper(rows: Comparison) -> list[Claim]:
+    return claims(rows, rows)
 
 
 def balanced_at(epoch: int, epochs: int = 60) -> dict[str, list[float]]:
@@ -237,7 +239,7 @@ def measured(write_run: WriteRun, tmp_path: Path):  # type: ignore[no-untyped-de
     ],
 )
 def test_is_gan_noisier(measured, gan: list[float], cgan: list[float], given: str, words: str) -> None:  # type: ignore[no-untyped-def]
-    claim = noise(measured("noise_level", gan, cgan))
+    claim = of_paper(measured("noise_level", gan, cgan))[NOISE]
     assert claim.answer == given
     assert words in claim.because
 
@@ -253,7 +255,7 @@ def test_is_gan_noisier(measured, gan: list[float], cgan: list[float], given: st
     ],
 )
 def test_can_most_be_recognised(measured, gan: list[float], cgan: list[float], given: str) -> None:  # type: ignore[no-untyped-def]
-    claim = recognisable(measured("recognisable", gan, cgan))
+    claim = of_paper(measured("recognisable", gan, cgan))[RECOGNISABLE]
     assert claim.answer == given
     assert ("real digits that are blurred" in claim.because) is (given == UNKNOWN and len(gan) == 3)
     assert ("cannot be told with 1 run" in claim.because) is (len(gan) == 1)
@@ -278,7 +280,7 @@ def test_without_measurements_nothing_is_said_of_images(write_run: WriteRun, tmp
     rows = compared(tmp_path)
     assert best_images(rows) is None  # of one model
     assert better_model(rows) == (None, "which images are better cannot be told (CGAN, CPU: not run)")
-    assert noise(rows).because == "CGAN, CPU: not run"
+    assert of_paper(rows)[NOISE].because == "CGAN, CPU: not run"
 
 
 def test_the_verdict_is_one_sentence_with_the_numbers_that_it_rests_on(write_run: WriteRun, tmp_path: Path) -> None:
