@@ -176,14 +176,6 @@ def test_models_and_machines_can_be_told_apart_without_colour_vision() -> None:
     assert STYLES["cpu"] != STYLES["gpu"]
 
 
-def test_a_chart_shows_itself_with_its_words_and_its_size() -> None:
-    chart = Chart(figsize=(5, 2))
-    chart.alt = "Nothing yet."
-    data, about = chart._repr_mimebundle_()
-    assert data["text/plain"] == "Nothing yet."
-    assert about["image/png"] == {"alt": "Nothing yet.", "width": 480, "height": 192}
-
-
 def test_a_loss_is_drawn_thin_by_epoch_and_bold_as_its_trailing_mean() -> None:
     panel = Chart().subplots()
     assert draw_loss(panel, [float(value) for value in range(1, 31)], "black") == 25.5
