@@ -103,10 +103,10 @@ def pack_project(root: Path) -> Project:
 
 def upload_project(aws: Aws, bucket: str, project: Project) -> bool:
     """Put the archive, then its checksum, into the bucket, unless they are there; returns whether it was needed."""
-    there = read(aws, bucket, f"{ARCHIVE}.sha256")
-    found = aws.s3.list_objects_v2(Bucket=bucket, Prefix=ARCHIVE).get("Contents", [])
-    whole = {"Key": ARCHIVE, "Size": len(project.archive)}.items()
-    if there and there[0].split()[:1] == [project.sha256] and any(whole <= item.items() for item in found):
+    checksum = read(aws, bucket, f"{ARCHIVE}.sha256")
+    objects = aws.s3.list_objects_v2(Bucket=bucket, Prefix=ARCHIVE).get("Contents", [])
+    whole = (ARCHIVE, len(project.archive))
+    if checksum and checksum[0].split()[:1] == [project.sha256] and whole in [(item["Key"], item["Size"]) for item in objects]:
         return False
     write_project(aws, bucket, ARCHIVE, project)
     return True
@@ -180,8 +180,8 @@ def _fetch_run(aws: Aws, where: str, files: dict[str, str], folder: Path, *, rep
 def _continues(history: Path, folder: Path) -> bool:
     """Whether a folder holds nothing, or the run of a history at an earlier moment: seconds of epochs tell any two apart."""
     try:
-        with history.open("rb") as theirs, (folder / "history.csv").open("rb") as mine:
-            return all(theirs.read(len(block)) == block for block in iter(lambda: mine.read(_BLOCK), b""))
+        with history.open("rb") as fetched, (folder / "history.csv").open("rb") as local:
+            return all(fetched.read(len(block)) == block for block in iter(lambda: local.read(_BLOCK), b""))
     except FileNotFoundError:
         return lock_holder(folder) is None  # nothing that could be lost
     except OSError as error:

@@ -14,7 +14,7 @@ from gan_lib.cloud import plan as planning
 from gan_lib.cloud.service import Aws, explained
 from gan_lib.cloud.status import describe
 from gan_lib.errors import ConfigurationError, ServiceError
-from gan_lib.presets import parse_changes, parse_seeds
+from gan_lib.presets import CONFIGURATIONS, parse_changes, parse_seeds
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"
@@ -198,7 +198,12 @@ def _batch(names: list[str] | None, preset: str, seeds: str, set_: list[str] | N
     stack.check_name(name)
     if on not in ("instances", "jobs"):
         raise ConfigurationError(f"on must be instances or jobs, got {on!r}")
-    return planning.make_batch(names, preset, parse_seeds(seeds), parse_changes(set_ or []), set_ or [])
+    names, settings = list(dict.fromkeys(names or CONFIGURATIONS)), tuple(set_ or ())
+    batch = planning.Batch(tuple(names), preset, tuple(parse_seeds(seeds)), parse_changes(list(settings)), settings)
+    if folders := [config.data for config in batch.configs if config.data.startswith("folder:")]:
+        wanted = "digits, mnist or fashion-mnist (a folder of yours is not in the cloud)"
+        raise ConfigurationError(f"data must be {wanted}, got {folders[0]!r}")
+    return batch
 
 
 def _show_plan(

@@ -9,7 +9,7 @@ from gan_lib import paper
 from gan_lib.batch.runner import measured_seconds, relative_work
 from gan_lib.config import RunConfig
 from gan_lib.errors import ConfigurationError
-from gan_lib.presets import CONFIGURATIONS, configure, parts, run_name
+from gan_lib.presets import configure, parts, run_name
 from gan_lib.runs.record import Record, find_records
 from gan_lib.text import duration, show
 
@@ -22,8 +22,6 @@ REPORT_SECONDS = 30.0  # one run's notebook and report, and its share of the com
 
 PRICES_OF = "2026-09-24"  # a dated table, for the service's own price list needs an account
 DEFAULT_REGION = "us-east-1"
-
-
 # USD per hour of notebook instances, on demand, by region.
 PRICES = {
     "us-east-1": {
@@ -71,19 +69,6 @@ class Batch:
         names = [name for name in self.configurations if parts(name)["machine"] == machine]
         seeds = ["--seeds", ",".join(map(str, self.seeds))]
         return [*names, "--preset", self.preset, *seeds, *(part for setting in self.settings for part in ("--set", setting))]
-
-
-def make_batch(
-    names: list[str] | None, preset: str, seeds: list[int], changes: dict[str, object], settings: list[str]
-) -> Batch:
-    """A batch, checked before anything is asked of AWS. Raises ConfigurationError."""
-    batch = Batch(tuple(dict.fromkeys(names or CONFIGURATIONS)), preset, tuple(seeds), changes, tuple(settings))
-    for config in batch.configs:
-        if config.data.startswith("folder:"):
-            raise ConfigurationError(
-                f"data must be digits, mnist or fashion-mnist (a folder of yours is not in the cloud), got {config.data!r}"
-            )
-    return batch
 
 
 class Run(NamedTuple):
@@ -199,9 +184,9 @@ def _describe_machine(machine: MachinePlan, plan: Plan, name: str) -> list[str]:
     lines = [f"{made}: {machine.instance_type} in {plan.region}, {rate(machine.instance_type, plan.region)}{source}"]
     width = max(len(run_name(run.config)) for run in machine.runs)
     for run in machine.runs:
-        ours, theirs = (duration(run.seconds[name]) if name in run.seconds else "" for name in ("measured", "published"))
-        measured = f"{ours} as measured on {run.machine}" if ours else "not measured on such a machine"
-        published = f"{theirs} by the paper's seconds" if theirs else "not in the paper"
+        measured, published = (duration(run.seconds[name]) if name in run.seconds else "" for name in ("measured", "published"))
+        measured = f"{measured} as measured on {run.machine}" if measured else "not measured on such a machine"
+        published = f"{published} by the paper's seconds" if published else "not in the paper"
         lines.append(f"  {run_name(run.config):<{width}}  {run.config.epochs:,} epochs: {measured}; {published}")
     wait = f", {IDLE_MINUTES} min until it stops itself" if plan.on == "instances" else ""
     lines.append(f"  on top: {SETUP_MINUTES[plan.on]} min of setup (assumed; less at a second start){wait}, reports")

@@ -9,7 +9,7 @@ from typing import Any
 
 from gan_lib.errors import CloudError, ServiceError
 
-_ATTEMPTS = 6  # at a call that was throttled or met a broken connection, with growing pauses
+_ATTEMPTS = 6  # in all, at a call that was throttled or met a broken connection, with growing pauses
 POLL_SECONDS = 5.0  # between two looks at what AWS is doing
 WAIT_MINUTES = 30.0  # for one change: an instance takes about five, a stack a little longer
 
@@ -36,7 +36,7 @@ class Aws:
     def _client(self, service: str) -> Any:
         from botocore.config import Config
 
-        retries = {"mode": "standard", "max_attempts": _ATTEMPTS}
+        retries = {"mode": "standard", "total_max_attempts": _ATTEMPTS}
         return self._session.client(service, config=Config(retries=retries, connect_timeout=10, read_timeout=60))
 
     @functools.cached_property

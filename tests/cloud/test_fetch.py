@@ -36,6 +36,7 @@ def get(results: Path, replace: bool = False) -> tuple[list[str], list[str]]:
     return in_bucket.fetch(service.Aws(), "gan-lib", results, replace=replace, say=said.append), said
 
 
+@pytest.mark.quick
 def test_a_key_is_no_path(bucket: str, tmp_path: Path) -> None:
     below = "gan-lib/gan-lib-cpu/runs"
     strange = [
