@@ -40,7 +40,7 @@ def aws(server: FakeAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
     for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url, "AWS_EC2_METADATA_DISABLED": "true"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(service, "POLL_SECONDS", 0.1)
-    monkeypatch.setattr(service, "WAIT_MINUTES", 0.5)
+    monkeypatch.setattr(service, "WAIT_MINUTES", 5)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     yield server
