@@ -18,6 +18,7 @@ from gan_lib.batch import notebooks, pages, runner
 from gan_lib.batch.job import Job, is_done, unavailable
 from gan_lib.batch.progress import ProgressLine, prepare, say, short
 from gan_lib.cloud import commands as cloud
+from gan_lib.cloud.commands import Seeds, Set
 from gan_lib.config import RunConfig
 from gan_lib.errors import ConfigurationError, GanLibError, RecordError
 from gan_lib.presets import ALL_CONFIGURATIONS, DEFAULT_CONFIGURATIONS, configure, parse_changes, parse_counts, parse_seeds
@@ -41,7 +42,7 @@ def _results(text: str | Path) -> Path:
 
 def _parameters() -> str:
     """Every parameter with its bounds, for run --help."""
-    lines = []
+    lines = ["Parameters, for --set:"]
     for name, field in RunConfig.model_json_schema()["properties"].items():
         kinds = [field, *field.get("anyOf", [])]
         bounds = [", ".join(map(str, kind["enum"])) for kind in kinds if "enum" in kind]
@@ -49,7 +50,7 @@ def _parameters() -> str:
             bounds += [f"{word} {kind[key]:,}" for kind in kinds for key in keys if key in kind]
         if name not in ("model", "machine", "seed"):
             lines.append(f"{name} ({' '.join(bounds) or 'text'}): {field.get('description', '')}")
-    return "\n\n".join(["Parameters, for --set:", *lines])
+    return "\n\n".join(lines)
 
 
 def _version(wanted: bool) -> None:
@@ -69,39 +70,37 @@ def _options(
 # Typer carries its own copy of click, whose exceptions it does not name: this is the base of those about wrong arguments.
 _UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
+RESULTS = notebooks.ROOT / "results"
 Results = Annotated[
     Path,
     typer.Option("--results-dir", help="Folder of runs and reports.", metavar="DIR", show_default="results", parser=_results),
 ]
-RESULTS = notebooks.ROOT / "results"
-
-
 Run = Annotated[str, typer.Argument(help="A run's folder, or its name, such as cgan-cpu--quick/seed-0.")]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(help=f"Any of {', '.join(ALL_CONFIGURATIONS)}; by default the paper's and optimal.", show_default=False),
+]
+Experiments = Annotated[
+    list[str] | None,
+    typer.Argument(help="Folders below runs, such as gan-cpu--quick. By default the newest and its like.", show_default=False),
+]
+Timeout = typer.Option(
+    min=1, max=1e9, metavar="SECONDS", help="Stop a run after so long, with a checkpoint.", show_default=False
+)
+Digit = typer.Option(min=0, help="Draw this class only, where the run has classes.", show_default=False)
+Output = typer.Option(help="Picture to write, in the format of its name; samples-seed-N.png by default.", show_default=False)
 _SORTS = {"name": "name", "date": "finished", "quality": "frechet_distance", "seconds": "seconds_per_epoch"}
 
 
 @app.command(epilog=_parameters())
 def run(
-    configurations: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help=f"Any of {', '.join(ALL_CONFIGURATIONS)}. By default the paper's four and the optimal ones.",
-            show_default=False,
-        ),
-    ] = None,
+    configurations: Names = None,
     preset: Annotated[str, typer.Option(help="quick: minutes. paper: the paper's length, up to an hour on a CPU.")] = "quick",
-    seeds: Annotated[str, typer.Option(help="Which seeds to run: 0, 0-4 or 0,2,5.")] = "0",
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change one parameter. May be given again.")
-    ] = None,
+    seeds: Seeds = "0",
+    set_: Set = None,
     results_dir: Results = RESULTS,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again: also runs that are finished or half done.")] = False,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            min=1, max=1e9, metavar="SECONDS", help="Stop a run after so long, with a checkpoint.", show_default=False
-        ),
-    ] = None,
+    timeout: Annotated[float | None, Timeout] = None,
     retries: Annotated[int, typer.Option(min=0, max=100, help="Resume a run that was killed so many times.")] = 0,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write the comparison at the end.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, how long and where; run nothing.")] = False,
@@ -111,14 +110,10 @@ def run(
     Runs that are finished with the same parameters are kept, and those that were stopped are resumed.
     Configurations that this machine cannot run are reported as unavailable.
     """
-    changes = parse_changes(set_ or [])
-    for name in configurations or ():
+    changes, chosen = parse_changes(set_ or []), configurations or DEFAULT_CONFIGURATIONS
+    for name in chosen:
         _check_configuration(name)
-    configs = [
-        configure(name, preset, **changes, seed=seed)
-        for seed in parse_seeds(seeds)
-        for name in configurations or DEFAULT_CONFIGURATIONS
-    ]
+    configs = [configure(name, preset, **changes, seed=seed) for seed in parse_seeds(seeds) for name in chosen]
     jobs = runner.plan(list(dict.fromkeys(configs)), results_dir, fresh)
     if dry_run:
         return _show_plan(jobs, results_dir, fresh)
@@ -203,23 +198,23 @@ def list_(
     """List every run: status, losses, quality, date, machine."""
     if sort not in _SORTS:
         raise ConfigurationError(f"unknown order {sort!r}{nearest(sort, _SORTS)}")
-    rows: list[dict[str, Any]] = []
-    problems: list[str] = []
-    for below in ("runs", "reference"):
-        records, damaged = find_records(results_dir / below)
-        facts = [{**_facts(record), "reference": below == "reference"} for record in records]
-        rows += sorted(facts, key=lambda row: _sort_key(row, sort))
-        problems += damaged
+    groups, problems = zip(*(find_records(results_dir / below) for below in ("runs", "reference")), strict=True)
+    rows = [[{**_facts(record), "reference": bool(number)} for record in group] for number, group in enumerate(groups)]
+    for group in rows:
+        group.sort(key=lambda row: _sort_key(row, sort))
+    everything = [*rows[0], *rows[1]]
+    width = max((len(row["name"]) for row in everything), default=0)
     if as_json:
-        for line in json.dumps(rows, indent=2).splitlines():
+        for line in json.dumps(everything, indent=2).splitlines():
             say(line)
-    elif not rows:
+    elif not everything:
         say(f"No runs in {short(results_dir)} yet: gan-lib run makes some.")
-    for number, row in enumerate(() if as_json else rows):
-        if row["reference"] and (not number or not rows[number - 1]["reference"]):
-            say("Reference runs:")
-        _show(row, max(len(row["name"]) for row in rows))
-    for problem in problems:
+    for title, group in () if as_json else zip(("", "Reference runs:"), rows, strict=True):
+        if title and group:
+            say(title)
+        for row in group:
+            _show(row, width)
+    for problem in (*problems[0], *problems[1]):
         say(f"gan-lib: {problem}", error=True)
 
 
@@ -232,16 +227,7 @@ def _sort_key(row: dict[str, Any], sort: str) -> tuple[bool, Any]:
 
 
 @app.command()
-def compare(
-    experiments: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Folders below runs, such as gan-cpu--quick. The newest run's and its like by default.",
-            show_default=False,
-        ),
-    ] = None,
-    results_dir: Results = RESULTS,
-) -> None:
+def compare(experiments: Experiments = None, results_dir: Results = RESULTS) -> None:
     """Write the comparison report again, from the runs there are."""
     if not results_dir.is_dir():
         raise RecordError(f"results folder {results_dir} does not exist")
@@ -254,15 +240,8 @@ def sample(
     run: Run,
     count: Annotated[int, typer.Option(min=1, max=10_000, help="How many images.")] = 64,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the latents.")] = 0,
-    digit: Annotated[
-        int | None, typer.Option(min=0, help="Draw this class only, where the run has classes.", show_default=False)
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            help="Picture to write, in the format that its name says. samples-seed-N.png by default.", show_default=False
-        ),
-    ] = None,
+    digit: Annotated[int | None, Digit] = None,
+    output: Annotated[Path | None, Output] = None,
     results_dir: Results = RESULTS,
 ) -> None:
     """Draw a grid of images from a run's saved generator."""
@@ -307,17 +286,17 @@ def score(
     discriminator = trained.load_network(record.config, record.path, "discriminator")
     judge = sampling.score if record.config.scores else sampling.judge
     beliefs = judge(discriminator, loaded).tolist()
+    column, usual = "  score" if record.config.scores else "P(real)", loaded[:0]
     try:
-        held_out = data.load_images(record.config).held_out
+        if len(held_out := data.load_images(record.config).held_out):
+            usual = judge(discriminator, held_out)
+            column += "  share of real held-out images judged lower"
     except GanLibError as error:
         say(f"gan-lib: no held-out images to compare with: {error}", error=True)
-        held_out = loaded[:0]
-    usual = judge(discriminator, held_out) if len(held_out) else None
     width = max(len(str(path)) for path in images)
-    column = "  score" if record.config.scores else "P(real)"
-    say(f"{'image':<{width}}  {column}" + ("  share of real held-out images judged lower" if usual is not None else ""))
+    say(f"{'image':<{width}}  {column}")
     for path, belief in zip(images, beliefs, strict=True):
-        rank = f"  {float((usual < belief).float().mean()):.0%}" if usual is not None else ""
+        rank = f"  {float((usual < belief).float().mean()):.0%}" if len(usual) else ""
         say(f"{path!s:<{width}}  {belief:7.3f}{rank}")
 
 
