@@ -66,6 +66,15 @@ def train(config: RunConfig, folder: Path, stop_after: int | None = None, fresh:
     return experiment
 
 
+def settings(parameters: dict[str, Any]) -> list[str]:
+    """Parameters as they are typed: --set=epochs=3 …; None is what is not set."""
+    return [
+        f"--set={name}={value}"
+        for name, value in parameters.items()
+        if value is not None and name not in ("model", "machine", "seed")
+    ]
+
+
 @pytest.fixture(autouse=True)
 def same_draws() -> None:
     """Seed every global random generator: what a test draws does not depend on which tests ran before it."""

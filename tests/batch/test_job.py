@@ -39,6 +39,7 @@ def when_it_trains(job: Job, act: object) -> threading.Thread:
     return thread
 
 
+@pytest.mark.slow
 def test_killed_with_the_signal_and_taken_up_again_from_the_checkpoint(
     tiny: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,6 +64,7 @@ def test_killed_with_the_signal_and_taken_up_again_from_the_checkpoint(
     assert record.history["epoch"] == list(range(1, record.epochs_done + 1))
 
 
+@pytest.mark.slow
 def test_papermill_killed_alone_is_told_as_killed(tiny: MakeConfig, tmp_path: Path) -> None:
     job = new_job(tiny(epochs=100_000), tmp_path)
     when_it_trains(job, lambda pid: psutil.Process(pid).parent().kill())  # type: ignore[union-attr]
@@ -80,6 +82,7 @@ def test_a_killed_run_is_retried_from_its_checkpoint(tiny: MakeConfig, tmp_path:
     assert is_done(record)
 
 
+@pytest.mark.slow
 def test_failed_with_the_reason_and_its_last_lines(tiny: MakeConfig, tmp_path: Path) -> None:
     job = new_job(tiny(data="folder:/nonexistent<b>"), tmp_path)
     record = make(job, retries=3)
@@ -115,6 +118,7 @@ def test_lost_when_the_process_went_without_a_word(tiny: MakeConfig, tmp_path: P
     assert record_of(job).status == "lost"
 
 
+@pytest.mark.slow
 def test_a_trained_run_without_its_report_only_runs_its_notebook_again(tiny: MakeConfig, tmp_path: Path) -> None:
     job = new_job(tiny(), tmp_path)
     job.found = make(job)

@@ -44,6 +44,7 @@ def test_a_notebook_is_executed_and_its_output_kept(tmp_path: Path) -> None:
     assert last_line(tmp_path / "log") == "42"
 
 
+@pytest.mark.slow
 def test_what_went_wrong_is_told_by_exit_codes(tmp_path: Path) -> None:
     kill_itself = "import os, signal; os.kill(os.getpid(), signal.{})"
     for cell, code, said in (
@@ -67,6 +68,7 @@ def test_a_process_that_waits_runs_nothing_and_leaves_nothing(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [book]
 
 
+@pytest.mark.slow
 def test_settings_and_modules_of_the_user_do_not_reach_a_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("ipython/profile_default/startup", "matplotlib", "jupyter/kernels/python3", "work"):
         (tmp_path / folder).mkdir(parents=True)
@@ -90,6 +92,7 @@ assert importlib.util.find_spec("seaborn") is None
     assert code == 0, last_lines(tmp_path / "log")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["stop", "the owner's end of standard input closes", "SIGKILL"])
 def test_no_process_outlives_a_stop(tmp_path: Path, how: str) -> None:
     cell = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)"
@@ -109,6 +112,7 @@ def test_no_process_outlives_a_stop(tmp_path: Path, how: str) -> None:
     process.stop()
 
 
+@pytest.mark.slow
 def test_a_kernel_that_ignores_an_interrupt_is_killed_on_the_second_request(tmp_path: Path) -> None:
     cell = f"""
 import json, os, signal, time

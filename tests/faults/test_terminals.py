@@ -7,24 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import TINY, settings
 
 from gan_lib.runs.record import find_records
 
-SETTINGS = (
-    "image_size=8",
-    "training_images=64",
-    "batch_size=32",
-    "latent_size=10",
-    "threads=1",
-    "epochs=200",
-    "evaluate_every=0",
-)
+SETTINGS = settings({**TINY, "epochs": 200})
 
 
 @pytest.mark.parametrize("lost", ["pipe", "terminal", "closed before"])
 def test_a_batch_outlives_its_output(tmp_path: Path, lost: str) -> None:
-    settings = [f"--set={setting}" for setting in SETTINGS]
-    command = [sys.executable, "-m", "gan_lib", "run", "gan-cpu", *settings, "--seeds=0-1", f"--results-dir={tmp_path}"]
+    command = [sys.executable, "-m", "gan_lib", "run", "gan-cpu", *SETTINGS, "--seeds=0-1", f"--results-dir={tmp_path}"]
     reader, writer = pty.openpty() if lost == "terminal" else os.pipe()
     shell = ["sh", "-c", '"$@" >&-', "sh"] if lost == "closed before" else []
     process = subprocess.Popen([*shell, *command], stdout=writer, stderr=subprocess.PIPE, start_new_session=True, text=True)

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from conftest import TINY
+from conftest import TINY, settings
 
 from gan_lib.config import RunConfig
 from gan_lib.runs.record import count_epochs, read_record
@@ -38,9 +38,7 @@ def train(parameters: dict[str, Any], folder: str) -> None:
 
 def run_command(config: RunConfig, folder: Path, *arguments: str) -> list[str]:
     """The command line that makes such runs in a results folder. arguments: configurations and flags."""
-    settings = config.model_dump(exclude={"model", "machine", "seed"}, exclude_none=True)
-    flags = [f"--set={name}={value}" for name, value in settings.items()]
-    return [sys.executable, "-m", "gan_lib", "run", *arguments, *flags, f"--results-dir={folder}"]
+    return [sys.executable, "-m", "gan_lib", "run", *arguments, *settings(config.model_dump()), f"--results-dir={folder}"]
 
 
 def wait_for_epochs(folder: Path, epochs: int, batch: subprocess.Popen[Any] | None = None) -> None:
