@@ -361,11 +361,14 @@ def _index(results: Path) -> Path:
 
 
 def _show(facts: dict[str, Any], width: int = 0) -> None:
-    """One line for a run, and one for each note of it."""
-    words = [form.format(facts[name]) for name, form in _WORDS.items() if facts[name]]
-    say(f"{facts['name']:<{width}}  {facts['status']:<11}  {', '.join(words)}".rstrip())
+    say(_one_line(facts, width))
     for note in facts["notes"]:
         say(f"  note: {note}")
+
+
+def _one_line(facts: dict[str, Any], width: int = 0) -> str:
+    words = [form.format(facts[name]) for name, form in _WORDS.items() if facts[name]]
+    return f"{facts['name']:<{width}}  {facts['status']:<11}  {', '.join(words)}".rstrip()
 
 
 _WORDS = {

@@ -66,6 +66,3 @@ def test_a_second_ctrl_c_ends_it_at_once_and_leaves_no_process(tmp_path: Path) -
         batch.send_signal(signal.SIGINT)
         assert batch.wait(60) == 130
     assert not psutil.wait_procs([kernel], timeout=30)[1]
-
-
-@pytest.mark.quick
