@@ -1,6 +1,7 @@
 """Run folders -> the rows of a comparison: one for each configuration, with where its numbers come from."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, median
@@ -167,6 +168,14 @@ def missing(rows: Comparison) -> str | None:
         for (reason, stands_in), names in reasons.items()
     ]
     return f"Missing: {'; '.join(words)}." if words else None
+
+
+def report_links(records: Iterable[Record], page_folder: Path | None) -> dict[str, str]:
+    """Run names -> where a page in a folder finds their reports, for those that have one."""
+    if page_folder is None:
+        return {}
+    pages = {record.name: record.path / "report.html" for record in records}
+    return {name: Path(os.path.relpath(page, page_folder)).as_posix() for name, page in pages.items() if page.exists()}
 
 
 def describe(rows: Comparison) -> str:

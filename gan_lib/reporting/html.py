@@ -22,10 +22,10 @@ from gan_lib.reporting.comparison import (
     all_records,
     describe,
     missing,
+    report_links,
     schedule,
     with_runs,
 )
-from gan_lib.reporting.tables import report_links
 from gan_lib.runs.record import Record, find_records
 from gan_lib.runs.storage import write_bytes
 from gan_lib.text import first_line, show

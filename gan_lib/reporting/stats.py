@@ -72,6 +72,12 @@ def in_words(interval: Interval, scale: float = 1.0) -> str:
     return f"{value} (95% interval {low} to {high}, n = {interval.runs})"
 
 
+def with_ends(values: Sequence[float], middle: float, unit: str = "") -> str:
+    """ "41.2 s (38.0 to 45.1)": a mean or median, and the lowest and highest of several values."""
+    ends = f" ({show(min(values))} to {show(max(values))})" if len(values) > 1 else ""
+    return f"{show(middle)}{unit}{ends}"
+
+
 def _interval(value: float, result: Any, runs: int) -> Interval:
     low, high = result.confidence_interval(_LEVEL)
     return Interval(value, float(low), float(high), runs)

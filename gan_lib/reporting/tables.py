@@ -3,8 +3,7 @@
 import html
 import itertools
 import math
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
@@ -18,10 +17,10 @@ from gan_lib.config import RunConfig
 from gan_lib.presets import title
 from gan_lib.quality.measures import FRECHET, MEASURES
 from gan_lib.reporting import quality
-from gan_lib.reporting.comparison import Comparison, Row, about_paper, papers_work, with_runs
+from gan_lib.reporting.comparison import Comparison, Row, about_paper, papers_work, report_links, with_runs
 from gan_lib.reporting.convergence import NO_BAND, balance, cost_usd
 from gan_lib.reporting.frames import runs_frame
-from gan_lib.reporting.stats import FEWEST, cannot_be_told, difference, in_words, is_above
+from gan_lib.reporting.stats import FEWEST, cannot_be_told, difference, in_words, is_above, with_ends
 from gan_lib.runs.record import Record
 from gan_lib.text import exact, show
 
@@ -242,14 +241,6 @@ def all_runs(records: Sequence[Record], page_folder: Path | None = None) -> Tabl
     return Table(frame, "All runs", report_links(records, page_folder))
 
 
-def report_links(records: Iterable[Record], page_folder: Path | None) -> dict[str, str]:
-    """Run names -> where a page in a folder finds their reports, for those that have one."""
-    if page_folder is None:
-        return {}
-    pages = {record.name: record.path / "report.html" for record in records}
-    return {name: Path(os.path.relpath(page, page_folder)).as_posix() for name, page in pages.items() if page.exists()}
-
-
 def _table(rows: Comparison, cells: Callable[[Row], dict[str, Any]], caption: str) -> Table:
     """One line for each configuration that has runs or that the paper has numbers of."""
     lines = [{"configuration": row.title, **cells(row)} for row in rows.values() if row.records or row.published]
@@ -353,7 +344,7 @@ def _seconds_to(row: Row, target: float) -> str:
         return "never"
     some = f", in {len(seconds)} of {len(row.records)} runs" if len(seconds) < len(row.records) else ""
     usd = median(seconds) / 3600 * paper.INSTANCES[row.named_machine].usd_per_hour
-    return f"{_with_ends(seconds, median(seconds), ' s')}{some}, {show(usd)} USD"
+    return f"{with_ends(seconds, median(seconds), ' s')}{some}, {show(usd)} USD"
 
 
 def all_measures(rows: Comparison) -> Table:
@@ -405,10 +396,4 @@ def _over_seeds(row: Row, name: str) -> Any:
     values = [MEASURES[name].scale * value for value in quality.values(row, name)]
     if len(set(values)) < 2:  # one run, or as many of one value
         return values[0] if values else None
-    return _with_ends(values, mean(values))
-
-
-def _with_ends(values: Sequence[float], middle: float, unit: str = "") -> str:
-    """ "41.2 s (38.0 to 45.1)": a mean or median, and the lowest and highest of several values."""
-    ends = f" ({show(min(values))} to {show(max(values))})" if len(values) > 1 else ""
-    return f"{show(middle)}{unit}{ends}"
+    return with_ends(values, mean(values))
