@@ -138,6 +138,16 @@ def test_a_stack_from_the_console_with_another_prefix_is_seen_and_stopped(cloud:
     assert running() == []
 
 
+@pytest.mark.quick
+def test_an_access_key_in_an_answer_of_aws_reaches_no_message() -> None:
+    from botocore.exceptions import ClientError
+
+    key = "AKIAEXAMPLEEXAMPLE12"
+    facts = {"Code": "InvalidAccessKeyId", "Message": "It does not exist", "AWSAccessKeyId": key}
+    message = str(service.explain(ClientError({"Error": facts}, "ListBuckets")))  # type: ignore[arg-type]
+    assert key not in message and "credentials" in message
+
+
 def _bucket() -> str:
     (bucket,) = client("s3").list_buckets()["Buckets"]
     return str(bucket["Name"])
