@@ -29,7 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Train and compare the four GAN configurations of Moroz et al. (2022).",
+    help="Train and compare GAN configurations: the four of Moroz et al. (2022) and further ones.",
 )
 app.add_typer(cloud.app, name="cloud")
 

@@ -27,7 +27,7 @@ def _one_of(known: Mapping[str, Any]) -> AfterValidator:
 
 class RunConfig(BaseModel):
     """One training run, completely. A field that is missing or None takes what its model and its loss imply
-    (registry.implied), else its default: the paper's, or where it is silent, see README "What the paper leaves open".
+    (registry.implied), else its default: the paper's. Where the paper is silent, see results/README.md.
 
     Raises ConfigurationError, one line, on anything unknown or out of bounds.
     """

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from gan_lib import paper
 from gan_lib.batch.runner import measured_seconds, relative_work
 from gan_lib.config import RunConfig
 from gan_lib.errors import ConfigurationError
 from gan_lib.presets import configure, parts, run_name
+from gan_lib.reporting import paper
 from gan_lib.runs.record import Record, find_records
 from gan_lib.text import duration, show
 

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from statistics import mean
 from typing import Any, NamedTuple
 
-from gan_lib import paper
 from gan_lib.presets import title
 from gan_lib.quality.measures import FRECHET
-from gan_lib.reporting import quality
+from gan_lib.reporting import paper, quality
 from gan_lib.reporting.comparison import Comparison, Row, papers_own, with_runs
 from gan_lib.reporting.convergence import NO_BAND, SETTLED, WINDOW, balance, roughness
 from gan_lib.reporting.stats import FEWEST, Interval, cannot_be_told, difference, in_words, is_above, mean_interval

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, median
 
-from gan_lib import paper
 from gan_lib.config import RunConfig, differences
 from gan_lib.errors import ConfigurationError, RecordError
 from gan_lib.presets import ALL_CONFIGURATIONS, CONFIGURATIONS, configure, parts, title
+from gan_lib.reporting import paper
 from gan_lib.reporting.convergence import Balance, balance, cost_usd, median_epoch
 from gan_lib.runs.record import Record, find_records
 from gan_lib.text import nearest, shorten

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gan_lib import paper
+from gan_lib.reporting import paper
 from gan_lib.runs.record import Record
 
 WINDOW = 10  # epochs

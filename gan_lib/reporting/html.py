@@ -8,12 +8,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from gan_lib import paper
 from gan_lib.config import RunConfig, differences
 from gan_lib.errors import RecordError
 from gan_lib.presets import PRESETS, configure, title
 from gan_lib.quality.measures import FRECHET
-from gan_lib.reporting import claims, convergence, quality
+from gan_lib.reporting import claims, convergence, paper, quality
 from gan_lib.reporting.comparison import (
     REFERENCE,
     Comparison,

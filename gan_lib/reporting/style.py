@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from gan_lib import paper
 from gan_lib.registry import FAMILIES, MODELS
+from gan_lib.reporting import paper
 from gan_lib.reporting.convergence import WINDOW, trailing_mean
 
 _OTHERS = ("#CC79A7", "#8C6D31", "#5254A3", "#7A7A7A")  # of models and losses together that have no name of their own

@@ -12,11 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from gan_lib import paper
 from gan_lib.config import RunConfig
 from gan_lib.presets import title
 from gan_lib.quality.measures import FRECHET, MEASURES
-from gan_lib.reporting import quality
+from gan_lib.reporting import paper, quality
 from gan_lib.reporting.comparison import Comparison, Row, about_paper, papers_work, report_links, with_runs
 from gan_lib.reporting.convergence import NO_BAND, balance, cost_usd
 from gan_lib.reporting.frames import runs_frame
@@ -274,7 +273,8 @@ def _spread(values: list[float], runs: int) -> str | None:
     return f"{show(min(values))} to {show(max(values))} ({count})" if len(values) > 1 else count
 
 
-def _markdown(table: Table) -> str:
+def markdown(table: Table) -> str:
+    """A table in Markdown."""
     columns = list(table.frame.columns)
     lines = [columns, ["---"] * len(columns), *([show(value) for value in row] for row in table.frame.values)]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

@@ -15,12 +15,12 @@ from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from gan_lib import paper
 from gan_lib.config import RunConfig
 from gan_lib.data import load_images
 from gan_lib.errors import ConfigurationError, RecordError
 from gan_lib.presets import configure
 from gan_lib.registry import FAMILIES, MODELS, family_name, resolve
+from gan_lib.reporting import paper
 from gan_lib.reporting.style import FAINT, INK, LABEL, Chart, colour_of, log_numbers, tidy
 from gan_lib.reporting.tables import Table, table
 from gan_lib.runs.machine import fingerprint, pick_device, pick_precision, set_threads

@@ -7,7 +7,7 @@ from statistics import mean
 import numpy as np
 
 from gan_lib.reporting.style import INK, LABEL, Chart, epoch_numbers, robust_top, set_title, tidy
-from gan_lib.reporting.tables import Table, _markdown, table
+from gan_lib.reporting.tables import Table, markdown, table
 from gan_lib.runs.record import Record, find_records
 from gan_lib.text import show
 
@@ -89,7 +89,7 @@ def publish_precision(folder: Path) -> str:
     text = (
         f"Final losses, the mean of the last ten epochs: mean over the seeds (lowest to highest). The precisions are {words}. "
         f"By chance: how often a difference as large comes about when the runs are dealt out anew (exact permutation test).\n\n"
-        f"{_markdown(final_losses(records))}\n"
+        f"{markdown(final_losses(records))}\n"
     )
     (folder / "precision.png").write_bytes(chart(records).png())
     (folder / "precision.md").write_text(text, encoding="utf-8")

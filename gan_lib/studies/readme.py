@@ -6,16 +6,15 @@ from pathlib import Path
 
 import torch
 
-from gan_lib import paper
 from gan_lib.batch import notebooks
 from gan_lib.batch.pages import publish_comparison
 from gan_lib.config import RunConfig
 from gan_lib.data import load_images
 from gan_lib.quality.classifier import WEIGHTS, save_classifier
 from gan_lib.quality.classifier_training import EPOCHS, cross_validate, labelled_images, train_classifier
-from gan_lib.reporting import claims, quality, tables
+from gan_lib.reporting import claims, paper, quality, tables
 from gan_lib.reporting.comparison import Comparison, Row, at_paper_length, papers_own
-from gan_lib.reporting.tables import _markdown
+from gan_lib.reporting.tables import markdown
 from gan_lib.runs.record import copy_records
 from gan_lib.studies import bench
 from gan_lib.studies.bench import Bench
@@ -38,7 +37,7 @@ def results_table(rows: Comparison) -> str:
 
 def speed_table(benches: Sequence[Bench]) -> str:
     """README's table of training speed in Markdown: a plain PyTorch loop and ours in turns, the paper's beside them."""
-    return _markdown(bench.speed_table(benches))
+    return markdown(bench.speed_table(benches))
 
 
 def quality_table(rows: Comparison) -> str:
@@ -46,12 +45,12 @@ def quality_table(rows: Comparison) -> str:
     measured = {name: row for name, row in rows.items() if quality.values(row, "noise_level")}
     if not measured:
         return "Not measured yet."
-    return _markdown(tables.quality_by_configuration(measured))
+    return markdown(tables.quality_by_configuration(measured))
 
 
 def claims_table(rows: Comparison) -> str:
     """README's table of the paper's claims in Markdown, judged on the reference runs alone."""
-    return _markdown(claims.claims_table(claims.claims(rows, rows)))
+    return markdown(claims.claims_table(claims.claims(rows, rows)))
 
 
 def update(text: str, name: str, table: str) -> str:

@@ -9,13 +9,13 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from gan_lib import paper
 from gan_lib.batch import pages, runner
 from gan_lib.batch.notebooks import NOTEBOOKS, relative
 from gan_lib.batch.progress import ProgressLine
 from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
 from gan_lib.presets import configure
+from gan_lib.reporting import paper
 from gan_lib.runs.record import Record, find_records
 
 LENGTHS = {"gan": 200, "cgan": 25}  # epochs, where combinations go apart; the paper's own length is for the best ones

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from gan_lib import paper
 from gan_lib.cloud import plan as planning
 from gan_lib.cloud.plan import PRICES, price
 from gan_lib.presets import configure
+from gan_lib.reporting import paper
 
 from .conftest import in_process
 

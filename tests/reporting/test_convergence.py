@@ -4,7 +4,6 @@ import math
 
 import pytest
 
-from gan_lib.paper import Band
 from gan_lib.reporting.convergence import (
     WINDOW,
     Balance,
@@ -15,6 +14,7 @@ from gan_lib.reporting.convergence import (
     roughness,
     trailing_mean,
 )
+from gan_lib.reporting.paper import Band
 
 
 def test_a_trailing_mean_starts_when_its_window_is_full() -> None:

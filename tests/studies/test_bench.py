@@ -8,9 +8,9 @@ import pytest
 import torch
 from conftest import tiny_config
 
-from gan_lib import paper
 from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
+from gan_lib.reporting import paper
 from gan_lib.studies.bench import (
     Baseline,
     Bench,

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gan_lib import paper
 from gan_lib.config import RunConfig
 from gan_lib.presets import configure
+from gan_lib.reporting import paper
 from gan_lib.training.models import Pair, build_pair, megabytes, parameter_count
 
 MODELS = ["gan", "cgan"]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gan_lib import paper
 from gan_lib.presets import CONFIGURATIONS
+from gan_lib.reporting import paper
 
 
 def test_table_1_names_two_instances_and_their_prices() -> None:
