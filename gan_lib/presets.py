@@ -36,14 +36,14 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "cgan": {"epochs": 300, "sample_every": 5, "evaluate_every": 25},
         "wgan": {"epochs": 1200, "sample_every": 20, "evaluate_every": 100},
         "cwgan": {"epochs": 300, "sample_every": 5, "evaluate_every": 25},
-        "optimal": {"epochs": 400, "sample_every": 10, "evaluate_every": 25},
+        "optimal": {"epochs": 300, "sample_every": 5, "evaluate_every": 25},
     },
     "quick": {
         "gan": {"epochs": 150, "sample_every": 5, "evaluate_every": 50, "adam_beta1": 0.5},
         "cgan": {"epochs": 30, "sample_every": 1, "evaluate_every": 10, "adam_beta1": 0.5, "initialisation": "glorot"},
         "wgan": {"epochs": 300, "sample_every": 10, "evaluate_every": 100},
         "cwgan": {"epochs": 60, "sample_every": 2, "evaluate_every": 20},
-        "optimal": {"epochs": 80, "sample_every": 2, "evaluate_every": 20},
+        "optimal": {"epochs": 60, "sample_every": 2, "evaluate_every": 20},
     },
 }
 _SCHEDULE = ("epochs", "sample_every", "evaluate_every")
