@@ -31,6 +31,11 @@ def exact(value: float) -> str:
     return f"{value:,}".removesuffix(".0")
 
 
+def counted(count: int, noun: str) -> str:
+    """ "1 epoch", "1,200 epochs"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """A length of time: "45 s", "3 min 20 s", "2 h 5 min"."""
     whole = round(seconds)

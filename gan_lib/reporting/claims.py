@@ -3,21 +3,109 @@
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import mean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gan_lib.presets import title
-from gan_lib.quality.measures import FRECHET
+from gan_lib.quality.measures import FRECHET, MEASURES
 from gan_lib.reporting import paper, quality
 from gan_lib.reporting.comparison import Comparison, Row, papers_own, with_runs
 from gan_lib.reporting.convergence import NO_BAND, SETTLED, WINDOW, balance, roughness
 from gan_lib.reporting.stats import FEWEST, Interval, cannot_be_told, difference, in_words, is_above, mean_interval
 from gan_lib.reporting.tables import Table, table
 from gan_lib.runs.record import Record
-from gan_lib.text import show
+from gan_lib.text import counted, show
 
 HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "cannot be judged here"
+RIGHT, EARLY, LATE, NEVER = "right", "early", "late", "never"
+
+
+def verdict(rows: Comparison) -> str:
+    """Which configuration is optimal: the first at the lowest Fréchet distance that any reaches. Then what went wrong."""
+    shown = with_runs(rows)
+    if not shown:
+        return "Nothing can be said yet: no run is finished. Run `gan-lib run` first."
+    doubts = [
+        f"{row.title}, seed {record.config.seed}: {doubt}."
+        for row in shown
+        for record in row.records
+        for doubt in quality.doubts(record)
+    ]
+    return " ".join([_optimal(shown), *doubts])
+
+
+def run_verdict(record: Record) -> str:
+    """The same of one run: how soon its images are how good, what that costs, and what went wrong."""
+    return verdict({record.config.configuration: Row(record.config.configuration, [record])})
+
+
+def _optimal(shown: Sequence[Row]) -> str:
+    target, order = _fastest(shown)
+    if len(shown) == 1:
+        return f"{_alone(shown[0])}."
+    if not order:
+        nearest = min(shown, key=lambda row: (row.mean(FRECHET) or math.inf, row.middle("seconds_per_epoch") or math.inf))
+        none = f"none reaches a Fréchet distance of {target}. The nearest"
+        why = none if nearest.numbers(FRECHET) else "no quality was measured. The fastest"
+        return f"Which configuration is optimal cannot be told: {why} is {_alone(nearest)}."
+    first, rivals = order[0], [row for row in shown if row is not order[0]]
+    words = [
+        f"The optimal configuration is “{first.title}”, measured on {first.machine}: it reaches a Fréchet distance of {target}"
+        " in "
+        + _spent(first, f"seconds_to_{target}", f"usd_to_{target}")
+        + (", and no other one does" if len(order) == 1 else "")
+    ]
+    cheapest = min(order, key=lambda row: row.middle(f"usd_to_{target}") or math.inf)
+    if cheapest is not first:
+        words.append(f"at the lowest cost {cheapest.title} does, for {show(cheapest.middle(f'usd_to_{target}'))} USD")
+    papers = [row for row in rivals if row.published and not first.published]
+    for group, name in ((rivals, "the others"), (papers, "the paper's own")):
+        near, order = _fastest(group)
+        if order:
+            words.append(_lead(first, order[0], near))
+        elif group:
+            words.append(f"{name} do not reach {near}")
+            break
+    few = min(len(row.records) for row in shown) < FEWEST
+    sure = f" With fewer than {FEWEST} runs of each, no difference is sure." if few else ""
+    return f"{'; '.join(dict.fromkeys(words))}.{sure}"  # the next one may be the paper's
+
+
+def _alone(row: Row) -> str:
+    """What the training of one row takes, costs and gives."""
+    words = f"{row.title}: {counted(row.epochs or 0, 'epoch')} in {_spent(row, 'training_seconds', 'cost_usd')}; its images"
+    if not row.numbers(FRECHET):
+        return f"{words} have no Fréchet distance ({row.why_unmeasured})"
+    target, order = _fastest([row])
+    reached = f" reach a Fréchet distance of {target} in {show(row.middle(f'seconds_to_{target}'))} s and" if order else ""
+    floor, what = row.floor(FRECHET), "" if order else "a Fréchet distance of "
+    real = f", where real images have {show(floor)}" if floor is not None else ""
+    return f"{words}{reached} end at {what}{show(row.mean(FRECHET))} ({counted(len(row.numbers(FRECHET)), 'run')}){real}"
+
+
+def _spent(row: Row, seconds: str, usd: str) -> str:
+    """ "173 s of training, for 0.0196 USD at the price of ml.c5.2xlarge": two columns of its frame."""
+    price = f"{show(row.middle(usd))} USD at the price of {paper.INSTANCES[row.named_machine].name}"
+    return f"{show(row.middle(seconds))} s of training, for {price}"
+
+
+def _lead(first: Row, second: Row, target: int) -> str:
+    """How many times faster one row is than another, with an interval where there are enough runs."""
+    times, interval = _times(second, first, f"seconds_to_{target}")
+    factor = interval and Interval(times, math.exp(interval.low), math.exp(interval.high), interval.runs)
+    whose = "the paper's " if second.published else ""
+    where = f" on {second.machine}" if second.machine != first.machine else ""
+    return f"to {target} it is {in_words(factor) or show(times)} times faster than {whose}{second.title}{where}"
+
+
+def _fastest(rows: Sequence[Row]) -> tuple[int, list[Row]]:
+    """The lowest Fréchet distance that any row reaches, in the median over its runs (seeds), and those that do, by speed."""
+    for target in sorted(quality.TARGETS):
+        seconds = {row.configuration: row.middle(f"seconds_to_{target}") or math.inf for row in rows}
+        if reached := [row for row in rows if math.isfinite(seconds[row.configuration])]:
+            return target, sorted(reached, key=lambda row: seconds[row.configuration])
+    return max(quality.TARGETS), []
 
 
 class Claim(NamedTuple):
@@ -28,58 +116,25 @@ class Claim(NamedTuple):
     because: str  # the number that decides, or why there is none
 
 
-def answer(verdicts: Sequence[bool | None]) -> str:
-    """HOLDS where all of several findings speak for a claim, FAILS where one speaks against it, else UNKNOWN."""
-    if any(verdict is False for verdict in verdicts):
-        return FAILS
-    return HOLDS if all(verdicts) else UNKNOWN
-
-
-def verdict(rows: Comparison) -> str:
-    """One sentence: which configuration is the quickest, the cheapest, and has the best images, with the numbers."""
-    shown = with_runs(rows)
-    if not shown:
-        return "Nothing can be said yet: no run is finished. Run `gan-lib run` first."
-    quickest = min(shown, key=lambda row: row.middle("seconds_per_epoch") or math.inf)
-    cheapest = min(shown, key=lambda row: row.cost_usd() or math.inf)
-    seconds, usd = show(quickest.middle("seconds_per_epoch")), show(cheapest.cost_usd())
-    cost = f"{usd} USD for {cheapest.epochs:,} epochs on {paper.INSTANCES[cheapest.named_machine].name}"
-    if len(shown) == 1:
-        words = f"{quickest.title} takes {seconds} s per epoch and would cost {cost}"
-    elif quickest is cheapest:
-        words = f"{quickest.title} is the fastest ({seconds} s per epoch) and the cheapest ({cost})"
-    else:
-        words = f"{quickest.title} is the fastest ({seconds} s per epoch), {cheapest.title} the cheapest ({cost})"
-    measured = [row for row in shown if quality.values(row, FRECHET)]
-    if not measured:
-        return f"{words}; the images have no Fréchet distance ({quality.why_missing(quickest)})."
-    best = min(measured, key=_mean_distance)
-    floor = quality.row_floor(best, FRECHET)
-    numbers = f"a Fréchet distance of {_distance(best)}" + (
-        f" where real images have {show(floor)}" if floor is not None else ""
-    )
-    if len(shown) == 1:
-        return f"{words}; its images have {numbers}."
-    return f"{words}, and {best.title} has the best images: {numbers}."
+_Finding = tuple[list[bool | None], str]  # what speaks for or against a claim, nothing where nothing can; and the numbers
 
 
 def claims(rows: Comparison, at_paper_length: Comparison) -> list[Claim]:
     """The paper's claims. Those about balance, the course of the losses, images and the best configuration are judged on runs
     of the paper's schedule only; each needs three runs of every configuration that it speaks of."""
     rows, long = papers_own(rows), papers_own(at_paper_length)
-    longest = [_most(long, model, lambda row: row.records) for model in ("gan", "cgan")]
-    measured = [most_measured(long, model) for model in ("gan", "cgan")]
-    faster = "{} trains {} times faster on the GPU machine"
-    listed: list[tuple[str, Callable[..., _Finding], Sequence[Row]]] = [
-        (faster.format("GAN", paper.GPU_SPEEDUP["gan"]), _gpu_speed, [rows["gan-cpu"], rows["gan-gpu"]]),
-        (faster.format("CGAN", paper.GPU_SPEEDUP["cgan"]), _gpu_speed, [rows["cgan-cpu"], rows["cgan-gpu"]]),
-        ("CGAN has fewer parameters than GAN and yet takes longer for an epoch", _slower, [rows["gan-cpu"], rows["cgan-cpu"]]),
-        ("CGAN is balanced in a quarter of GAN's epochs (300 against 1,200)", _quarter_of_the_epochs, longest),
-        ("GAN's losses run in a narrow band, CGAN's jump over a wide one", _scatter, longest),
-        ("CGAN is inside the balance band by epoch 200", _in_band_by_200, longest[1:]),
-        ("GAN's images carry more noise and stray pixels than CGAN's", _noise, measured),
-        ("Most digits of both models can be recognised", _recognisable, measured),
-        ("CGAN on the GPU machine is the best configuration", _best, list(long.values())),
+    longest, measured, length = _most(long.values(), "seed"), _most(long.values(), "noise_level"), ", at the paper's length"
+    gan, cgan = ([rows[f"{model}-cpu"], rows[f"{model}-gpu"]] for model in ("gan", "cgan"))
+    listed: list[tuple[str, Callable[..., _Finding], Sequence[Row], str]] = [
+        (f"GAN trains {paper.GPU_SPEEDUP['gan']} times faster on the GPU machine", _gpu_speed, gan, ""),
+        (f"CGAN trains {paper.GPU_SPEEDUP['cgan']} times faster on the GPU machine", _gpu_speed, cgan, ""),
+        ("CGAN has fewer parameters than GAN and yet takes longer for an epoch", _slower, [gan[0], cgan[0]], ""),
+        ("CGAN is balanced in a quarter of GAN's epochs (300 against 1,200)", _quarter_of_the_epochs, longest, length),
+        ("GAN's losses run in a narrow band, CGAN's jump over a wide one", _scatter, longest, length),
+        ("CGAN is inside the balance band by epoch 200", _in_band_by_200, longest[1:], length),
+        ("GAN's images carry more noise and stray pixels than CGAN's", _noise, measured, "noise_level"),
+        ("Most digits of both models can be recognised", _recognisable, measured, "recognisable"),
+        ("CGAN on the GPU machine is the best configuration", _best, list(long.values()), ""),
     ]
     return [_judge(*each) for each in listed]
 
@@ -90,85 +145,106 @@ def claims_table(listed: list[Claim]) -> Table:
     return table(lines, f"The paper's claims, each judged on {FEWEST} runs or more of every configuration that it speaks of")
 
 
-_Finding = tuple[list[bool | None], str]  # what speaks for or against a claim, and the numbers
+def answer(verdicts: Sequence[bool | None]) -> str:
+    """HOLDS where all of several findings speak for a claim, FAILS where one speaks against it, else UNKNOWN."""
+    if False in verdicts:
+        return FAILS
+    return HOLDS if verdicts and all(verdicts) else UNKNOWN
 
 
-class _UnjudgedError(Exception):
-    """Why runs say nothing of a claim."""
+def _judge(claim: str, finding: Callable[..., _Finding], rows: Sequence[Row], needs: str) -> Claim:
+    """A claim's answer by the one rule: fewer than three runs of a configuration decide nothing.
 
-
-def _judge(claim: str, finding: Callable[..., _Finding], rows: Sequence[Row]) -> Claim:
-    """A claim's answer by the one rule: fewer than three runs of a configuration decide nothing."""
-    try:
-        verdicts, because = finding(*rows)
-    except _UnjudgedError as reason:
-        return Claim(claim, UNKNOWN, str(reason))
+    needs: a measure that the rows must have; else which runs they must have, in words.
+    """
+    absent = [title(row.configuration) for row in rows if not row.records]
+    if reason := _unmeasured(rows, needs) if needs in MEASURES else f"no run of {' or '.join(absent)}{needs}" if absent else "":
+        return Claim(claim, UNKNOWN, reason)
+    verdicts, because = finding(*rows)
     runs = [len(row.records) for row in rows]
-    given = UNKNOWN if min(runs) < FEWEST else answer(verdicts)
-    return Claim(claim, given, f"{because}; {cannot_be_told(*runs)}" if given == UNKNOWN else because)
+    given = answer(verdicts) if min(runs) >= FEWEST else UNKNOWN
+    return Claim(claim, given, f"{because}; {cannot_be_told(*runs)}" if given == UNKNOWN and verdicts else because)
+
+
+def _most(rows: Iterable[Row], name: str) -> list[Row]:
+    """Of GAN and of CGAN the row with the most runs that have a number: neither losses nor images depend on the machine."""
+    order = sorted(rows, key=lambda row: -len(row.numbers(name)))
+    return [next(row for row in order if row.family == family) for family in ("gan", "cgan")]
+
+
+def _unmeasured(rows: Iterable[Row], name: str) -> str:
+    return "; ".join(f"{title(row.configuration)}: {row.why_unmeasured}" for row in rows if not row.numbers(name))
+
+
+def _times(slow: Row, fast: Row, name: str = "seconds_per_epoch") -> tuple[float, Interval | None]:
+    """How many times longer one row takes than another, by the medians, and the interval of that factor's logarithm."""
+    logs = ([math.log(value) for value in row.numbers(name) if value > 0] for row in (slow, fast))
+    bottom = fast.middle(name)
+    return (slow.middle(name) or math.nan) / bottom if bottom else math.nan, difference(*logs)
+
+
+def _marked(*rows: Row) -> str:
+    return " (with reference runs)" if any(row.stands_in for row in rows) else ""
 
 
 def _gpu_speed(cpu: Row, gpu: Row) -> _Finding:
-    _need(cpu, gpu)
     times, interval = _times(cpu, gpu)
     because = f"{show(times)} times faster on {gpu.machine} than on {cpu.machine}{_marked(cpu, gpu)}"
-    return [is_above(interval, math.log(paper.GPU_SPEEDUP[cpu.model]))], because
+    return [is_above(interval, math.log(paper.GPU_SPEEDUP[cpu.family]))], because
 
 
 def _slower(gan: Row, cgan: Row) -> _Finding:
-    _need(gan, cgan)
     if gan.machine != cgan.machine:
-        raise _UnjudgedError(f"GAN was measured on {gan.machine}, CGAN on {cgan.machine}")
+        return [], f"GAN was measured on {gan.machine}, CGAN on {cgan.machine}"
     smaller, larger = (int(row.middle("parameters") or 0) for row in (cgan, gan))
     times, interval = _times(cgan, gan)
     published = paper.RESULTS["cgan-cpu"].seconds_per_epoch / paper.RESULTS["gan-cpu"].seconds_per_epoch
-    because = (
-        f"{smaller:,} against {larger:,} parameters, {show(times)} times the seconds (paper: {show(published)})"
-        f"{_marked(gan, cgan)}"
-    )
-    return [smaller < larger, is_above(interval)], because
+    because = f"{smaller:,} against {larger:,} parameters, {show(times)} times the seconds (paper: {show(published)})"
+    return [smaller < larger, is_above(interval)], because + _marked(gan, cgan)
 
 
 def _quarter_of_the_epochs(gan: Row, cgan: Row) -> _Finding:
-    _need(gan, cgan, where=_LONG)
     gan_epoch, cgan_epoch = gan.balance_epoch(), cgan.balance_epoch()
-    because = f"GAN {_when(gan, gan_epoch)}, CGAN {_when(cgan, cgan_epoch)}"
+    because = f"GAN {_when(gan)}, CGAN {_when(cgan)}"
     if cgan_epoch is None:  # no quarter of nothing; GAN alone in the band speaks against the claim
         return [None if gan_epoch is None else False], because
     return [cgan_epoch <= (gan_epoch or gan.epochs or 0) / 4], because
 
 
 def _scatter(gan: Row, cgan: Row) -> _Finding:
-    _need(gan, cgan, where=_LONG)
     narrow, wide = ([roughness(record.history["generator_loss"]) for record in row.records] for row in (gan, cgan))
     interval = difference(wide, narrow)
     because = (
         f"G's loss strays {show(mean(wide))} from its mean over {WINDOW} epochs with CGAN, {show(mean(narrow))} with GAN "
-        f"(median over the epochs)" + (f"; a difference of {in_words(interval)}" if interval else "")
+        f"(median over the epochs)"
     )
-    return [is_above(interval)], because
+    return [is_above(interval)], because + (f"; a difference of {in_words(interval)}" if interval else "")
 
 
 def _in_band_by_200(cgan: Row) -> _Finding:
-    _need(cgan, where=_LONG)
-    epoch, balances = cgan.balance_epoch(), cgan.balances()
-    nearest = min(balances, key=lambda balance: balance.nearest_distance or 0.0)
-    missed = all(balance.epoch is None for balance in balances) and nearest.nearest_epoch is not None
-    detail = f"; nearest at epoch {nearest.nearest_epoch}, {show(nearest.nearest_distance)} outside" if missed else ""
-    return [epoch is not None and epoch <= 200], f"CGAN {_when(cgan, epoch)}{detail}"
+    epoch, nearest = cgan.balance_epoch(), min(cgan.balances(), key=lambda balance: balance.nearest_distance or 0.0)
+    missed = nearest.nearest_distance  # 0 where any run was inside
+    detail = f"; nearest at epoch {nearest.nearest_epoch}, {show(missed)} outside" if missed else ""
+    return [epoch is not None and epoch <= 200], f"CGAN {_when(cgan)}{detail}"
+
+
+def _when(row: Row) -> str:
+    epoch, reached = row.balance_epoch(), sum(balance.epoch is not None for balance in row.balances())
+    runs = "" if len(row.records) == 1 else f" ({f'{reached} of ' if reached else ''}{len(row.records)} runs)"
+    if epoch is not None:
+        return f"reached it at epoch {epoch:,}{runs}"
+    return f"{'not' if reached else 'never'} in {row.epochs:,} epochs{runs}"
 
 
 def _noise(gan: Row, cgan: Row) -> _Finding:
     """Both the noise level and the stray pixels have to say so."""
-    _need_measured(gan, cgan, name="noise_level")
     verdicts, parts = [], []
-    for name, (words, scale) in _UNITS.items():
-        of_gan, of_cgan = quality.values(gan, name), quality.values(cgan, name)
-        interval = difference(of_gan, of_cgan)
+    for name in ("noise_level", "stray_pixels"):
+        measure, interval = MEASURES[name], difference(gan.numbers(name), cgan.numbers(name))
+        of_gan, of_cgan = (show(measure.scale * (row.mean(name) or 0.0)) for row in (gan, cgan))
+        more = f", a difference of {in_words(interval, measure.scale)}" if interval else ""
+        parts.append(f"{measure.name}: {of_gan} with GAN, {of_cgan} with CGAN{more}")
         verdicts.append(is_above(interval))
-        parts.append(f"{words}: {show(scale * mean(of_gan))} with GAN, {show(scale * mean(of_cgan))} with CGAN")
-        if interval is not None:
-            parts[-1] += f", a difference of {in_words(interval, scale)}"
     return verdicts, "; ".join(parts)
 
 
@@ -178,135 +254,50 @@ def _recognisable(*rows: Row) -> _Finding:
     A smaller share speaks against nothing: the classifier is as unsure of real digits that people still read, once they are
     blurred (results/quality/sanity.json).
     """
-    _need_measured(*rows, name="recognisable")
     verdicts: list[bool | None] = []
     parts = []
     for row in rows:
-        shares = quality.values(row, "recognisable")
-        interval = mean_interval(shares)
+        interval = mean_interval(row.numbers("recognisable"))
         verdicts.append(is_above(interval, 0.5) or None)
-        parts.append(f"{row.model.upper()}: {show(100 * mean(shares)) if interval is None else in_words(interval, 100)}")
+        share = in_words(interval, 100) if interval else show(100 * (row.mean("recognisable") or 0.0))
+        parts.append(f"{row.family.upper()}: {share}")
     because = f"% of images that a classifier gives 90% or more for one digit: {', '.join(parts)}"
     if min(len(row.records) for row in rows) >= FEWEST and None in verdicts:
         doubt = "half or less is no proof that people cannot read them: it gives no more to real digits that are blurred"
-        raise _UnjudgedError(f"{because}; {doubt}")
+        return [], f"{because}; {doubt}"
     return verdicts, because
 
 
 def _best(*rows: Row) -> _Finding:
-    _need(*rows)
+    """The better images first, and of those the quicker."""
     seconds = {row.configuration: row.middle("training_seconds") or 0.0 for row in rows}
-    better, images = better_model({row.configuration: row for row in rows})
-    because = f"{title(min(seconds, key=seconds.__getitem__))} is through first ({show(min(seconds.values()))} s); {images}"
-    return [better, seconds["cgan-gpu"] < seconds["cgan-cpu"]], because  # the better images first, and of those the quicker
-
-
-def _times(slow: Row, fast: Row) -> tuple[float | None, Interval | None]:
-    """How many times longer an epoch takes, by the medians, and the interval of that factor's logarithm."""
-    top, bottom = slow.middle("seconds_per_epoch"), fast.middle("seconds_per_epoch")
-    logs = ([math.log(value) for value in row.numbers("seconds_per_epoch") if value > 0] for row in (slow, fast))
-    return top / bottom if top and bottom else None, difference(*logs)
-
-
-def _marked(*rows: Row) -> str:
-    return " (with reference runs)" if any(row.stands_in for row in rows) else ""
-
-
-_LONG = ", at the paper's length"
-
-
-def _need(*rows: Row, where: str = "") -> None:
-    if absent := [title(row.configuration) for row in rows if not row.records]:
-        raise _UnjudgedError(f"no run of {' or '.join(absent)}{where}")
-
-
-def _need_measured(*rows: Row, name: str) -> None:
-    if absent := [row for row in rows if not quality.values(row, name)]:
-        raise _UnjudgedError("; ".join(f"{title(row.configuration)}: {quality.why_missing(row)}" for row in absent))
-
-
-def _most(rows: Comparison, model: str, values: Callable[[Row], Sequence[object]]) -> Row:
-    """The row of a model with the most values: neither losses nor images depend on the machine, so any will do."""
-    return max((row for row in rows.values() if row.model == model), key=lambda row: len(values(row)))
-
-
-def most_measured(rows: Comparison, model: str) -> Row:
-    """The row of a model with the most measured runs."""
-    return _most(rows, model, lambda row: quality.values(row, "noise_level"))
-
-
-def _when(row: Row, epoch: int | None) -> str:
-    reached = sum(balance.epoch is not None for balance in row.balances())
-    runs = "" if len(row.records) == 1 else f" ({f'{reached} of ' if reached else ''}{len(row.records)} runs)"
-    if epoch is not None:
-        return f"reached it at epoch {epoch:,}{runs}"
-    return f"{'not' if reached else 'never'} in {row.epochs:,} epochs{runs}"
-
-
-_UNITS = {"noise_level": ("noise level, % of black to white", 100), "stray_pixels": ("stray pixels an image", 1)}
-
-
-def best_images(rows: Comparison) -> str | None:
-    """Whether the best images are better than those of the next model; None where fewer than two models were measured.
-
-    The machine does not change the images, so a model's two machines are no two contestants.
-    """
-    order = sorted((row for row in with_runs(rows) if quality.values(row, FRECHET)), key=_mean_distance)
-    others = [row for row in order if row.family != order[0].family]
-    if not others:
-        return None
-    best, following = order[0], others[0]
-    interval = difference(quality.values(following, FRECHET), quality.values(best, FRECHET))
-    numbers = f"{best.title} has the best images, at {_distance(best)}; {following.title} is next, at {_distance(following)}"
-    if interval is not None and is_above(interval):
-        return f"{numbers}, worse by {in_words(interval)}."
-    runs = [len(quality.values(row, FRECHET)) for row in (best, following)]
-    return f"{numbers}, and whether that is a difference {cannot_be_told(*runs)}."
-
-
-def better_model(rows: Comparison) -> tuple[bool | None, str]:
-    """Whether CGAN's images are better than GAN's, by Fréchet distance, and the numbers; None where it cannot be told."""
-    both = [most_measured(rows, model) for model in ("gan", "cgan")]
-    try:
-        _need_measured(*both, name=FRECHET)
-    except _UnjudgedError as reason:
-        return None, f"which images are better cannot be told ({reason})"
-    of_gan, of_cgan = (quality.values(row, FRECHET) for row in both)
-    interval = difference(of_gan, of_cgan)
+    gan, cgan = _most(rows, "noise_level")
+    interval = difference(gan.numbers(FRECHET), cgan.numbers(FRECHET))
+    images = f"GAN's Fréchet distance minus CGAN's is {in_words(interval)}"
     if interval is None:
-        return None, f"which images are better {cannot_be_told(len(of_gan), len(of_cgan))}"
-    return is_above(interval), f"GAN's Fréchet distance minus CGAN's is {in_words(interval)}"
-
-
-def _mean_distance(row: Row) -> float:
-    return mean(quality.values(row, FRECHET))
-
-
-def _distance(row: Row) -> str:
-    """ "19.2 (1 run)": the mean, and over how many runs."""
-    runs = len(quality.values(row, FRECHET))
-    return f"{show(_mean_distance(row))} ({runs} run{'' if runs == 1 else 's'})"
-
-
-RIGHT, EARLY, LATE, NEVER = "right", "early", "late", "never"
+        reason = _unmeasured([gan, cgan], FRECHET)
+        runs = cannot_be_told(len(gan.numbers(FRECHET)), len(cgan.numbers(FRECHET)))
+        images = f"which images are better {f'cannot be told ({reason})' if reason else runs}"
+    because = f"{title(min(seconds, key=seconds.__getitem__))} is through first ({show(min(seconds.values()))} s); {images}"
+    return [is_above(interval), seconds["cgan-gpu"] < seconds["cgan-cpu"]], because
 
 
 def when_to_stop(records: Sequence[Record]) -> Table:
     """For each run with quality: the epoch of the paper's balance beside the one after which quality no longer improved."""
-
-    def line(record: Record) -> dict[str, Any]:
-        plateau, reached = quality.plateau(record), balance(record)
-        never = f"never in {record.epochs_done:,}"
-        unsettled = f"not yet in {record.epochs_done:,}"
-        return {
-            "run": record.name,
-            "balance at epoch": NO_BAND if reached is None else reached.epoch or never,
-            "quality no longer improved after epoch": plateau.epoch or unsettled if plateau else quality.NOT_MEASURED,
-            "best Fréchet distance": f"{show(plateau.best)} at epoch {plateau.best_epoch:,}" if plateau else None,
-        }
-
-    listed = [line(record) for record in records]
-    return table(listed or [{"run": "none yet"}], "When to stop: the paper's balance, and quality")
+    lines = []
+    for record in records:
+        plateau, reached, done = quality.plateau(record), balance(record), f"in {record.epochs_done:,}"
+        lines.append(
+            {
+                "run": record.name,
+                "balance at epoch": NO_BAND if reached is None else reached.epoch or f"never {done}",
+                "quality no longer improved after epoch": plateau.epoch or f"not yet {done}"
+                if plateau
+                else quality.NOT_MEASURED,
+                "best Fréchet distance": f"{show(plateau.best)} at epoch {plateau.best_epoch:,}" if plateau else None,
+            }
+        )
+    return table(lines or [{"run": "none yet"}], "When to stop: the paper's balance, and quality")
 
 
 def timing(record: Record) -> str | None:
@@ -336,16 +327,15 @@ def balance_answer(records: Sequence[Record]) -> str:
 
     Runs with a loss that has no balance are left out.
     """
-    question = "Whether the paper's balance rule finds the moment to stop"
+    unknown = "Whether the paper's balance rule finds the moment to stop cannot be told"
     measured = [record for record in records if balance(record) is not None and quality.plateau(record)]
     if not measured:
-        return f"{question} cannot be told: quality was not measured in any of these runs."
+        return f"{unknown}: quality was not measured in any of these runs."
     timings = Counter(timing(record) for record in measured)
     silent = timings.pop(None, 0)
-    telling = timings.total()
-    runs = f"{len(measured)} run{'' if len(measured) == 1 else 's'}"
+    telling, runs = timings.total(), f"{len(measured)} run{'' if len(measured) == 1 else 's'}"
     if not telling:
-        return f"{question} cannot be told: quality still improved at the end of {runs}, without a balance long before."
+        return f"{unknown}: quality still improved at the end of {runs}, without a balance long before."
     numbers = (
         f"of {runs} with quality measured {telling} can tell, and their balance "
         f"came before quality stopped improving in {timings[EARLY]}, within one evaluation of that epoch in {timings[RIGHT]}, "
@@ -354,9 +344,7 @@ def balance_answer(records: Sequence[Record]) -> str:
     if silent:
         numbers += f"; in the remaining {silent} quality was still improving at the end, without a balance long before"
     if telling < FEWEST:
-        return f"{question} cannot be told, for that takes {FEWEST} runs: {numbers}."
-    if timings[RIGHT] == telling:
-        return f"The paper's balance rule finds the moment to stop: {numbers}."
-    if not timings[RIGHT]:
-        return f"The paper's balance rule does not find the moment to stop: {numbers}."
-    return f"The paper's balance rule finds the moment to stop at times: {numbers}."
+        return f"{unknown}, for that takes {FEWEST} runs: {numbers}."
+    does = "finds" if timings[RIGHT] else "does not find"
+    at_times = " at times" if 0 < timings[RIGHT] < telling else ""
+    return f"The paper's balance rule {does} the moment to stop{at_times}: {numbers}."

@@ -3,14 +3,18 @@
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from statistics import mean, median
 
+import pandas as pd
+
 from gan_lib.config import RunConfig, differences
 from gan_lib.errors import ConfigurationError, RecordError
-from gan_lib.presets import ALL_CONFIGURATIONS, CONFIGURATIONS, configure, parts, title
-from gan_lib.reporting import paper
-from gan_lib.reporting.convergence import Balance, balance, cost_usd, median_epoch
+from gan_lib.presets import ALL_CONFIGURATIONS, CONFIGURATIONS, DEFAULT_CONFIGURATIONS, configure, title
+from gan_lib.reporting import paper, quality
+from gan_lib.reporting.convergence import Balance, balance, median_epoch
+from gan_lib.reporting.frames import runs_frame
 from gan_lib.runs.record import Record, find_records
 from gan_lib.text import nearest, shorten
 
@@ -40,6 +44,16 @@ class Row:
     missing: str = "not run"  # why records is empty; of your own runs also when reference runs stand in for them
     stands_in: bool = False  # reference runs in a comparison of yours
 
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """Its runs (seeds) by frames.runs_frame."""
+        return runs_frame(self.records)
+
+    @property
+    def config(self) -> RunConfig:
+        """What its runs were asked for, but for the seed; without runs, the paper's."""
+        return self.records[0].config if self.records else configure(self.configuration)
+
     @property
     def title(self) -> str:
         """ "GAN, CPU", marked where it is a reference run in a comparison of yours."""
@@ -48,23 +62,17 @@ class Row:
     @property
     def family(self) -> str:
         """ "gan", "cwgan", "gan-hinge": the model together with its loss."""
-        return self.configuration.rpartition("-")[0]
-
-    @property
-    def model(self) -> str:
-        """ "gan" or "cgan"."""
-        return parts(self.configuration)["model"]
+        return self.config.family
 
     @property
     def named_machine(self) -> str:
         """ "cpu" or "gpu": which of the paper's two machines the configuration's name stands for."""
-        return self.configuration.rpartition("-")[2]
+        return self.config.machine
 
     @property
     def published(self) -> paper.Published | None:
         """What the paper says of it; None for what is not the paper's work."""
-        own_work = not self.records or papers_work(self.records[0].config)
-        return paper.RESULTS.get(self.configuration) if own_work else None
+        return paper.RESULTS[self.configuration] if papers_work(self.config) else None
 
     @property
     def machine(self) -> str:
@@ -74,29 +82,41 @@ class Row:
     @property
     def epochs(self) -> int | None:
         """How long each run trained; None without runs."""
-        return self.records[0].config.epochs if self.records else None
+        return self.config.epochs if self.records else None
+
+    @property
+    def why_unmeasured(self) -> str:
+        """Why it has no image quality: no run, or what its runs say."""
+        reasons = (record.summary.get("quality_about") for record in self.records)
+        return next((str(reason) for reason in reasons if reason), quality.NOT_MEASURED if self.records else self.missing)
 
     def numbers(self, name: str) -> list[float]:
-        """A number of each run's summary.json."""
-        values = [record.summary.get(name) for record in self.records]
-        return [float(value) for value in values if isinstance(value, (int, float))]
+        """A column of `frame`, without the runs that have no number there."""
+        return [float(value) for value in pd.to_numeric(self.frame.get(name, pd.Series()), errors="coerce").dropna()]
 
     def middle(self, name: str) -> float | None:
-        """The median over the runs (seeds) of a number of their summaries."""
+        """The median of those numbers."""
         return median(values) if (values := self.numbers(name)) else None
 
-    def cost_usd(self) -> float | None:
-        """The median over the runs (seeds) of what their training costs."""
-        costs = [usd for record in self.records if (usd := cost_usd(record)) is not None]
-        return median(costs) if costs else None
+    def mean(self, name: str) -> float | None:
+        """The mean of those numbers."""
+        return mean(values) if (values := self.numbers(name)) else None
+
+    def floor(self, name: str) -> float | None:
+        """What real images have of a measure: one value, for its runs share their data."""
+        return next(iter(self.numbers(f"floor_{name}")), None)
 
     def balances(self) -> list[Balance]:
         """When each run reached the paper's balance; empty for a loss that has no such band."""
         return [reached for record in self.records if (reached := balance(record))]
 
     def balance_epoch(self) -> int | None:
-        """The median epoch of balance over the runs (seeds), by convergence.median_epoch."""
+        """The median of those epochs, by convergence.median_epoch."""
         return median_epoch(self.balances())
+
+    def cost_usd(self) -> float | None:
+        """What the training costs, the median."""
+        return self.middle("cost_usd")
 
     def losses(self, name: str) -> list[float]:
         """A column of history.csv, averaged over the runs (seeds), one value an epoch."""
@@ -111,13 +131,21 @@ def compare(runs: Path, reference: Path, experiments: Sequence[str] = ()) -> Com
 
     experiments: folders below runs, at most one for each configuration, such as "gan-cpu--quick"; all their seeds count.
     None: those of the variant that the newest run belongs to and, on images of your own, the newest of other configurations on
-    the same images. Reference runs are always of the paper's schedule, and stand in for a configuration of the paper that has
-    no finished run, on the same images. Where both folders are the same, all rows are reference runs. Raises RecordError for an
-    experiment that does not exist, ConfigurationError for two of one configuration and for some on different images.
+    the same images. Reference runs are always of the paper's schedule, and stand in for a configuration of the paper, or the
+    optimal one, that has no finished run, on the same images. Where both folders are the same, all rows are reference runs.
+    Raises RecordError for an experiment that does not exist, ConfigurationError for two of one configuration and for some on
+    different images.
     """
     own = find_records(runs)[0]
     check_experiments(runs, experiments)
     return _compare(own, set(experiments) or _like_the_newest(own), runs, reference)
+
+
+def at_paper_length(runs: Path, reference: Path) -> Comparison:
+    """The same of your runs of the paper's own schedule."""
+    own = find_records(runs)[0]
+    long = {run.path.parent.name for run in own if papers_images(run.config) and not run.variant}
+    return _compare(own, long, runs, reference)
 
 
 def check_experiments(runs: Path, experiments: Sequence[str]) -> None:
@@ -126,14 +154,6 @@ def check_experiments(runs: Path, experiments: Sequence[str]) -> None:
     for name in experiments:
         if name not in known:
             raise RecordError(f"experiment {shorten(name)} does not exist in {runs}{nearest(name, known)}")
-
-
-def at_paper_length(runs: Path, reference: Path) -> Comparison:
-    """The same of your runs of the paper's own schedule."""
-    own = find_records(runs)[0]
-    return _compare(
-        own, {run.path.parent.name for run in own if papers_images(run.config) and not run.variant}, runs, reference
-    )
 
 
 def all_records(rows: Comparison) -> list[Record]:
@@ -159,15 +179,13 @@ def papers_own(rows: Comparison) -> Comparison:
 
 def missing(rows: Comparison) -> str | None:
     """What is not there and why, in one sentence; None where nothing is missing."""
-    reasons: dict[tuple[str, bool], list[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for row in rows.values():
         if row.missing:
-            reasons.setdefault((row.missing, bool(row.records)), []).append(title(row.configuration))
-    words = [
-        f"{' and '.join(names)} {'shown by reference runs' if stands_in else 'not measured'} ({reason})"
-        for (reason, stands_in), names in reasons.items()
-    ]
-    return f"Missing: {'; '.join(words)}." if words else None
+            reason = f"{'shown by reference runs' if row.records else 'not measured'} ({row.missing})"
+            reasons.setdefault(reason, []).append(title(row.configuration))
+    words = "; ".join(f"{' and '.join(names)} {reason}" for reason, names in reasons.items())
+    return f"Missing: {words}." if words else None
 
 
 def report_links(records: Iterable[Record], page_folder: Path | None) -> dict[str, str]:
@@ -180,46 +198,38 @@ def report_links(records: Iterable[Record], page_folder: Path | None) -> dict[st
 
 def describe(rows: Comparison) -> str:
     """How your runs train: what sets them apart from the preset paper."""
-    configurations: dict[str, list[str]] = {}
-    for row in with_runs(rows):
-        if not row.stands_in:
-            configurations.setdefault(schedule(row.records[0].config), []).append(title(row.configuration))
-    words = "; ".join(f"{' and '.join(names)}: {words}" for words, names in configurations.items())
-    if not words:
+    own, configurations = [row for row in with_runs(rows) if not row.stands_in], dict[str, list[str]]()
+    if not own:
         return "There are no finished runs of yours."
-    kind = "Reference runs" if any(row.origin == REFERENCE and not row.stands_in for row in rows.values()) else "Your runs"
-    return f"{kind}. {words}."
+    for row in own:
+        configurations.setdefault(schedule(row.config), []).append(title(row.configuration))
+    words = "; ".join(f"{' and '.join(names)}: {words}" for words, names in configurations.items())
+    return f"{'Reference runs' if own[0].origin == REFERENCE else 'Your runs'}. {words}."
 
 
 def schedule(config: RunConfig) -> str:
     """How long a run trains, and what else sets it apart from the preset paper."""
     changed = differences(config, configure(config.configuration))
-    changed.pop("epochs", None)
-    words = ", ".join(f"{name} = {value}" for name, (value, _) in changed.items())
+    words = ", ".join(f"{name} = {value}" for name, (value, _) in changed.items() if name != "epochs")
     return f"{config.epochs:,} epochs" + (f" with {words}" if words else "")
 
 
 def _compare(own: list[Record], wanted: set[str], runs: Path, reference: Path) -> Comparison:
     chosen = [run for run in own if run.path.parent.name in wanted]
-    for name in _SHARED:
-        values = {getattr(run.config, name): run.path.parent.name for run in chosen}
-        if len(values) > 1:
-            (one, first), (other, second), *_ = values.items()
-            raise ConfigurationError(
-                f"a comparison takes runs of one {name} (else neither seconds nor distances compare), "
-                f"got {shorten(one)} in {first} and {shorten(other)} in {second}"
-            )
-    itself = runs.resolve() == reference.resolve()
-    references = [] if itself else [run for run in find_records(reference)[0] if run.status == "ok" and run.epochs_done]
-    stand_ins = [run for run in references if not run.variant and all(_alike(run, other) for other in chosen[:1])]
-    papers = not chosen or papers_images(chosen[0].config)
+    for run in chosen:
+        _check_alike(chosen[0], run)
+    itself, papers = runs.resolve() == reference.resolve(), not chosen or papers_images(chosen[0].config)
+    stand_ins = [
+        run
+        for run in (() if itself else find_records(reference)[0])
+        if run.status == "ok" and run.epochs_done and not run.variant and all(_alike(run, other) for other in chosen[:1])
+    ]
     named, here = {run.config.configuration for run in chosen}, {run.config.configuration for run in own}
+    if papers:
+        named |= {*CONFIGURATIONS, *({run.config.configuration for run in stand_ins} & {*DEFAULT_CONFIGURATIONS})}
     order = [*ALL_CONFIGURATIONS, *sorted(named - {*ALL_CONFIGURATIONS})]
-    return {
-        name: _row(name, chosen, stand_ins, "not in this comparison" if name in here else "not run", itself)
-        for name in order
-        if name in named or (papers and name in CONFIGURATIONS)
-    }
+    elsewhere = {name: "not in this comparison" if name in here else "not run" for name in order}
+    return {name: _row(name, chosen, stand_ins, elsewhere[name], itself) for name in order if name in named}
 
 
 def _row(configuration: str, chosen: list[Record], stand_ins: list[Record], elsewhere: str, itself: bool) -> Row:
@@ -229,31 +239,38 @@ def _row(configuration: str, chosen: list[Record], stand_ins: list[Record], else
         raise ConfigurationError(f"a comparison takes one experiment for each configuration, got {' and '.join(folders)}")
     if done := [run for run in runs if run.status == "ok" and run.epochs_done]:
         return Row(configuration, done, REFERENCE if itself else OWN, len(runs), "")
-    reason = "; ".join(sorted({_why_missing(run) for run in runs})) or elsewhere
+    reasons = {
+        "ok, but its history.csv is missing or broken"
+        if run.status == "ok"
+        else ": ".join(filter(None, [run.status, run.reason]))
+        for run in runs
+    }
     others = [run for run in stand_ins if run.config.configuration == configuration]
+    reason = "; ".join(sorted(reasons)) or elsewhere
     return Row(configuration, others, REFERENCE if others else "", len(others), reason, bool(others))
 
 
-def _alike(run: Record, other: Record) -> bool:
+def _alike(one: Record, other: Record) -> bool:
     """Whether two runs learn from the same images."""
-    return all(getattr(run.config, name) == getattr(other.config, name) for name in _SHARED)
+    return all(getattr(one.config, name) == getattr(other.config, name) for name in _SHARED)
+
+
+def _check_alike(one: Record, other: Record) -> None:
+    for name in _SHARED:
+        first, second = getattr(one.config, name), getattr(other.config, name)
+        if first != second:
+            raise ConfigurationError(
+                f"a comparison takes runs of one {name} (else neither seconds nor distances compare), got {shorten(first)} in "
+                f"{one.path.parent.name} and {shorten(second)} in {other.path.parent.name}"
+            )
 
 
 def _like_the_newest(own: list[Record]) -> set[str]:
     """The experiments of the newest run's variant; on images of your own also the newest of other configurations on them."""
     by_age = sorted(own, key=lambda run: str(run.summary.get("finished", "")), reverse=True)
-    if not by_age:
-        return set()
-    newest = by_age[0]
-    chosen = {run.config.configuration: run.path.parent.name for run in own if run.variant == newest.variant}
-    if not papers_images(newest.config):
+    chosen = {run.config.configuration: run.path.parent.name for run in own if run.variant == by_age[0].variant}
+    if by_age and not papers_images(by_age[0].config):
         for run in by_age:
-            if run.status == "ok" and _alike(run, newest):
+            if run.status == "ok" and _alike(run, by_age[0]):
                 chosen.setdefault(run.config.configuration, run.path.parent.name)
     return set(chosen.values())
-
-
-def _why_missing(run: Record) -> str:
-    if run.status == "ok":
-        return "ok, but its history.csv is missing or broken"
-    return f"{run.status}: {run.reason}" if run.reason else run.status

@@ -1,4 +1,4 @@
-"""Records -> data frames: for questions that no table of ours asks, and for tables that list runs."""
+"""Records -> data frames: what tables and figures are made from, and what answers questions that they do not ask."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from gan_lib.quality.measures import NAMES
-from gan_lib.reporting import convergence, quality
+from gan_lib.reporting import paper, quality
+from gan_lib.reporting.convergence import balance, cost_usd
 from gan_lib.runs.record import Record
 
 _IDENTITY = ("run", "configuration", "variant", "seed")
@@ -17,9 +18,10 @@ _NUMBERS = ("seconds_per_epoch", "training_seconds", "cost_usd", *NAMES)  # colu
 def runs_frame(records: Iterable[Record]) -> pd.DataFrame:
     """One row a run: what it is, its config, its summary, its machine and its quality at the end, by their own names.
 
-    Facts of machine.json have names such as machine_label, because config.json has precision and threads too; what real images
-    have of a measure is floor_frechet_distance and so on. cost_usd, balance_epoch and plateau_epoch are as the reports say.
-    What a run does not have is missing in its row.
+    Facts of machine.json have names such as machine_label, for config.json has threads too; the config's precision is
+    config_precision, for precision is a measure of quality; what real images have of a measure is floor_frechet_distance and so
+    on. seconds_to_5 and usd_to_5 are what training took to a Fréchet distance of 5, infinite where it never got there.
+    cost_usd, balance_epoch and plateau_epoch are as the reports say. What a run does not have is missing in its row.
     """
     lines = [_line(record) for record in records]
     return pd.DataFrame(lines, columns=None if lines else [*_IDENTITY, *_NUMBERS])
@@ -36,29 +38,34 @@ def metrics_frame(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def _line(record: Record) -> dict[str, Any]:
-    plateau, balance = quality.plateau(record), convergence.balance(record)
-    facts = {name: value for name, value in record.summary.items() if not isinstance(value, (dict, list))}
+    config, plateau, reached = record.config, quality.plateau(record), balance(record)
+    seconds = {target: quality.seconds_to(record, target) for target in quality.TARGETS}
     return {
         **_identity(record),
         **dict.fromkeys(_NUMBERS, math.nan),
-        **facts,
-        **record.config.model_dump(),
+        **_plain(record.summary),
+        **{f"config_{name}" if name in NAMES else name: value for name, value in config.model_dump().items()},
         "status": record.status,
         "reason": record.reason,
         "epochs_done": record.epochs_done,
-        "cost_usd": convergence.cost_usd(record) or math.nan,
-        "balance_epoch": balance and balance.epoch,
+        "cost_usd": cost_usd(record) or math.nan,
+        "balance_epoch": reached and reached.epoch,
         "plateau_epoch": plateau and plateau.epoch,
         **quality.last(record),
         **{f"floor_{name}": value for name, value in quality.floor(record).items()},
-        **{f"machine_{name}": value for name, value in record.machine.items() if not isinstance(value, (dict, list))},
+        **{f"seconds_to_{target}": value for target, value in seconds.items()},
+        **{f"usd_to_{target}": paper.cost_usd(value, config.machine) for target, value in seconds.items()},
+        **{f"machine_{name}": value for name, value in _plain(record.machine).items()},
         "notes": "; ".join(record.notes) or None,
     }
 
 
+def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if not isinstance(value, (dict, list))}
+
+
 def _identity(record: Record) -> dict[str, Any]:
-    values = (record.name, record.config.configuration, record.variant, record.config.seed)
-    return dict(zip(_IDENTITY, values, strict=True))
+    return dict(zip(_IDENTITY, (record.name, record.config.configuration, record.variant, record.config.seed), strict=True))
 
 
 def _long(series: Iterable[tuple[Record, Mapping[str, list[float]]]]) -> pd.DataFrame:

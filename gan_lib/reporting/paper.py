@@ -43,25 +43,23 @@ class Band(NamedTuple):
     high: float
 
 
-# Table 1
 INSTANCES = {
     "cpu": Instance("ml.c5.2xlarge", 8, "none used", 16, 5, 0.408),
     "gpu": Instance("ml.g4dn.xlarge", 4, "NVIDIA T4", 16, 5, 0.7364),
 }
-
-# Tables 2, 3 and 4
 RESULTS = {
     "gan-cpu": Published(37, 1200, 44_400),
     "cgan-cpu": Published(437, 300, 131_100),
     "gan-gpu": Published(0.1, 1200, 120),
     "cgan-gpu": Published(0.45, 300, 135),
 }
-
 MODELS = {"gan": ModelFacts(2_950_161, 11.269), "cgan": ModelFacts(2_382_466, 9.201)}
-
-# "The optimal balance": mean loss over an epoch. The paper does not say whether D's is the mean or the sum of its two halves.
-DISCRIMINATOR_BAND = Band(0.5, 0.6)
-GENERATOR_BAND = Band(1.0, 1.1)
-
+# "The optimal balance". The paper does not say whether D's loss is the mean or the sum of its two halves.
+DISCRIMINATOR_BAND, GENERATOR_BAND = Band(0.5, 0.6), Band(1.0, 1.1)
 # How many times faster the GPU machine is, as the paper puts it (Table 2 gives 370 and 971).
 GPU_SPEEDUP = {"gan": 370, "cgan": 971}
+
+
+def cost_usd(seconds: float, machine: str) -> float:
+    """What so many seconds cost on the instance that a machine, "cpu" or "gpu", is named after."""
+    return seconds / 3600 * INSTANCES[machine].usd_per_hour

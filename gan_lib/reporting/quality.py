@@ -1,11 +1,11 @@
-"""Records and rows -> what they say of image quality: the last measurement, its floor, curves, when it stopped improving."""
+"""Records -> what they say of image quality: the last measurement, its floor, its course, when it stopped improving."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gan_lib.quality.measures import DIGITS, FRECHET
-from gan_lib.reporting.comparison import Row
 from gan_lib.reporting.convergence import Plateau, find_plateau
+from gan_lib.runs.experiment import warnings
 from gan_lib.runs.record import Record
 
 TARGETS = (20, 10, 5, 2)  # Fréchet distances to digits: blurred ones, … and good ones
@@ -30,21 +30,10 @@ def floor(record: Record) -> dict[str, float]:
     return _numbers(record.summary.get("quality_floor"))
 
 
-def values(row: Row, name: str) -> list[float]:
-    """A measure of each run (seed) that has it."""
-    return [found[name] for record in row.records if name in (found := last(record))]
-
-
-def row_floor(row: Row, name: str) -> float | None:
-    """The floor of a measure for the runs of a row, which share their data."""
-    return next((found[name] for record in row.records if name in (found := floor(record))), None)
-
-
-def why_missing(row: Row) -> str:
-    """Why a row has no quality: no run, or what its runs say."""
-    if not row.records:
-        return row.missing
-    return next((str(about) for record in row.records if (about := record.summary.get("quality_about"))), NOT_MEASURED)
+def doubts(record: Record) -> list[str]:
+    """Whether a run diverged or collapsed, though every number in it is finite, by the rule of the notes in its record."""
+    losses = {name: record.summary.get(name) or 0.0 for name in ("discriminator_loss", "generator_loss")}
+    return warnings(losses, record.summary.get("largest_class_share") or last(record).get("most_frequent_digit"))
 
 
 def curve(record: Record, name: str = FRECHET) -> Curve:
@@ -54,10 +43,14 @@ def curve(record: Record, name: str = FRECHET) -> Curve:
     return Curve([int(epoch) for epoch, _, _ in points], [second for _, second, _ in points], [value for _, _, value in points])
 
 
-def seconds_to(record: Record, distance: float) -> float | None:
-    """Training seconds up to the first measurement at or below a Fréchet distance; None where the run never got there."""
-    curve_ = curve(record)
-    return next((second for second, value in zip(curve_.seconds, curve_.values, strict=True) if value <= distance), None)
+def seconds_to(record: Record, distance: float) -> float:
+    """Training seconds to the first measurement at or below a Fréchet distance.
+
+    Infinite where the run never got there, NaN where it was not measured.
+    """
+    _, seconds, values = curve(record)
+    reached = (second for second, value in zip(seconds, values, strict=True) if value <= distance)
+    return next(reached, math.inf if values else math.nan)
 
 
 def plateau(record: Record) -> Plateau | None:
@@ -68,15 +61,26 @@ def plateau(record: Record) -> Plateau | None:
     return find_plateau([epoch for epoch, _ in kept], [value for _, value in kept]) if kept else None
 
 
-def _numbers(found: object) -> dict[str, float]:
+def _numbers(entry: object) -> dict[str, float]:
     """The measures in an entry of summary.json, which may come from a stranger, and the two that sum up the ten digits'."""
-    entries = found.items() if isinstance(found, dict) else ()
-    plain = {
+    entries = entry.items() if isinstance(entry, dict) else ()
+    measures = {
         str(name): float(value)
         for name, value in entries
         if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     }
-    shares = [plain[name] for name in DIGITS if name in plain]
-    if shares:
-        plain |= {"rarest_digit": min(shares), "most_frequent_digit": max(shares)}
-    return plain
+    if shares := [measures[name] for name in DIGITS if name in measures]:
+        measures |= {"rarest_digit": min(shares), "most_frequent_digit": max(shares)}
+    return measures
+
+
+def values(row: Any, name: str) -> list[float]:
+    """A measure of each run (seed) that has it."""
+    found: list[float] = row.numbers(name)
+    return found
+
+
+def row_floor(row: Any, name: str) -> float | None:
+    """The floor of a measure for the runs of a row, which share their data."""
+    floor: float | None = row.floor(name)
+    return floor

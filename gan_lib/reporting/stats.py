@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from statistics import mean
 from typing import Any, NamedTuple
 
-from gan_lib.text import show
+from gan_lib.text import counted, show
 
 FEWEST = 3  # runs of each kind: of fewer, an interval is so wide that nobody learns from it
-_LEVEL = 0.95
 
 
 class Interval(NamedTuple):
@@ -35,20 +34,18 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
 
 
 def difference(one: Sequence[float], other: Sequence[float]) -> Interval | None:
-    """How much larger a number is in the mean over the runs of one kind than over those of another, with its 95 % interval.
+    """How much larger the mean of a number is over the runs of one kind than over those of another, with its 95 % interval.
 
-    By Welch's t, which takes neither the spread nor the number of runs to be equal. None where either has fewer than three
-    runs, and where neither has a spread. Seeds of two kinds are not pairs.
+    By Welch's t, which takes neither the spread nor the number of runs to be equal; seeds of two kinds are not pairs. None
+    where either has fewer than three runs or an infinite value, and where neither has a spread.
     """
     runs = min(len(one), len(other))
-    if runs < FEWEST or (_equal(one) and _equal(other)):
+    if runs < FEWEST or not all(map(math.isfinite, [*one, *other])) or (_equal(one) and _equal(other)):
         return None
     from scipy.stats import ttest_ind
 
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", RuntimeWarning
-        )  # that one of the two has no spread is no reason to mistrust the other's
+        warnings.simplefilter("ignore", RuntimeWarning)  # one without a spread is no reason to mistrust the other
         return _interval(mean(one) - mean(other), ttest_ind(one, other, equal_var=False), runs)
 
 
@@ -62,25 +59,26 @@ def is_above(interval: Interval | None, bound: float = 0.0) -> bool | None:
 def cannot_be_told(*runs: int) -> str:
     """Why there is no answer, from how many runs of each kind there are."""
     fewest = min(runs)
-    words = f"cannot be told with {fewest} run{'' if fewest == 1 else 's'}"
+    words = f"cannot be told with {counted(fewest, 'run')}"
     return f"{words}: {FEWEST} of each are the least" if fewest < FEWEST else words
 
 
-def in_words(interval: Interval, scale: float = 1.0) -> str:
-    """A number with its interval: "2.10 (95% interval 1.80 to 2.40, n = 3)"."""
+def in_words(interval: Interval | None, scale: float = 1.0) -> str:
+    """A number with its interval: "2.10 (95% interval 1.80 to 2.40, n = 3)"; nothing without one."""
+    if interval is None:
+        return ""
     value, low, high = (show(scale * number) for number in interval[:3])
     return f"{value} (95% interval {low} to {high}, n = {interval.runs})"
 
 
 def with_ends(values: Sequence[float], middle: float, unit: str = "") -> str:
-    """ "41.2 s (38.0 to 45.1)": a mean or median, and the lowest and highest of several values."""
-    ends = f" ({show(min(values))} to {show(max(values))})" if len(values) > 1 else ""
-    return f"{show(middle)}{unit}{ends}"
+    """ "41.2 s (38.0 to 45.1)": a mean or median, and the lowest and highest where they differ."""
+    return f"{show(middle)}{unit}" + (f" ({show(min(values))} to {show(max(values))})" if len(set(values)) > 1 else "")
 
 
 def _interval(value: float, result: Any, runs: int) -> Interval:
-    low, high = result.confidence_interval(_LEVEL)
-    return Interval(value, float(low), float(high), runs)
+    low, high = map(float, result.confidence_interval(0.95))
+    return Interval(value, low, high, runs)
 
 
 def _equal(values: Sequence[float]) -> bool:

@@ -39,7 +39,7 @@ from gan_lib.training.trainer import EpochStats, Trainer
 
 SAMPLES = 9  # as in the paper's Table 6
 _DIVERGED = 1e3  # a mean loss over an epoch beyond this, on either side
-_COLLAPSED = 0.5  # of the generated images in one class
+_COLLAPSED = 1 / 3  # of the generated images in one of ten classes, where each should have a tenth
 _STRETCH = ("label", "device", "threads", "load_average_before", "git_commit")  # of each machine that a run was made on
 
 
@@ -288,7 +288,7 @@ class Experiment:
         training_seconds = sum(self._column("training_seconds"))
         losses = {name: self.history[name][-1] for name in ("discriminator_loss", "generator_loss")}
         quality = self.evaluation.summary(kept_epoch)
-        self.notes += _warnings(losses, quality["largest_class_share"])
+        self.notes += warnings(losses, quality["largest_class_share"])
         self.summary = {
             "epochs": len(self._history),
             "seconds_per_epoch": self.seconds_per_epoch,
@@ -335,10 +335,10 @@ class Experiment:
             self.record.release()
 
 
-def _warnings(losses: dict[str, float], largest_class_share: float | None) -> list[str]:
+def warnings(losses: dict[str, float], largest_class_share: float | None) -> list[str]:
     """Notes on a run that diverged or collapsed, though every number in it is finite."""
     diverged = [name for name, loss in losses.items() if abs(loss) > _DIVERGED]
-    warnings = [f"training has diverged: {name} was {losses[name]:.3g} in the last epoch" for name in diverged]
+    notes = [f"training has diverged: {name} was {losses[name]:.3g} in the last epoch" for name in diverged]
     if largest_class_share is not None and largest_class_share > _COLLAPSED:
-        warnings.append(f"mode collapse: {largest_class_share:.0%} of the generated images are of one class")
-    return warnings
+        notes.append(f"mode collapse: {largest_class_share:.0%} of the generated images are of one class")
+    return notes

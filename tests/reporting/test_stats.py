@@ -8,13 +8,19 @@ import pytest
 from gan_lib.reporting.stats import Interval, cannot_be_told, difference, in_words, is_above, mean_interval
 
 
-def test_two_runs_say_nothing_and_neither_do_runs_without_spread() -> None:
-    assert mean_interval([1.0, 2.0]) is None
-    assert difference([1.0, 2.0, 3.0], [1.0, 2.0]) is None
-    assert mean_interval([2.0, 2.0, 2.0]) is None
-    assert mean_interval([0.1 + 0.2, 0.3, 0.3]) is None  # equal but for rounding
-    assert difference([5.0] * 3, [2.0] * 4) is None
-    assert is_above(difference([5.0] * 3, [2.0] * 4)) is None
+@pytest.mark.parametrize(
+    "interval",
+    [
+        mean_interval([1.0, 2.0]),
+        mean_interval([2.0, 2.0, 2.0]),
+        mean_interval([0.1 + 0.2, 0.3, 0.3]),  # equal but for rounding
+        difference([1.0, 2.0, 3.0], [1.0, 2.0]),
+        difference([5.0] * 3, [2.0] * 4),
+        difference([1.0, 2.0, math.inf], [5.0, 6.0, 7.0]),
+    ],
+)
+def test_two_runs_say_nothing_and_neither_do_runs_without_spread_or_without_an_end(interval: Interval | None) -> None:
+    assert interval is None and is_above(interval) is None and in_words(interval) == ""
 
 
 def test_a_mean_of_three_reaches_as_far_as_students_table_says() -> None:
@@ -22,17 +28,16 @@ def test_a_mean_of_three_reaches_as_far_as_students_table_says() -> None:
     assert mean_interval([1.0, 2.0, 6.0]) == pytest.approx(Interval(3.0, 3.0 - reach, 3.0 + reach, 3), abs=1e-3)
 
 
-def test_a_difference_of_equal_spreads_has_the_degrees_of_both() -> None:
-    reach = 2.776 * math.sqrt(1 / 3 + 1 / 3)  # t of four degrees of freedom
-    expected = Interval(-4.0, -4.0 - reach, -4.0 + reach, 3)
-    assert difference([1.0, 2.0, 3.0], [5.0, 6.0, 7.0]) == pytest.approx(expected, abs=1e-3)
-
-
-@pytest.mark.parametrize("equal", [[0.0] * 5, [0.3] * 5, [0.1 + 0.2, 0.3, 0.3]])
-def test_a_kind_without_spread_brings_no_degrees(equal: list[float]) -> None:
-    reach = 4.303 * math.sqrt(7 / 3)
-    value = 3.0 - equal[0]
-    assert difference([1.0, 2.0, 6.0], equal) == pytest.approx(Interval(value, value - reach, value + reach, 3), abs=1e-3)
+@pytest.mark.parametrize(
+    ("one", "other", "value", "reach"),
+    [
+        ([1.0, 2.0, 3.0], [5.0, 6.0, 7.0], -4.0, 2.776 * math.sqrt(1 / 3 + 1 / 3)),  # of equal spread: four degrees of freedom
+        ([1.0, 2.0, 6.0], [0.0] * 5, 3.0, 4.303 * math.sqrt(7 / 3)),  # one without a spread brings none
+        ([1.0, 2.0, 6.0], [0.1 + 0.2, 0.3, 0.3], 2.7, 4.303 * math.sqrt(7 / 3)),
+    ],
+)
+def test_a_difference_reaches_as_far_as_welch_says(one: list[float], other: list[float], value: float, reach: float) -> None:
+    assert difference(one, other) == pytest.approx(Interval(value, value - reach, value + reach, 3), abs=1e-3)
 
 
 def test_of_intervals_between_seeds_of_one_kind_one_in_twenty_misses_zero() -> None:
