@@ -17,6 +17,7 @@ from gan_lib.reporting.comparison import Comparison, Row, at_paper_length, paper
 from gan_lib.reporting.tables import markdown
 from gan_lib.runs.record import copy_records
 from gan_lib.studies import bench
+from gan_lib.studies.ablation import make_ablation
 from gan_lib.studies.bench import Bench
 from gan_lib.studies.measure_check import publish_quality
 from gan_lib.studies.precision import publish_precision
@@ -133,6 +134,7 @@ COMMANDS: dict[str, Callable[[Path], str]] = {
     "choices-0.9": lambda results: make_choices(0.9, results / "choices"),
     "choices-0.5": lambda results: make_choices(0.5, results / "choices"),
     "choices": lambda results: _published(publish_choices(results / "choices")),
+    "ablation": lambda results: make_ablation(results / "ablation"),
     "readme": write_readme,
 }
 

@@ -1,0 +1,76 @@
+"""From the paper's networks to the optimal configuration, one change at a time and at equal seconds: what each part gives.
+
+Here are the runs; the figure and the sentences are made in notebooks/06_ablation.ipynb.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gan_lib.batch import pages, runner
+from gan_lib.batch.notebooks import NOTEBOOKS, relative
+from gan_lib.batch.progress import ProgressLine
+from gan_lib.config import RunConfig
+from gan_lib.presets import OPTIMAL, configure
+
+SECONDS = 60  # of training that each run is meant to take on two cores of an AMD EPYC with bf16
+SEEDS = (0, 1, 2)
+
+
+class Step(NamedTuple):
+    """A configuration on the way, and what sets it apart from the one before."""
+
+    title: str
+    configuration: str
+    changes: Mapping[str, Any]
+    epochs: int  # that take about SECONDS there; on another machine records show how far the seconds go apart
+
+
+_PLAIN = {"penalty_every": 1, "average_decay": 0.0, "schedule": "constant", "augmentation": "none"}
+_LOSS = {**OPTIMAL, **_PLAIN, "learning_rate": 0.0005}  # that of the loss's article, as the loss implies
+_RATE = {**_LOSS, "learning_rate": OPTIMAL["learning_rate"]}
+_SCHEDULE = {**_RATE, "schedule": OPTIMAL["schedule"]}
+_AVERAGE = {**_SCHEDULE, "average_decay": OPTIMAL["average_decay"]}
+_LAZY = {**_AVERAGE, "penalty_every": OPTIMAL["penalty_every"]}
+_GLOROT = {"initialisation": "glorot"}
+
+STEPS = (
+    Step("the paper's GAN", "gan-cpu", _GLOROT, 160),
+    Step("the paper's CGAN", "cgan-cpu", _GLOROT, 18),
+    Step("small networks", "small-bce-cpu", {**_GLOROT, "width": OPTIMAL["width"]}, 50),
+    Step("pairs of images, R1 and R2", "optimal-cpu", _LOSS, 42),
+    Step("learning rate 0.003", "optimal-cpu", _RATE, 42),
+    Step("learning rate falls to 0", "optimal-cpu", _SCHEDULE, 42),
+    Step("average of G's weights", "optimal-cpu", _AVERAGE, 42),
+    Step("penalties every 4th step", "optimal-cpu", _LAZY, 50),
+    Step("D's images are shifted: optimal", "optimal-cpu", OPTIMAL, 49),
+)
+
+
+def configs(seeds: Sequence[int] = SEEDS) -> list[RunConfig]:
+    """The runs, every step of the first seed before the next seed."""
+    return [
+        configure(
+            step.configuration,
+            **{**step.changes, "epochs": step.epochs, "sample_every": step.epochs, "evaluate_every": step.epochs, "seed": seed},
+        )
+        for seed in seeds
+        for step in STEPS
+    ]
+
+
+def make_ablation(folder: Path) -> str:
+    """Train the runs that are not there yet, and write the page; returns one line."""
+    line = ProgressLine()
+    try:
+        records = runner.run_batch(runner.plan(configs(), folder), show=line.show)
+    finally:
+        line.end()
+    page = pages.report(
+        "06_ablation.ipynb",
+        {"runs_dir": relative(folder / "runs", NOTEBOOKS), "save_dir": relative(folder, NOTEBOOKS)},
+        folder / "ablation.html",
+        "What each part of the optimal configuration gives",
+    )
+    ok = sum(record.status == "ok" for record in records)
+    return f"{ok} of {len(records)} runs are ok; wrote {page}"
