@@ -8,7 +8,7 @@ import papermill
 import pytest
 
 from gan_lib import RunConfig
-from gan_lib.batch.notebooks import NOTEBOOKS
+from gan_lib.batch.notebooks import NOTEBOOKS, ROOT
 from gan_lib.runs.experiment import Experiment
 from gan_lib.runs.record import read_record
 
@@ -25,8 +25,9 @@ def text_outputs(notebook: nbformat.NotebookNode) -> str:
     return "\n".join(str(output) for cell in notebook.cells for output in cell.get("outputs", []))
 
 
-def test_there_are_four() -> None:
-    assert [path.stem for path in ALL] == ["01_train", "02_compare", "03_explore", "04_unsaid_choices"]
+def test_readme_names_each_of_them() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert {path.stem for path in ALL if f"(notebooks/{path.name})" in readme} == {path.stem for path in ALL} != set()
 
 
 @pytest.mark.parametrize("notebook", ALL, ids=lambda path: path.stem)

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from gan_lib.batch import pages, runner
 from gan_lib.batch.notebooks import NOTEBOOKS, relative
 from gan_lib.batch.progress import ProgressLine
-from gan_lib.config import RunConfig
+from gan_lib.config import RunConfig, differences
 from gan_lib.presets import OPTIMAL, configure
+from gan_lib.runs.record import Record
 
 SECONDS = 60  # of training that each run is meant to take on two cores of an AMD EPYC with bf16
 SEEDS = (0, 1, 2)
@@ -57,6 +58,12 @@ def configs(seeds: Sequence[int] = SEEDS) -> list[RunConfig]:
         for seed in seeds
         for step in STEPS
     ]
+
+
+def step_of(record: Record) -> str | None:
+    """The title of the step that a run belongs to, whatever its folder is called; None for any other run."""
+    of_seed = zip(STEPS, configs([record.config.seed]), strict=True)
+    return next((step.title for step, config in of_seed if not differences(record.config, config)), None)
 
 
 def make_ablation(folder: Path) -> str:
