@@ -320,7 +320,7 @@ def test_an_animation_has_a_bounded_number_of_frames_however_long_the_run(
 
 def test_losses_that_left_all_bounds_and_a_single_class_are_noted() -> None:
     calm = {"discriminator_loss": 0.6, "generator_loss": -999.0}
-    assert experiment_module.warnings(calm, None) == experiment_module._warnings(calm, 0.3) == []
+    assert experiment_module.warnings(calm, None) == experiment_module.warnings(calm, 0.3) == []
     (diverged,) = experiment_module.warnings({**calm, "generator_loss": -2e5}, 0.3)
     assert "generator_loss was -2e+05" in diverged
     (collapsed,) = experiment_module.warnings(calm, 0.75)
