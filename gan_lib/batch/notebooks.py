@@ -37,7 +37,7 @@ class NotebookProcess(subprocess.Popen[bytes]):
             "output": relative(output),
             "cwd": relative(notebook.parent),
             "parameters": parameters,
-            "lock": str(lock.resolve()) if lock else None,
+            "lock": os.path.realpath(lock) if lock else None,
         }
         log.parent.mkdir(parents=True, exist_ok=True)
         log.unlink(missing_ok=True)  # never through a link that a stranger left
@@ -84,8 +84,8 @@ class NotebookProcess(subprocess.Popen[bytes]):
 
 
 def _own_environment() -> dict[str, str]:
-    """What keeps a user's matplotlib settings and the modules in a working folder away from a kernel."""
-    environment = {"MPLBACKEND": "agg", "PYTHONSAFEPATH": "1"}
+    """What keeps a user's matplotlib settings, encoding and the modules in a working folder away from a kernel."""
+    environment = {"MPLBACKEND": "agg", "PYTHONSAFEPATH": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
     matplotlib = importlib.util.find_spec("matplotlib")
     if matplotlib and matplotlib.origin:
         environment["MATPLOTLIBRC"] = str(Path(matplotlib.origin).with_name("mpl-data") / "matplotlibrc")
@@ -121,5 +121,5 @@ def last_lines(log: Path, count: int = 12) -> str:
 
 
 def relative(path: Path, start: Path = ROOT) -> str:
-    """A path as seen from a folder, the repository by default."""
-    return os.path.relpath(path.resolve(), start)
+    """A path as seen from a folder, the repository by default. What it names is not followed: it may be a stranger's link."""
+    return os.path.relpath(os.path.realpath(path.parent) / Path(path.name), start)

@@ -1,5 +1,6 @@
 """The pages of a batch: the comparison, executed and rendered, and the pages that are kept beside the reference runs."""
 
+import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -84,7 +85,7 @@ def make_comparison(results: Path, experiments: list[str]) -> Path:
     from gan_lib.reporting.comparison import check_experiments
 
     with comparison(results, experiments) as page:
-        check_experiments((NOTEBOOKS / page.parameters["results_dir"]).resolve(), page.parameters["experiments"])
+        check_experiments(Path(os.path.realpath(NOTEBOOKS / page.parameters["results_dir"])), page.parameters["experiments"])
         return page.make()
 
 

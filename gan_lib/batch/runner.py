@@ -2,7 +2,7 @@
 
 import contextlib
 import importlib
-import os
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from gan_lib.errors import RecordError
 from gan_lib.presets import run_name
 from gan_lib.runs.locks import holder
 from gan_lib.runs.record import Record, check_images, check_same, read_record
+from gan_lib.runs.storage import refuse_outside
 
 # What loading images depends on.
 _SOURCE = ("data", "training_images", "selection", "data_seed", "image_size", "channels", "background", "skip_broken")
@@ -22,10 +23,12 @@ _SOURCE = ("data", "training_images", "selection", "data_seed", "image_size", "c
 def plan(configs: Iterable[RunConfig], results: Path, fresh: bool = False) -> list[Job]:
     """The jobs of a batch, checked before anything starts.
 
-    Raises RecordError when the results folder cannot be written, when a folder holds a run of other parameters, or when
-    another process is writing one of the runs.
+    Raises RecordError when the results folder cannot be written, when links lead a run's folder out of it, when a folder
+    holds a run of other parameters, or when another process is writing one of the runs.
     """
     jobs = [Job(config, results / "runs" / run_name(config)) for config in configs]
+    for job in jobs:
+        refuse_outside(job.folder, results)
     for folder in (results, *(job.folder for job in jobs)):
         _check_writable(folder)
     for job in jobs:
@@ -44,13 +47,9 @@ def _check_writable(folder: Path) -> None:
     """Raise RecordError unless a folder, or the nearest one above it that exists, takes a file."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    probe = folder / f".writable-{os.getpid()}"  # two batches may look at once
     try:
-        with probe.open("x"):  # never through a link that a stranger left
+        with tempfile.TemporaryFile(dir=folder):  # a new one, without a name where the system has such files
             pass
-        probe.unlink()
-    except FileExistsError as error:
-        raise RecordError(f"{probe} is in the way: remove it") from error
     except OSError as error:
         raise RecordError(f"results folder {folder} cannot be written: {error.strerror}") from error
 

@@ -16,6 +16,7 @@ from gan_lib.cloud import stack
 from gan_lib.cloud.service import Aws
 from gan_lib.errors import CloudError, ConfigurationError, RecordError
 from gan_lib.runs.record import lock_holder
+from gan_lib.runs.storage import refuse_outside
 
 PREFIX = "gan-lib"  # of every key; the instances' roles reach nothing else
 ARCHIVE = f"{PREFIX}/gan-lib.tar.gz"
@@ -156,9 +157,8 @@ def fetch(aws: Aws, name: str, results: Path, *, replace: bool, say: Callable[[s
 
 def _fetch_run(aws: Aws, where: str, files: dict[str, str], folder: Path, *, replace: bool) -> bool:
     """Download one run, its summary last: what is cut off is not taken for finished. False when another run is in its place."""
-    root = folder.parents[1].resolve()
-    if not folder.resolve().is_relative_to(root):
-        raise RecordError(f"{folder} leads out of {root}: remove the link")
+    root = folder.parents[1]
+    refuse_outside(folder, root.parent)
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=root) as staged:
         history = Path(staged, "history.csv")

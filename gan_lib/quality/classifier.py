@@ -6,7 +6,7 @@ photographs, need a download, and are no judge of 28 x 28 digits.
 
 import hashlib
 import json
-import os
+import secrets
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -131,8 +131,9 @@ def save_classifier(classifier: Classifier, path: Path, **facts: Any) -> None:
     text = json.dumps({"sha256": hashlib.sha256(content).hexdigest(), **facts}, indent=2) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     for target, data in ((path, content), (path.with_suffix(".json"), text.encode())):
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        temporary.write_bytes(data)
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+        with temporary.open("xb") as file:  # a new file: the cache may be shared, and hold links
+            file.write(data)
         temporary.replace(target)
 
 

@@ -1,6 +1,7 @@
 """Who is writing a folder now: a lock that the system gives up by itself when its process dies, however it dies."""
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout, lock_descriptor
 
 from gan_lib.errors import RecordError
+from gan_lib.runs.storage import named
 
 _PATIENCE = 0.5  # seconds: somebody who only looks holds a lock for a moment too
 _POLL_SECONDS = 0.02
@@ -41,7 +43,8 @@ class Lock:
                 self.path, _PATIENCE, poll_interval=_POLL_SECONDS, thread_local=False, on_acquired=_note, fallback_to_soft=False
             )
             try:
-                lock.acquire()
+                with named(self.path):
+                    lock.acquire()
             except Timeout as error:
                 raise RecordError(
                     f"{self.path.parent} is being written by {_name(self.path)}: wait for it, or stop it"
@@ -81,6 +84,8 @@ def noted_holder(path: Path) -> int | None:
 
 
 def _note(descriptor: int) -> None:
+    if os.fstat(descriptor).st_nlink > 1:
+        raise OSError(errno.EMLINK, "another file's content under a second name (a hard link): remove it")
     os.truncate(descriptor, 0)
     os.pwrite(descriptor, (json.dumps({"pid": os.getpid(), "host": socket.gethostname()}) + "\n").encode(), 0)
 

@@ -1,6 +1,7 @@
 """A run folder: written as a run goes, read back whole. The only thing that passes between training and reporting."""
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -163,8 +164,8 @@ class RunFolder:
     def finish(self, status: str, reason: str | None = None, **facts: Any) -> None:
         """Write summary.json, the last word on this run, and give the folder up."""
         for name in ("history", "metrics"):
-            if (path := self.path / f"{name}.csv").exists():
-                facts[f"{name}_sha256"] = checksum(path.read_bytes())
+            with contextlib.suppress(RecordError):  # there is none, or a stranger's pipe or device
+                facts[f"{name}_sha256"] = checksum(read_bytes(self.path / f"{name}.csv", storage.MOST_SERIES))
         if "notes" in facts:  # no longer than a reader takes
             facts["notes"] = [note[:_MOST_TEXT] for note in facts["notes"][-_MOST_NOTES:]]
         reason = reason and reason[:_MOST_TEXT]
@@ -257,7 +258,8 @@ def read_record(path: Path) -> Record:
     )
     status, reason = summary.get("status"), summary.get("reason")
     if not summary:
-        running = writer is not None or lock_holder(path) is not None  # one that began meanwhile
+        batch = holder(path / "batch.lock")  # of another process, which is about to resume this run
+        running = writer is not None or lock_holder(path) is not None or batch not in (None, os.getpid())
         status = "running" if running else "lost"
         reason = None if running else "the process that wrote this folder is gone, and said nothing"
     machine = _read_facts(path / "machine.json", _Machine)
@@ -310,7 +312,7 @@ def find_records(root: Path) -> tuple[list[Record], list[str]]:
 def count_epochs(path: Path) -> int:
     """How many whole lines a run's history has, read or not: for watching a run, and for saying what a stop cost."""
     try:
-        return max(0, read_bytes(path / "history.csv", 2**28).count(b"\n") - 1)
+        return max(0, read_bytes(path / "history.csv", storage.MOST_SERIES).count(b"\n") - 1)
     except RecordError:
         return 0
 

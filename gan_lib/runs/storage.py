@@ -23,7 +23,7 @@ SCHEMA_VERSION = 2
 MOST_JSON = 2**20  # bytes of a JSON file; ours have some thousand
 _ENTRY = "gan-lib"  # in a safetensors file's metadata: its checksum and facts
 _LINE = 4096  # bytes of a line of history.csv or metrics.csv; ours have some hundred
-_MOST_SERIES = 2**28  # bytes of such a file: more than a line for each of the most epochs that a config takes
+MOST_SERIES = 2**28  # bytes of such a file: more than a line for each of the most epochs that a config takes
 _MOST_COLUMNS = 64
 _CHANGED = "it was changed or damaged after it was written"
 
@@ -37,7 +37,7 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = False, keep: Path
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with _named(path):
+        with named(path):
             with temporary.open("xb") as file:  # a new file
                 file.write(content)
                 if durable:
@@ -53,7 +53,7 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = False, keep: Path
 
 
 @contextlib.contextmanager
-def _named(path: Path) -> Iterator[None]:
+def named(path: Path) -> Iterator[None]:
     """Give an OSError the name of the file that was meant: a full disk names none."""
     try:
         yield
@@ -194,7 +194,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 def append(path: Path, line: Mapping[str, float]) -> None:
     """Add one line, under a first line with the columns' names: at once on disk, a run that dies keeps its past."""
-    with _named(path), open(path, "a", encoding="utf-8", newline="", opener=_no_link) as file:
+    with named(path), open(path, "a", encoding="utf-8", newline="", opener=_no_link) as file:
         writer = csv.DictWriter(file, list(line), lineterminator="\n")
         if file.tell() == 0:
             writer.writeheader()
@@ -232,7 +232,7 @@ def read_series(
     series: Series = {name: [] for name in columns}
     if not path.exists():
         return series
-    _check_file(path, _MOST_SERIES // 8 if more else _MOST_SERIES)  # a short line of many columns holds more values
+    _check_file(path, MOST_SERIES // 8 if more else MOST_SERIES)  # a short line of many columns holds more values
     digest, broken = hashlib.sha256(), ""
     with path.open("rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(_LINE), b""), start=1):

@@ -156,7 +156,7 @@ def publish_quality(folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     facts = {"classifier_sha256": classifier_facts()["sha256"], "machine": fingerprint(torch.device("cpu")), **timing}
     RunFolder(folder).write_json("sanity.json", {**facts, **record})
-    (folder / "sanity.png").write_bytes(sanity_chart(record).png())
+    RunFolder(folder).write_bytes("sanity.png", sanity_chart(record).png())
     return f"seconds per evaluation, by threads: {seconds}"
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from gan_lib.reporting.style import INK, LABEL, Chart, epoch_numbers, robust_top, set_title, tidy
 from gan_lib.reporting.tables import Table, markdown, table
 from gan_lib.runs.record import Record, find_records
+from gan_lib.runs.storage import write_bytes
 from gan_lib.text import show
 
 _COLOURS = {"fp32": "#009E73", "bf16": "#CC79A7", "fp16": "#56B4E9"}
@@ -91,8 +92,8 @@ def publish_precision(folder: Path) -> str:
         f"By chance: how often a difference as large comes about when the runs are dealt out anew (exact permutation test).\n\n"
         f"{markdown(final_losses(records))}\n"
     )
-    (folder / "precision.png").write_bytes(chart(records).png())
-    (folder / "precision.md").write_text(text, encoding="utf-8")
+    write_bytes(folder / "precision.png", chart(records).png())
+    write_bytes(folder / "precision.md", text.encode())
     return f"{len(records)} runs, {words}"
 
 

@@ -5,19 +5,24 @@ import os
 import pickle
 import re
 import struct
+import subprocess
 import zlib
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 import torch
-from conftest import WriteRun, tiny_config, train
+from conftest import TINY, WriteRun, tiny_config
 
+from faults.training import FILES, run_command, short_run
 from gan_lib.batch.pages import make_comparison
+from gan_lib.batch.runner import plan
 from gan_lib.cli import app
 from gan_lib.config import RunConfig
-from gan_lib.data import load_files
+from gan_lib.data import load_files, load_images
 from gan_lib.errors import ConfigurationError, DataError, GanLibError, RecordError
+from gan_lib.presets import run_name
 from gan_lib.reporting import figures, html, tables
 from gan_lib.reporting.comparison import compare as rows_of
 from gan_lib.reporting.html import render, write_index
@@ -92,9 +97,7 @@ def inert(page: str) -> bool:
     return "<script" not in page and "<img src=x" not in page
 
 
-def test_markup_in_reasons_notes_labels_and_folder_names_is_text_in_the_index_and_the_comparison(
-    write_run: WriteRun, tmp_path: Path
-) -> None:
+def test_markup_in_reasons_notes_labels_and_folder_names_is_text_in_every_page(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("gan-cpu", status="failed", reason=SCRIPT, label=SCRIPT, facts={"notes": [SCRIPT]})
     write_run("cgan-cpu", label=SCRIPT, facts={"notes": [SCRIPT]})
     stranger = tmp_path / "runs" / "<script>alert(2)<" / "seed-0"
@@ -104,29 +107,24 @@ def test_markup_in_reasons_notes_labels_and_folder_names_is_text_in_the_index_an
     assert inert(page)
     assert "&lt;script&gt;alert(1)" in page
     rows = rows_of(tmp_path / "runs", tmp_path / "none")
+    machine = {"label": SCRIPT, "threads": SCRIPT, "packages": {"torch": SCRIPT}}
     shown = [html.opening(rows), html.how_to_reproduce(rows), tables.seconds_per_epoch(rows)._repr_html_()]
-    assert all(inert(text) for text in shown)
+    assert all(inert(text) for text in (*shown, html.heading(tiny_config(), machine, SCRIPT, [SCRIPT])))
 
 
-def test_markup_in_a_runs_own_report_is_text_and_the_page_forbids_scripts(tmp_path: Path) -> None:
-    import nbformat
-
-    assert inert(
-        html.heading(tiny_config(), {"label": SCRIPT, "threads": SCRIPT, "packages": {"torch": SCRIPT}}, SCRIPT, [SCRIPT])
-    )
-    nbformat.write(nbformat.v4.new_notebook(), tmp_path / "n.ipynb")
-    page = render(tmp_path / "n.ipynb", tmp_path / "n.html", SCRIPT, SCRIPT, SCRIPT).read_text()
-    assert inert(page)
-    assert re.search(r"<meta [^>]*Content-Security-Policy[^>]*default-src 'none'", page)
-
-
-def test_a_notebook_from_a_stranger_is_not_rendered_and_a_broken_one_refused(write_run: WriteRun, tmp_path: Path) -> None:
+def test_a_notebook_from_a_stranger_is_not_rendered_a_broken_one_refused_and_a_page_forbids_scripts(
+    write_run: WriteRun, tmp_path: Path
+) -> None:
     path = write_run("gan-cpu")
     (path / "notebook.ipynb").write_text(json.dumps({"cells": [{"cell_type": "markdown", "source": SCRIPT}]}))
     assert inert(write_index(tmp_path).read_text())
     assert not (path / "report.html").exists()
     with pytest.raises(RecordError, match="cannot be read as a notebook"):
         render(path / "notebook.ipynb", path / "report.html", "title")
+    nbformat.write(nbformat.v4.new_notebook(), tmp_path / "n.ipynb")
+    page = render(tmp_path / "n.ipynb", tmp_path / "n.html", SCRIPT, SCRIPT, SCRIPT).read_text()
+    assert inert(page)
+    assert re.search(r"<meta [^>]*Content-Security-Policy[^>]*default-src 'none'", page)
 
 
 # --- names that are paths ------------------------------------------------------------------------------------------------
@@ -146,16 +144,12 @@ def test_a_name_that_is_a_path_finds_no_run_and_no_experiment(tmp_path: Path, na
 
 @pytest.mark.parametrize("data", ["folder:../../etc", "folder:/dev", "folder:" + "a" * 300, "folder:\0", "folder:", "../mnist"])
 def test_a_source_of_images_that_is_none_is_refused(data: str) -> None:
-    from gan_lib.data import load_images
-
     with pytest.raises((ConfigurationError, DataError)) as caught:
         load_images(RunConfig(data=data))
     assert "\n" not in str(caught.value)
 
 
-def test_no_parameter_becomes_a_path(tmp_path: Path) -> None:
-    from gan_lib.presets import run_name
-
+def test_no_parameter_becomes_a_path() -> None:
     for value in ("../../x", "/abs", "a" * 300, SCRIPT, "\0"):
         name = run_name(RunConfig(data=f"folder:{value}"))
         assert re.fullmatch(r"[a-z0-9.-]+/seed-0", name), name
@@ -203,13 +197,10 @@ def test_values_of_the_wrong_kind_with_a_good_checksum_are_refused(write_run: Wr
             read_record(path)
 
 
-def test_a_picture_that_unpacks_to_gigabytes_is_refused_unread(write_run: WriteRun, tmp_path: Path) -> None:
+def test_a_picture_that_unpacks_to_gigabytes_is_never_unpacked(write_run: WriteRun, tmp_path: Path) -> None:
     path = write_run("gan-cpu")
-    bomb = bomb_png(30_000)
-    assert len(bomb) < 2**20
-    (path / "samples.png").write_bytes(bomb)
-    with pytest.raises(RecordError, match=r"samples\.png is corrupt or not a picture"):
-        figures.sample_sheet(rows_of(tmp_path / "runs", tmp_path / "none"))
+    (path / "samples.png").write_bytes(bomb_png(30_000))
+    assert "no picture" in figures.sample_sheet(rows_of(tmp_path / "runs", tmp_path / "none")).alt
     with pytest.raises(DataError, match=r"samples\.png is too large"):
         load_files([path / "samples.png"], (1, 28, 28))
 
@@ -221,14 +212,47 @@ def test_a_config_that_asks_for_a_giant_network_is_refused_before_it_is_built(wr
     assert "cannot be read as weights" in sample(path)
 
 
-@pytest.mark.quick
-def test_links_in_a_run_folder_are_never_written_through(tmp_path: Path) -> None:
-    folder, victim = tmp_path / "run", tmp_path / "victim"
-    folder.mkdir()
+# --- links that lead out -------------------------------------------------------------------------------------------------
+
+PAGES = ("index.html", "comparison.html", "comparison.ipynb", "comparison.log", ".index.html.tmp", ".comparison.html.tmp")
+OF_A_RUN = (*FILES, "metrics.csv", "notebook.ipynb", "report.html", "run.log", "checkpoint.safetensors", ".summary.json.tmp")
+
+
+def test_a_batch_in_a_strangers_folder_writes_through_no_link_and_one_bad_run_hides_no_other(
+    write_run: WriteRun, tmp_path: Path
+) -> None:
+    config, victim, other = short_run(epochs=2), tmp_path / "victim", {**TINY, "sample_every": 3, "checkpoint_seconds": 0.2}
     victim.write_text("precious")
-    names = ("history.csv", "summary.json", "machine.json", "samples.png", "checkpoint.safetensors", ".summary.json.tmp")
-    for name in names:
-        (folder / name).symlink_to(victim)
-    train(tiny_config(), folder, fresh=True)
+    folder, pipes = tmp_path / "runs" / run_name(config), write_run("cgan-cpu", **{**other, "epochs": 2})
+    folder.mkdir(parents=True)
+    for path in (*(tmp_path / name for name in PAGES), *(folder / name for name in OF_A_RUN)):
+        path.symlink_to(victim)
+    for name in ("report.html", "samples.png"):
+        os.mkfifo(pipes / name)
+    broken = write_run("gan-cpu", seed=1) / "config.json"
+    for path in (broken, tmp_path / "bench" / "x.json"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("{")
+    done = subprocess.run(run_command(config, tmp_path, "gan-cpu", "--fresh"), capture_output=True, text=True, timeout=300)
+    assert (done.returncode, len(done.stderr.splitlines()), str(broken) in done.stderr) == (0, 1, True), done.stderr
     assert victim.read_text() == "precious"
+    assert not any(path.is_symlink() for path in (*folder.iterdir(), *map(tmp_path.joinpath, PAGES[:3])))
     assert read_record(folder).status == "ok"
+    for page in ("index.html", "comparison.html"):
+        assert "CGAN" in (tmp_path / page).read_text().upper()
+        assert f"{pipes.parent.name}/seed-0/report.html" not in (tmp_path / page).read_text()
+    assert "x.json cannot be read as JSON" in (tmp_path / "comparison.html").read_text()
+
+
+@pytest.mark.parametrize("level", ["runs", "experiment", "seed-0"])
+def test_a_run_folder_that_leads_out_is_refused_before_anything_is_written(tmp_path: Path, level: str) -> None:
+    config, outside = short_run(), tmp_path / "outside"
+    folder = tmp_path / "results" / "runs" / run_name(config)
+    place = {"runs": folder.parents[1], "experiment": folder.parent, "seed-0": folder}[level]
+    place.parent.mkdir(parents=True)
+    place.symlink_to(outside)
+    (outside / folder.relative_to(place)).mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(RecordError, match="a link leads out of it"):
+        plan([config], tmp_path / "results", fresh=True)
+    assert sorted(tmp_path.rglob("*")) == before

@@ -92,13 +92,17 @@ def test_nonsense_in_a_lock_file_is_no_holder_and_no_error(tmp_path: Path, conte
 
 
 @pytest.mark.usefixtures("no_hanging")
-def test_a_lock_file_that_is_a_link_or_a_pipe_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "victim").write_text("precious")
-    (tmp_path / "run.lock").symlink_to(tmp_path / "victim")
-    assert holder(tmp_path / "run.lock") is None
-    with pytest.raises(OSError, match=r"run\.lock"):
-        Lock(tmp_path / "run.lock").acquire()
-    assert (tmp_path / "victim").read_text() == "precious"
+def test_a_lock_file_that_is_a_link_of_either_kind_or_a_pipe_is_not_followed(tmp_path: Path) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "run.lock"
+    victim.write_text("precious")
+    for link in (path.symlink_to, path.hardlink_to):
+        link(victim)
+        assert holder(path) is None
+        with pytest.raises(OSError, match=r"run\.lock"):
+            Lock(path).acquire()
+        assert holder(path) is None
+        assert victim.read_text() == "precious"
+        path.unlink()
     os.mkfifo(tmp_path / "pipe.lock")
     assert holder(tmp_path / "pipe.lock") is None
 

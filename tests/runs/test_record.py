@@ -27,6 +27,7 @@ from gan_lib.runs.record import (
 )
 from gan_lib.runs.storage import read_json, write_json
 from gan_lib.training.models import build_pair
+from runs.test_locks import another_process
 
 
 def change(path: Path, **values: object) -> None:
@@ -138,6 +139,25 @@ def test_a_run_that_ends_while_it_is_read_is_never_lost(write_run: WriteRun, mon
 
     monkeypatch.setattr(record, "read_json", read_late)
     assert read_record(path).status == "running"
+
+
+def test_a_run_that_another_process_is_about_to_resume_is_not_lost(write_run: WriteRun) -> None:
+    path = write_run("gan-cpu", status="interrupted")
+    batch = another_process(path / "batch.lock")
+    (path / "summary.json").unlink()
+    assert read_record(path).status == "running"
+    batch.kill()
+    batch.communicate()
+    assert read_record(path).status == "lost"
+
+
+@pytest.mark.usefixtures("no_hanging")
+def test_a_pipe_in_the_place_of_a_history_does_not_keep_a_run_from_its_last_word(write_run: WriteRun) -> None:
+    path = write_run("gan-cpu", status=None)
+    (path / "history.csv").unlink()
+    os.mkfifo(path / "history.csv")
+    RunFolder(path).finish("failed", "no images")
+    assert read_json(path / "summary.json")["reason"] == "no images"
 
 
 @pytest.mark.parametrize("level", ["seed-0", "gan-cpu"])
