@@ -22,6 +22,7 @@ from gan_lib.text import first_line
 
 _ZOOM = 3  # a 28-pixel digit is too small to judge at its real size
 _NAMED = 10  # broken files that an error names
+_MOST_BYTES = 2**26  # of a picture in a page; a run's own have some million
 
 # What Pillow may read a file as. Not EPS, IPTC and WMF, which start programs or open whatever is embedded, and no stubs.
 _FORMATS = (
@@ -213,7 +214,9 @@ def gif(frames: list[Image.Image], seconds: float = 6.0, zoom: int = _ZOOM) -> b
 
 
 def as_html(path: Path, alt: str) -> str:
-    """A PNG or GIF file as an <img> that carries it along."""
+    """A PNG or GIF file as an <img> that carries it along. Raises DataError for what is no file, or a giant."""
+    if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+        raise DataError(f"{path} must be a file of at most {_MOST_BYTES:,} bytes")
     content = base64.b64encode(path.read_bytes()).decode()
     return f'<img src="data:image/{path.suffix[1:]};base64,{content}" alt="{html.escape(alt)}" class="pixels">'
 

@@ -256,6 +256,8 @@ def test_pipes_sockets_and_devices_are_never_opened(tmp_path: Path) -> None:
     for name in ("pipe.png", "device.png"):
         with pytest.raises(DataError, match="is not a file"):
             read(tmp_path / name)
+        with pytest.raises(DataError, match="must be a file"):
+            as_html(tmp_path / name, "a picture")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

@@ -1,6 +1,7 @@
 """Run folders -> the rows of a comparison: one for each configuration, with where its numbers come from."""
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +20,19 @@ from gan_lib.runs.record import Record, find_records
 from gan_lib.text import nearest, shorten
 
 OWN, REFERENCE = "your run", "reference run"  # where the numbers of a row come from
+_NAME = 'http-equiv="Content-Security-Policy"'
+_RULE = """content="default-src 'none'; img-src data: file: 'self'; style-src 'unsafe-inline'\""""
+# With this head a page can run no script and fetch nothing, whoever wrote it: a browser obeys before it reads on.
+HEAD = f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta {_NAME} {_RULE}>
+"""
+# The same, and as earlier versions wrote it.
+_SAFE = re.compile(
+    rf'<!DOCTYPE html>\s*<html lang="en">\s*<head>\s*<meta charset="utf-8"/?>\s*<meta ({_NAME} {_RULE}|{_RULE} {_NAME})/?>'
+)
 # What runs must share, or neither their seconds nor their images' distances say which configuration is better.
 _SHARED = ("data", "training_images", "image_size", "channels")
 
@@ -144,7 +158,7 @@ def compare(runs: Path, reference: Path, experiments: Sequence[str] = ()) -> Com
 def at_paper_length(runs: Path, reference: Path) -> Comparison:
     """The same of your runs of the paper's own schedule."""
     own = find_records(runs)[0]
-    long = {run.path.parent.name for run in own if papers_images(run.config) and not run.variant}
+    long = {run.config.configuration for run in own if papers_images(run.config) and not run.variant}  # the folders of that name
     return _compare(own, long, runs, reference)
 
 
@@ -193,7 +207,18 @@ def report_links(records: Iterable[Record], page_folder: Path | None) -> dict[st
     if page_folder is None:
         return {}
     pages = {record.name: record.path / "report.html" for record in records}
-    return {name: Path(os.path.relpath(page, page_folder)).as_posix() for name, page in pages.items() if page.exists()}
+    return {name: Path(os.path.relpath(page, page_folder)).as_posix() for name, page in pages.items() if is_safe(page)}
+
+
+def is_safe(page: Path) -> bool:
+    """Whether a page is there and opens with the head that forbids scripts."""
+    try:
+        if not page.is_file():  # a pipe would never end
+            return False
+        with page.open("rb") as file:
+            return bool(_SAFE.match(file.read(500).decode(errors="replace")))
+    except OSError:
+        return False
 
 
 def describe(rows: Comparison) -> str:

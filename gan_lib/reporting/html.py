@@ -14,12 +14,14 @@ from gan_lib.presets import PRESETS, configure, title
 from gan_lib.quality.measures import FRECHET
 from gan_lib.reporting import claims, convergence, paper, quality
 from gan_lib.reporting.comparison import (
+    HEAD,
     REFERENCE,
     Comparison,
     Row,
     about_paper,
     all_records,
     describe,
+    is_safe,
     missing,
     report_links,
     schedule,
@@ -31,14 +33,7 @@ from gan_lib.text import first_line, show
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 _NOT_IN_REPORTS = {"notebook-only"}  # cells for whoever runs the notebook by hand
-_CONTENTS, _HEAD_ENDS = "<!-- contents -->", "<!-- head -->"  # where the list of a page's headings goes; what _HEAD replaces
-# With this head a page can run no script and fetch nothing, whoever wrote it: a browser obeys before it reads on.
-_HEAD = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data: file: 'self'; style-src 'unsafe-inline'">
-"""
+_CONTENTS, _HEAD_ENDS = "<!-- contents -->", "<!-- head -->"  # where the list of a page's headings goes; what HEAD replaces
 
 
 def render(notebook: Path, page: Path, title: str, trouble: str = "", said: str = "") -> Path:
@@ -61,7 +56,7 @@ def render(notebook: Path, page: Path, title: str, trouble: str = "", said: str 
     content.metadata |= {"title": title, "trouble": trouble, "said": said, "links": _back(page)}
     html, _ = exporter.from_notebook_node(content)
     body = html.partition(_HEAD_ENDS)[2]  # nbconvert writes attributes in an order of its own
-    html = _HEAD + body.replace(_CONTENTS, _contents(body), 1)
+    html = HEAD + body.replace(_CONTENTS, _contents(body), 1)
     write_bytes(page, html.encode(errors="replace"))
     return page
 
@@ -78,24 +73,15 @@ def write_index(results: Path) -> Path:
     records, problems = find_records(results / "runs")
     others = {"reference/comparison.html": "The reference runs", "choices/choices.html": "What the paper leaves open"}
     html = environment.get_template("index.html.j2").render(
-        head=_HEAD,
+        head=HEAD,
         runs=[_entry(results, record) for record in records],
         problems=problems,
-        comparison=(results / "comparison.html").exists(),
+        comparison=is_safe(results / "comparison.html"),
         others={link: name for link, name in others.items() if is_safe(results / link)},
     )
     page = results / "index.html"
     write_bytes(page, html.encode(errors="replace"))
     return page
-
-
-def is_safe(page: Path) -> bool:
-    """Whether a page is there and opens with the head that forbids scripts."""
-    try:
-        with page.open("rb") as file:
-            return file.read(len(_HEAD)) == _HEAD.encode()
-    except OSError:
-        return False
 
 
 def _entry(results: Path, record: Record) -> dict[str, Any]:
@@ -110,7 +96,7 @@ def _entry(results: Path, record: Record) -> dict[str, Any]:
         "record": record,
         "numbers": {name: show(value) for name, value in numbers.items() if value is not None},
         "report": below / "report.html" if is_safe(record.path / "report.html") else None,
-        "samples": below / "samples.png" if (record.path / "samples.png").exists() else None,
+        "samples": below / "samples.png" if (record.path / "samples.png").is_file() else None,
     }
 
 

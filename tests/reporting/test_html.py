@@ -1,6 +1,7 @@
 """Pages that stand alone. One file, readable, nothing that runs and nothing that is fetched."""
 
 import base64
+import os
 import re
 import shlex
 from html import unescape
@@ -13,12 +14,13 @@ from conftest import WriteRun
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
+from gan_lib import RESULTS
 from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
 from gan_lib.pictures import png
 from gan_lib.presets import configure, parse_changes
-from gan_lib.reporting.comparison import compare
-from gan_lib.reporting.html import _HEAD, about, heading, how_to_reproduce, opening, paragraphs, render, write_index
+from gan_lib.reporting.comparison import HEAD, compare
+from gan_lib.reporting.html import about, heading, how_to_reproduce, opening, paragraphs, render, write_index
 from gan_lib.runs.record import RunFolder
 
 HOSTILE = '<script>alert("x")</script>'
@@ -132,7 +134,7 @@ def test_an_index_has_the_numbers_links_what_is_there_and_escapes_what_runs_say(
     (done / "samples.png").write_bytes(PICTURE)
     for page in ("runs/gan-cpu/seed-0/report.html", "comparison.html", "reference/comparison.html", "choices/choices.html"):
         (tmp_path / page).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / page).write_text(_HEAD)
+        (tmp_path / page).write_text(HEAD)
     page = write_index(tmp_path).read_text(encoding="utf-8")
     assert "<script" not in page
     assert page.count("&lt;script&gt;") >= 2
@@ -147,11 +149,19 @@ def test_an_index_has_the_numbers_links_what_is_there_and_escapes_what_runs_say(
     assert re.search(r'<img src="runs/[^"]+" alt="[^"]*gan-cpu/seed-0[^"]*"', page)
 
 
-def test_a_strangers_report_is_not_linked(write_run: WriteRun, tmp_path: Path, page: str) -> None:
-    done = write_run("gan-cpu")
-    for content, linked in ((page, True), (f"<!DOCTYPE html>{HOSTILE}", False), (HOSTILE + page, False), ("", False)):
-        (done / "report.html").write_text(content, encoding="utf-8")
-        assert ("report.html" in write_index(tmp_path).read_text(encoding="utf-8")) is linked
+@pytest.mark.usefixtures("no_hanging")
+def test_a_strangers_report_is_linked_by_no_page(write_run: WriteRun, tmp_path: Path, page: str) -> None:
+    report = write_run("gan-cpu") / "report.html"
+    reference = (RESULTS / "reference/gan-cpu/seed-0/report.html").read_text(encoding="utf-8")  # by an earlier version
+    pages = [(page, True), (reference, True), (f"<!DOCTYPE html>{HOSTILE}", False), (HOSTILE + page, False), ("", False)]
+    for content, linked in [*pages, (None, False)]:
+        report.unlink(missing_ok=True)
+        if content is None:
+            os.mkfifo(report)
+        else:
+            report.write_text(content, encoding="utf-8")
+        compared = about(compare(tmp_path / "runs", NOWHERE), tmp_path)
+        assert ["report.html" in text for text in (write_index(tmp_path).read_text(encoding="utf-8"), compared)] == [linked] * 2
 
 
 def test_a_page_links_the_pages_above_it_and_lists_its_headings(write_run: WriteRun, tmp_path: Path) -> None:
@@ -219,7 +229,7 @@ def test_a_heading_escapes_whatever_the_machine_file_holds(field: str) -> None:
 
 def test_a_comparison_opens_with_its_verdict_and_says_where_each_row_comes_from(write_run: WriteRun, tmp_path: Path) -> None:
     path = write_run("gan-cpu", label=HOSTILE, facts={"finished": "2026-05-04T13:02:01+00:00"})
-    (path / "report.html").touch()
+    (path / "report.html").write_text(HEAD)
     write_run("gan-cpu", seed=3)
     write_run("cgan-cpu", below="reference", label="Reference CPU")
     rows = compare(tmp_path / "runs", tmp_path / "reference")

@@ -10,7 +10,7 @@ import pytest
 from conftest import WriteRun
 
 from gan_lib.reporting import tables
-from gan_lib.reporting.comparison import Comparison, compare
+from gan_lib.reporting.comparison import HEAD, Comparison, compare
 from gan_lib.reporting.convergence import NO_BAND
 from gan_lib.reporting.tables import Table
 from gan_lib.runs.record import read_record
@@ -121,7 +121,7 @@ def test_every_run_is_listed_whatever_became_of_it_and_linked_where_it_has_a_rep
     mended = {"notes": ["the last line was broken and is left out"], "finished": "2026-05-04T13:02:01+00:00"}
     paths = [write_run("gan-cpu", d=[0.5] * 3, facts=mended), write_run("gan-gpu", status="unavailable", reason=REFUSED)]
     (paths[1] / "history.csv").unlink()
-    (paths[0] / "report.html").touch()
+    (paths[0] / "report.html").write_text(HEAD)
     table = tables.all_runs([read_record(path) for path in paths], tmp_path)
     assert column(table, "run") == ["gan-cpu/seed-0", "gan-gpu/seed-0"]
     assert column(table, "status") == ["ok", "unavailable"]
