@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -26,7 +26,7 @@ from gan_lib.reporting.tables import Table, table
 from gan_lib.runs.machine import fingerprint, pick_device, pick_precision, set_threads
 from gan_lib.runs.record import RunFolder
 from gan_lib.runs.storage import read_json
-from gan_lib.text import exact, show
+from gan_lib.text import exact, shorten, show
 from gan_lib.training.flops import flops_per_epoch
 from gan_lib.training.trainer import DTYPES, Trainer
 
@@ -219,32 +219,42 @@ def plain_cgan(config: RunConfig) -> tuple[nn.Module, nn.Module]:
     )  # fmt: skip
 
 
+_Amount = Annotated[float, Field(gt=0, le=1e15)]  # of what is drawn on a logarithmic axis
+
+
 class Growth(BaseModel):
     """One epoch over more images."""
 
-    images: int
-    seconds: float
-    microseconds_per_image: float
-    peak_memory_mb: float
+    images: Annotated[int, Field(gt=0, le=10**15)]
+    seconds: _Amount
+    microseconds_per_image: _Amount
+    peak_memory_mb: _Amount
 
 
 class ModelSpeed(BaseModel):
     """One model on one machine. Seconds are those of one epoch, one value a round for each contestant."""
 
-    seconds: dict[str, list[float]]
-    median_seconds: dict[str, float]
-    times_faster: float | None = None  # None: there is no plain loop of this model to compare with
-    images_per_second: float
-    gflop_per_epoch: float
-    share_of_matrix_rate: float
+    seconds: dict[str, list[_Amount]]
+    median_seconds: dict[str, _Amount]
+    times_faster: _Amount | None = None  # None: there is no plain loop of this model to compare with
+    images_per_second: _Amount
+    gflop_per_epoch: _Amount
+    share_of_matrix_rate: _Amount
     growth: list[Growth]
+
+    @model_validator(mode="after")
+    def _has_its_contestants(self) -> "ModelSpeed":
+        needed = {"ours"} if self.times_faster is None else {"ours", "baseline"}
+        if not needed <= self.seconds.keys() == self.median_seconds.keys():
+            raise ValueError(f"there must be seconds and their medians of {' and '.join(sorted(needed))}")
+        return self
 
 
 class Bench(BaseModel):
     """One bench report."""
 
     machine: dict[str, Any]
-    matrix_gflops: dict[str, float]
+    matrix_gflops: dict[str, _Amount]
     rounds: int
     models: dict[str, ModelSpeed]
 
@@ -258,6 +268,12 @@ class Bench(BaseModel):
         """What our step computed in."""
         return str(self.machine.get("precision", "fp32"))
 
+    @model_validator(mode="after")
+    def _has_its_rate(self) -> "Bench":
+        if self.precision not in self.matrix_gflops:
+            raise ValueError(f"matrix_gflops must have a rate for {self.precision:.80}")
+        return self
+
 
 def save_bench(report: dict[str, Any], folder: Path) -> Path:
     """Write a bench report as FOLDER/MACHINE.json; returns the file. Raises RecordError where it cannot be written."""
@@ -270,16 +286,18 @@ def save_bench(report: dict[str, Any], folder: Path) -> Path:
     return folder / f"{name}.json"
 
 
-def read_benches(folder: Path) -> list[Bench]:
-    """Every bench report in a folder. Raises RecordError, naming the file, for one that is not whole."""
-    found = []
+def read_benches(folder: Path) -> tuple[list[Bench], list[str]]:
+    """Every whole bench report in a folder; and one line for each file that is none."""
+    benches, problems = [], []
     for path in sorted(folder.glob("*.json")):
         try:
-            found.append(Bench.model_validate(read_json(path)))
+            benches.append(Bench.model_validate(read_json(path)))
+        except RecordError as error:
+            problems.append(str(error))
         except ValidationError as error:
-            first = error.errors()[0]
-            raise RecordError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    return found
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            problems.append(f"{path}: {shorten('.'.join(map(str, first['loc'])))[1:-1]}: {first['msg']}")
+    return benches, problems
 
 
 def speed_table(benches: Sequence[Bench]) -> Table:

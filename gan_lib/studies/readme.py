@@ -8,6 +8,7 @@ import torch
 
 from gan_lib.batch import notebooks
 from gan_lib.batch.pages import publish_comparison
+from gan_lib.batch.progress import say
 from gan_lib.config import RunConfig
 from gan_lib.data import load_images
 from gan_lib.quality.classifier import WEIGHTS, save_classifier
@@ -103,13 +104,14 @@ def write_readme(results: Path) -> str:
     """Write the tables of README.md and of results/README.md from what is in results; returns one line."""
     reference, answer = results / "reference", results / "choices" / "answer.md"
     rows = at_paper_length(reference, reference)
+    benches, problems = bench.read_benches(results / "bench")
     parts = {
         README: {"results": results_table(papers_own(rows))},
         results / "README.md": {
             "quality": quality_table(rows),
             "claims": claims_table(rows),
             "choices": answer.read_text(encoding="utf-8").strip() if answer.exists() else "Not run yet: make -j2 choices.",
-            "speed": speed_table(bench.read_benches(results / "bench")),
+            "speed": speed_table(benches),
         },
     }
     for path, tables_of_it in parts.items():
@@ -117,7 +119,7 @@ def write_readme(results: Path) -> str:
         for name, part in tables_of_it.items():
             text = update(text, name, part)
         path.write_text(text, encoding="utf-8")
-    return f"wrote the tables of {README.name} and results/README.md"
+    return "\n".join([f"wrote the tables of {README.name} and results/README.md", *problems])
 
 
 def _published(page: Path) -> str:
@@ -143,7 +145,8 @@ def main(what: str) -> None:
     """One of COMMANDS: what `make reference`, `make choices` and so on end with."""
     if what not in COMMANDS:
         sys.exit(f"choose one of {', '.join(COMMANDS)}, got {what!r}")
-    print(COMMANDS[what](notebooks.ROOT / "results"))
+    for line in COMMANDS[what](notebooks.ROOT / "results").splitlines():
+        say(line)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import torch
 from conftest import tiny_config
 
 from gan_lib.config import RunConfig
-from gan_lib.errors import RecordError
 from gan_lib.reporting import paper
 from gan_lib.studies.bench import (
     Baseline,
@@ -118,15 +117,25 @@ REPORT: dict[str, Any] = {
 def test_a_report_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     path = save_bench(REPORT, tmp_path / "bench")
     assert path.name == "test-cpu-2-cores.json"
-    (report,) = read_benches(tmp_path / "bench")
+    (report,), problems = read_benches(tmp_path / "bench")
+    assert problems == []
     assert report == Bench.model_validate(REPORT)
     assert (report.label, report.precision) == ("Test CPU, 2 cores", "bf16")
 
 
-def test_a_report_that_is_not_whole_is_refused_by_name(tmp_path: Path) -> None:
-    path = save_bench({**REPORT, "rounds": "many"}, tmp_path)
-    with pytest.raises(RecordError, match=f"{path.name}: rounds: "):
-        read_benches(tmp_path)
+def test_a_report_that_is_not_whole_is_named_and_the_others_are_shown(tmp_path: Path) -> None:
+    gan = REPORT["models"]["gan"]
+    (tmp_path / "a.json").write_text("{")
+    for name, changes in {
+        "rounds": {"rounds": "many"},
+        "models.gan": {"models": {"gan": {**gan, "median_seconds": {"baseline": 1.0}}}},
+        "models.gan.gflop_per_epoch": {"models": {"gan": {**gan, "gflop_per_epoch": 10**400}}},
+        "matrix_gflops": {"matrix_gflops": {"fp32": 1.0}},
+    }.items():
+        save_bench({**REPORT, **changes, "machine": {**REPORT["machine"], "label": name}}, tmp_path)
+    save_bench(REPORT, tmp_path)
+    benches, problems = read_benches(tmp_path)
+    assert ([bench.label for bench in benches], len(problems)) == (["Test CPU, 2 cores"], 5)
 
 
 def test_the_table_has_the_paper_and_its_machine_beside_the_measured_seconds() -> None:
