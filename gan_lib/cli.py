@@ -23,6 +23,7 @@ from gan_lib.config import RunConfig
 from gan_lib.errors import ConfigurationError, GanLibError, RecordError
 from gan_lib.presets import ALL_CONFIGURATIONS, DEFAULT_CONFIGURATIONS, configure, parse_changes, parse_counts, parse_seeds
 from gan_lib.runs.record import Record, find_records, read_record
+from gan_lib.runs.storage import write_bytes
 from gan_lib.text import duration, nearest
 
 app = typer.Typer(
@@ -263,8 +264,10 @@ def sample(
         raise ConfigurationError(f"--digit must be from 0 to {classes - 1} (the classes of {record.name}), got {digit}")
     generator = trained.load_network(record.config, record.path, "generator")
     images = sampling.sample(generator, sampling.fixed_latents(record.config, count, seed, digit))
+    content = io.BytesIO()
     try:
-        Image.open(io.BytesIO(pictures.png(pictures.grid(images)))).save(target, kind)
+        Image.open(io.BytesIO(pictures.png(pictures.grid(images)))).save(content, kind)
+        write_bytes(target, content.getvalue())
     except OSError as error:
         raise RecordError(f"output {target} cannot be written: {error.strerror}") from error
     say(f"{count} images: {target}")
@@ -317,7 +320,7 @@ def bench(
         raise ConfigurationError(f"machine must be cpu or gpu, got {machine!r}")
     report = speed.bench(machine, rounds, parse_counts(images), say)
     target = speed.save_bench(report, results_dir / "bench")
-    target.with_suffix(".png").write_bytes(speed.chart([speed.Bench.model_validate(report)]).png())
+    write_bytes(target.with_suffix(".png"), speed.chart([speed.Bench.model_validate(report)]).png())
     for model, facts in report["models"].items():
         faster = f", {facts['times_faster']:.3g} times as fast as a plain loop" if facts["times_faster"] else ""
         share = f"{facts['share_of_matrix_rate']:.0%} of the matrix rate"
@@ -355,8 +358,11 @@ def _find(run: str, results: Path) -> Record:
 
 
 def _index(results: Path) -> Path:
+    """Write the index, and name the runs that no page can show."""
     from gan_lib.reporting.html import write_index
 
+    for problem in find_records(results / "runs")[1]:
+        say(f"gan-lib: {problem}", error=True)
     return write_index(results)
 
 

@@ -50,8 +50,8 @@ def shorten(value: object, limit: int = 80) -> str:
     """repr() of a user's value, cut so that an error stays one readable line."""
     try:
         text = repr(value)
-    except ValueError:  # a whole number of thousands of digits
-        text = "a number beyond all measure"
+    except (ValueError, RecursionError):  # a whole number of thousands of digits, a list in a list in a list …
+        text = f"{type(value).__name__} beyond all measure"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 

@@ -71,7 +71,10 @@ def finished_run(finished_runs: dict[str, Experiment]) -> Path:
         (["run", "gan"], ["gan-cpu"]),
         (["run", "--set", "data=/tmp"], ["data=folder:/tmp"]),
         (["run", "gan-cpu", "--set", "data=folder:~nosuchuser"], ["nosuchuser"]),
-        (["run", "gan-cpu", "--set", "epochs=" + "[" * 100_000], ["epochs must be a whole number"]),
+        *(
+            (["run", "gan-cpu", "--set", f"epochs={value}"], ["epochs must be a whole number"])
+            for value in ("[" * 100_000, "[" * 900 + "]" * 900, "9" * 5000)
+        ),
         (["run", "--results-dir="], ["--results-dir must be a folder"]),
         (["list", "--sort", "colour"], ["unknown order 'colour'"]),
         (["sample", "x", "--output", "x.foo"], ["'x.foo'"]),
@@ -220,6 +223,23 @@ def test_ctrl_c_while_the_modules_load_is_no_traceback(module: str, tmp_path: Pa
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 130
     assert len(done.stderr.splitlines()) <= 1, done.stderr
+
+
+def test_modules_in_the_working_folder_are_left_alone(tmp_path: Path) -> None:
+    for name in ("random", "torch", "json", "typer", "calendar"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong module')")
+    command = [sys.executable, "-m", "gan_lib", "list", "--results-dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_results_folders_that_go_round_in_a_circle_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "runs").symlink_to(tmp_path / "results" / "runs")
+    for command in (["run", "gan-cpu"], ["compare", "nothing"]):
+        for results in ("loop", "results"):
+            assert_refused(gan_lib(*command, "--results-dir", tmp_path / results), results)
 
 
 def test_help_of_every_command_works() -> None:

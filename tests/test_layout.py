@@ -50,10 +50,7 @@ HEAVY: dict[str, set[str]] = {
     "tenacity": set(),
     "mlxtend": set(),
 }
-PRINTS = {
-    *("cli", "__main__", "cloud/commands", "batch/notebook_process", "batch/progress"),
-    "studies/readme",
-}
+PRINTS = {"__main__", "batch/notebook_process"}
 
 
 def room(module: str) -> str:

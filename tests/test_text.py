@@ -1,5 +1,6 @@
 """Numbers and names as people read them."""
 
+import functools
 import math
 from typing import Any
 
@@ -56,6 +57,7 @@ def test_a_duration_carries_its_units(seconds: float, text: str) -> None:
         ("a" * 79, 80, f"'{'a' * 78}…"),
         ("two\nlines", 80, "'two\\nlines'"),
         ([1, 2, 3], 5, "[1, …"),
+        (functools.reduce(lambda inner, _: [inner], range(5000), []), 80, "list beyond all measure"),
     ],
 )
 def test_a_users_value_is_shown_in_one_short_line(value: object, limit: int, text: str) -> None:

@@ -147,7 +147,12 @@ def _start_kernel(cwd: str, folder: Path) -> "AsyncKernelManager":
 
     os.environ["IPYTHONDIR"] = str(folder)
     # What a library prints as it aborts is to reach the log, and not a pipe that dies with the kernel.
-    settings = {"HistoryManager.enabled": False, "IPKernelApp.capture_fd_output": False, "IPKernelApp.exec_lines": _WARM_UP}
+    settings = {
+        "HistoryManager.enabled": False,
+        "IPKernelApp.capture_fd_output": False,
+        "IPKernelApp.exec_lines": _WARM_UP,
+        "IPKernelApp.exec_PYTHONSTARTUP": False,
+    }
     arguments = ["-f", "{connection_file}", *(f"--{name}={value}" for name, value in settings.items())]
 
     class Kernels(AsyncKernelManager):

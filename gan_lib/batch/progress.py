@@ -121,7 +121,7 @@ class ProgressLine(tqdm):
         self.ncols = min(columns, len(self.desc) + len(right) + _BAR + 2)
         self.bar_format = f"{{desc}}|{{bar}}|{right}"
         text = str(self)[:columns]
-        _write(f"\r{text:<{self._width}}" if self._terminal else f"{text}\n", sys.stdout)
+        _write(f"\r{text:<{min(self._width, columns)}}" if self._terminal else f"{text}\n", sys.stdout)
         self._width = len(text) if self._terminal else 0
 
     def display(self, *arguments: Any, **named: Any) -> None:

@@ -76,9 +76,11 @@ def test_settings_and_modules_of_the_user_do_not_reach_a_kernel(tmp_path: Path, 
     (tmp_path / "matplotlib/matplotlibrc").write_text("figure.facecolor: red")
     (tmp_path / "work/matplotlibrc").write_text("figure.facecolor: red")
     (tmp_path / "work/seaborn.py").write_text("")
+    (tmp_path / "startup.py").write_text("import os; os._exit(9)")
     spec = {"argv": ["false"], "display_name": "another", "language": "python"}
     (tmp_path / "jupyter/kernels/python3/kernel.json").write_text(json.dumps(spec))
-    for name, value in (("IPYTHONDIR", "ipython"), ("MPLCONFIGDIR", "matplotlib"), ("JUPYTER_PATH", "jupyter")):
+    places = {"IPYTHONDIR": "ipython", "MPLCONFIGDIR": "matplotlib", "JUPYTER_PATH": "jupyter", "PYTHONSTARTUP": "startup.py"}
+    for name, value in places.items():
         monkeypatch.setenv(name, str(tmp_path / value))
     monkeypatch.setenv("MPLBACKEND", "nonsense")
     cell = """
