@@ -112,8 +112,11 @@ def load_files(paths: Sequence[Path], image_shape: tuple[int, int, int], backgro
 
 
 def cache_folder() -> Path:
-    """Where downloaded data sets live: GAN_LIB_DATA, or ~/.cache/gan-lib."""
-    return Path(os.environ.get("GAN_LIB_DATA") or Path.home() / ".cache" / "gan-lib")
+    """Where downloaded data sets live: GAN_LIB_DATA, or ~/.cache/gan-lib. Raises DataError for a user without a home."""
+    try:
+        return Path(os.environ.get("GAN_LIB_DATA") or Path.home() / ".cache" / "gan-lib")
+    except RuntimeError as error:
+        raise DataError("the environment variable GAN_LIB_DATA must name a folder (this user has no home)") from error
 
 
 def _digits() -> _Source:

@@ -331,3 +331,13 @@ def test_without_network_the_digits_are_recommended(tmp_path: Path, data: str) -
     assert str(caught.value).startswith(f"{FOLDERS[data]} could not be downloaded to {tmp_path} (")
     assert "data = digits" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_user_without_a_home_is_told_where_data_sets_could_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("GAN_LIB_DATA", raising=False)
+    monkeypatch.setattr(Path, "home", nobody)
+    with pytest.raises(DataError, match="GAN_LIB_DATA"):
+        load_images(RunConfig(data="mnist"))

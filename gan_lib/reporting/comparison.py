@@ -158,7 +158,9 @@ def compare(runs: Path, reference: Path, experiments: Sequence[str] = ()) -> Com
 def at_paper_length(runs: Path, reference: Path) -> Comparison:
     """The same of your runs of the paper's own schedule."""
     own = find_records(runs)[0]
-    long = {run.config.configuration for run in own if papers_images(run.config) and not run.variant}  # the folders of that name
+    long = {
+        run.config.configuration for run in own if papers_images(run.config) and not run.variant
+    }  # the folders of that name
     return _compare(own, long, runs, reference)
 
 

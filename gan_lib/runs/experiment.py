@@ -4,7 +4,7 @@ import contextlib
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from gan_lib.training.trainer import EpochStats, Trainer
 SAMPLES = 9  # as in the paper's Table 6
 _DIVERGED = 1e3  # a mean loss over an epoch beyond this, on either side
 _COLLAPSED = 1 / 3  # of the generated images in one of ten classes, where each should have a tenth
+_MOST_NAMES = {"skipped": 500, "classes": 1000}  # of images and of classes in machine.json, which is to stay readable
 _STRETCH = ("label", "device", "threads", "load_average_before", "git_commit")  # of each machine that a run was made on
 
 
@@ -93,11 +94,13 @@ class Experiment:
         self.trainer = Trainer(self.config, self.images.train.to(self.device), self.precision, labels=self.images.train_labels)
         self.evaluation = Evaluation(self.config, self.images)
         self._latents = fixed_latents(self.config, SAMPLES, seed=0)  # the same for every seed: runs can be told apart by eye
+        reading = self.images.reading._asdict()
+        names = {name: _first(reading[name], most) for name, most in _MOST_NAMES.items()}
         self.machine = {
             "started": self.started,
             **fingerprint(self.device),
             **{"precision": self.precision, "notice": self.trainer.notice},
-            **{"data_sha256": self.images.checksum, "images": self.images.reading._asdict()},
+            **{"data_sha256": self.images.checksum, "images": reading | names},
         }
         if self._finished:
             self._load_finished()
@@ -333,6 +336,11 @@ class Experiment:
                 self.record.finish(status, reason, **facts)
         finally:
             self.record.release()
+
+
+def _first(names: Sequence[str], most: int) -> list[str]:
+    """The first of some names, and how many more there are."""
+    return [*names[:most], *([f"and {len(names) - most:,} more"] if len(names) > most else [])]
 
 
 def warnings(losses: dict[str, float], largest_class_share: float | None) -> list[str]:

@@ -345,3 +345,13 @@ def test_a_finished_run_stays_when_this_machine_could_not_make_it_again(write_ru
     with pytest.raises(MachineUnavailable):
         Experiment(configure("gan-gpu"), folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_record_names_some_of_many_broken_images_and_stays_small(tmp_path: Path) -> None:
+    for number in range(72):
+        Image.new("L", (8, 8), number).save(tmp_path / f"{number}.png")
+    for number in range(600):
+        (tmp_path / f"broken-{number}.png").touch()
+    config = tiny_config(data=f"folder:{tmp_path}", training_images=64, skip_broken=600)
+    named = Experiment(config, tmp_path / "run").machine["images"]["skipped"]
+    assert (len(named), named[-1]) == (501, "and 100 more")
