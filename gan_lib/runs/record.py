@@ -45,8 +45,9 @@ _MOST_NOTES, _MOST_TEXT = 1000, 10_000
 
 _Text = Annotated[str, Field(max_length=_MOST_TEXT)]
 _Count = Annotated[int, Field(ge=0, le=2**62)]
-_Amount = Annotated[float, Field(ge=0)]
-_Measures = dict[_Text, float | None]
+_Number = Annotated[float, Field(ge=-storage.LARGEST, le=storage.LARGEST)]
+_Amount = Annotated[float, Field(ge=0, le=storage.LARGEST)]
+_Measures = dict[_Text, _Number | None]
 
 
 class _Facts(BaseModel):
@@ -92,8 +93,8 @@ class _Summary(_Facts):
     evaluation_seconds: _Amount | None = None
     checkpoint_write_seconds: _Amount | None = None
     others_cpu_share: _Amount | None = None
-    discriminator_loss: float | None = None
-    generator_loss: float | None = None
+    discriminator_loss: _Number | None = None
+    generator_loss: _Number | None = None
     parameters: _Count | None = None
     model_megabytes: _Amount | None = None
     weights_bytes: _Count | None = None

@@ -25,6 +25,7 @@ _ENTRY = "gan-lib"  # in a safetensors file's metadata: its checksum and facts
 _LINE = 4096  # bytes of a line of history.csv or metrics.csv; ours have some hundred
 MOST_SERIES = 2**28  # bytes of such a file: more than a line for each of the most epochs that a config takes
 _MOST_COLUMNS = 64
+LARGEST = 1e39  # of a number that is read: more than float32 holds, and nothing that is worked out of such numbers overflows
 _CHANGED = "it was changed or damaged after it was written"
 
 
@@ -272,6 +273,6 @@ def _values(cells: list[str], before: float, count: int, more: bool, epochs: int
         raise ValueError(f"{len(values)} values, epoch {values[0]:g}")
     if values[0] > epochs:
         raise ValueError(f"epoch {values[0]:g} of {epochs}")
-    if not more and not all(map(math.isfinite, values)):
-        raise ValueError("a value is not finite")
+    if not all(abs(value) <= LARGEST or (more and not math.isfinite(value)) for value in values):
+        raise ValueError("a value is not finite, or beyond what float32 holds")
     return values

@@ -191,7 +191,10 @@ def test_a_pipe_a_device_a_giant_and_a_link_are_refused(write_run: WriteRun, tmp
 def test_values_of_the_wrong_kind_with_a_good_checksum_are_refused(write_run: WriteRun) -> None:
     path = write_run("gan-cpu", d=[0.5] * 3)
     summary = read_json(path / "summary.json")
-    for name, value in {"notes": 5, "seconds_per_epoch": SCRIPT, "parameters": {}, "quality": {"noise_level": "1"}}.items():
+    for name, value in [
+        *[("notes", 5), ("seconds_per_epoch", SCRIPT), ("seconds_per_epoch", 1e308), ("generator_loss", -1e308)],
+        *[("parameters", {}), ("quality", {"noise_level": "1"})],
+    ]:
         write_json(path / "summary.json", {**summary, name: value})
         with pytest.raises(RecordError, match=rf"summary\.json: {name}"):
             read_record(path)

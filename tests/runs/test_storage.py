@@ -185,7 +185,9 @@ def test_a_file_that_is_missing_or_torn_in_its_first_line_has_no_lines(metrics: 
     assert notes == [f"{metrics}: the last line was broken and is left out"]
 
 
-@pytest.mark.parametrize("rest", ["15,1.5", "15,1.5,2", "12,1.5,2\n", "14.5,1,1\n", "nan,1,1\n", "15,1,a\n", "15,1\n"])
+@pytest.mark.parametrize(
+    "rest", ["15,1.5", "15,1.5,2", "12,1.5,2\n", "14.5,1,1\n", "nan,1,1\n", "15,1,1e308\n", "15,1,a\n", "15,1\n"]
+)
 def test_a_broken_last_line_is_left_out_and_said(metrics: Path, rest: str) -> None:
     with metrics.open("a") as file:
         file.write(rest)
