@@ -95,7 +95,7 @@ def _lead(first: Row, second: Row, target: int) -> str:
     times, interval = _times(second, first, f"seconds_to_{target}")
     factor = interval and Interval(times, math.exp(interval.low), math.exp(interval.high), interval.runs)
     whose = "the paper's " if second.published else ""
-    where = f" on {second.machine}" if second.machine != first.machine else ""
+    where = " (on another machine)" if second.machine != first.machine else ""
     return f"to {target} it is {in_words(factor) or show(times)} times faster than {whose}{second.title}{where}"
 
 
@@ -233,7 +233,7 @@ def _when(row: Row) -> str:
     runs = "" if len(row.records) == 1 else f" ({f'{reached} of ' if reached else ''}{len(row.records)} runs)"
     if epoch is not None:
         return f"reached it at epoch {epoch:,}{runs}"
-    return f"{'not' if reached else 'never'} in {row.epochs:,} epochs{runs}"
+    return f"{'not' if reached else 'never'} in {counted(row.epochs or 0, 'epoch')}{runs}"
 
 
 def _noise(gan: Row, cgan: Row) -> _Finding:

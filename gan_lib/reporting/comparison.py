@@ -17,7 +17,7 @@ from gan_lib.reporting import paper, quality
 from gan_lib.reporting.convergence import Balance, balance, median_epoch
 from gan_lib.reporting.frames import runs_frame
 from gan_lib.runs.record import Record, find_records
-from gan_lib.text import nearest, shorten
+from gan_lib.text import counted, nearest, shorten
 
 OWN, REFERENCE = "your run", "reference run"  # where the numbers of a row come from
 _NAME = 'http-equiv="Content-Security-Policy"'
@@ -238,13 +238,19 @@ def schedule(config: RunConfig) -> str:
     """How long a run trains, and what else sets it apart from the preset paper."""
     changed = differences(config, configure(config.configuration))
     words = ", ".join(f"{name} = {value}" for name, (value, _) in changed.items() if name != "epochs")
-    return f"{config.epochs:,} epochs" + (f" with {words}" if words else "")
+    return counted(config.epochs, "epoch") + (f" with {words}" if words else "")
 
 
 def _compare(own: list[Record], wanted: set[str], runs: Path, reference: Path) -> Comparison:
     chosen = [run for run in own if run.path.parent.name in wanted]
     for run in chosen:
-        _check_alike(chosen[0], run)
+        for name in _SHARED:
+            first, other = getattr(chosen[0].config, name), getattr(run.config, name)
+            if first != other:
+                raise ConfigurationError(
+                    f"a comparison takes runs of one {name} (else neither seconds nor distances compare), got "
+                    f"{shorten(first)} in {chosen[0].path.parent.name} and {shorten(other)} in {run.path.parent.name}"
+                )
     itself, papers = runs.resolve() == reference.resolve(), not chosen or papers_images(chosen[0].config)
     stand_ins = [
         run
@@ -280,16 +286,6 @@ def _row(configuration: str, chosen: list[Record], stand_ins: list[Record], else
 def _alike(one: Record, other: Record) -> bool:
     """Whether two runs learn from the same images."""
     return all(getattr(one.config, name) == getattr(other.config, name) for name in _SHARED)
-
-
-def _check_alike(one: Record, other: Record) -> None:
-    for name in _SHARED:
-        first, second = getattr(one.config, name), getattr(other.config, name)
-        if first != second:
-            raise ConfigurationError(
-                f"a comparison takes runs of one {name} (else neither seconds nor distances compare), got {shorten(first)} in "
-                f"{one.path.parent.name} and {shorten(second)} in {other.path.parent.name}"
-            )
 
 
 def _like_the_newest(own: list[Record]) -> set[str]:
