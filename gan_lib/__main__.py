@@ -1,10 +1,22 @@
 """python -m gan_lib: the command line, with one line for whatever ends it before it has begun."""
 
+import os
+import signal
 import sys
+import threading
+
+
+def _again(ignored: "sys.UnraisableHookArgs") -> None:
+    """Raise a Ctrl-C again that fell into a callback, where Python can only print it."""
+    if ignored.exc_type is KeyboardInterrupt:
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(ignored)
 
 
 def main() -> None:
     """Run the command line. Exit codes are cli.main's; 2 where a package is missing."""
+    sys.unraisablehook = _again
     try:
         from gan_lib import cli
 

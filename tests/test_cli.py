@@ -205,11 +205,13 @@ def test_a_missing_package_is_one_line_that_names_its_extra() -> None:
 
 
 CTRL_C = """
-import os, signal, sys
-module = sys.argv.pop(1)
+import os, signal, sys, weakref
+module, in_a_callback = sys.argv.pop(1), sys.argv.pop(1) == "True"
 class Finder:
     def find_spec(self, name, *rest):
-        if name == module:
+        if name == module and in_a_callback:
+            weakref.finalize(Finder(), os.kill, os.getpid(), signal.SIGINT)  # called at once
+        elif name == module:
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Finder())
 from gan_lib.__main__ import main
@@ -217,9 +219,10 @@ main()
 """
 
 
+@pytest.mark.parametrize("in_a_callback", [False, True])
 @pytest.mark.parametrize("module", ["gan_lib.cli", "typer", "gan_lib.data"])
-def test_ctrl_c_while_the_modules_load_is_no_traceback(module: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", CTRL_C, module, "run", "gan-cpu", "--results-dir", str(tmp_path)]
+def test_ctrl_c_while_the_modules_load_is_no_traceback(module: str, in_a_callback: bool, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", CTRL_C, module, str(in_a_callback), "run", "gan-cpu", "--results-dir", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 130
     assert len(done.stderr.splitlines()) <= 1, done.stderr
