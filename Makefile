@@ -5,7 +5,7 @@
 # make soak       the tests of faults, the long version: hundreds of kills, stops and damaged files
 # make lab        JupyterLab on this machine only
 # make check      linters and types
-# make reference  keep the finished runs of the paper's length in results/reference (without weights), and compare them there
+# make reference  keep the finished runs of the paper's length in results/reference (of the weights a small generator's alone), and compare them there
 # make precision  the same runs in float32 and in bf16, three seeds of GAN and five of CGAN: over an hour with -j2
 # make choices    both models under sixteen combinations of what the paper leaves open: up to two hours with -j2
 # make choices-long  two of the combinations at the paper's length: some hours, -j2 too

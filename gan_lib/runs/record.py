@@ -41,6 +41,7 @@ _FILES = (
     *("samples.png", "progress.gif"),
     *("generator.safetensors", "generator.raw.safetensors", "discriminator.safetensors"),
 )
+MOST_KEPT = 2_000_000  # bytes of a generator's weights that are kept with a reference run
 _MOST_NOTES, _MOST_TEXT = 1000, 10_000
 
 _Text = Annotated[str, Field(max_length=_MOST_TEXT)]
@@ -336,7 +337,7 @@ def check_images(path: Path, data_sha256: str) -> None:
 def load_weights(network: "nn.Module", path: Path) -> None:
     """Read a network's weights from a safetensors file, which cannot run code. Raises RecordError when they do not fit."""
     if not path.exists():
-        raise RecordError(f"{path} does not exist: this run kept no weights (reference runs do not); train it again")
+        raise RecordError(f"{path} does not exist: this run kept no weights (a reference run keeps a small generator alone)")
     weights, _ = unpack(path, 2 * sum(tensor.nbytes for tensor in network.state_dict().values()) + 2**26)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
@@ -356,18 +357,28 @@ def lock_holder(path: Path) -> int | None:
 
 
 def copy_records(source: Path, target: Path) -> list[str]:
-    """Copy every finished paper-length run below a folder to another, without its weights; returns their names."""
+    """Copy every finished paper-length run below a folder to another; returns their names.
+
+    Of its weights the sampled generator's alone, in half precision, where they take at most MOST_KEPT bytes.
+    """
     copied = []
     for record in find_records(source)[0]:
         if record.status == "ok" and not record.variant:
-            shutil.copytree(
-                record.path,
-                target / record.name,
-                dirs_exist_ok=True,
-                ignore=shutil.ignore_patterns("*.safetensors", "*.lock", "run.log", ".*"),
-            )
+            kept = target / record.name
+            unkept = shutil.ignore_patterns("*.safetensors", "*.lock", "run.log", ".*")
+            shutil.copytree(record.path, kept, dirs_exist_ok=True, ignore=unkept)
+            (kept / "generator.safetensors").unlink(missing_ok=True)  # of an earlier run
+            if (weights := record.path / "generator.safetensors").exists() and len(content := _halved(weights)) <= MOST_KEPT:
+                write_bytes(kept / weights.name, content)
             copied.append(record.name)
     return copied
+
+
+def _halved(weights: Path) -> bytes:
+    """A file of weights in half precision; what that cannot hold stays as it is."""
+    tensors, facts = unpack(weights)
+    halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    return pack({name: half if half.isfinite().all() else tensors[name] for name, half in halves.items()}, facts)
 
 
 def now() -> str:

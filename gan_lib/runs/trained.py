@@ -33,13 +33,14 @@ def runs_with_weights(*folders: Path) -> dict[str, Path]:
 def load_network(config: RunConfig, folder: Path, name: str) -> nn.Module:
     """A run's trained "generator" or "discriminator". Raises RecordError when its weights are missing or do not fit.
 
-    A stranger's config may ask for a network of any size: it is built only if the file holds that many weights.
+    A stranger's config may ask for a network of any size: it is built only if the file is large enough for it in float16.
     """
     path = folder / f"{name}.safetensors"
     with torch.device("meta"):  # shapes alone
-        needed = sum(4 * parameter.numel() for parameter in getattr(build_pair(config), name).parameters())
+        needed = sum(2 * parameter.numel() for parameter in getattr(build_pair(config), name).parameters())
     if path.is_file() and path.stat().st_size < needed:
-        raise RecordError(f"{path} cannot be read as weights: the model needs {needed:,} bytes, it has {path.stat().st_size:,}")
+        size = path.stat().st_size
+        raise RecordError(f"{path} cannot be read as weights: this model needs at least {needed:,} bytes, got {size:,}")
     network: nn.Module = getattr(build_pair(config), name)
     load_weights(network, path)
     return network
@@ -68,18 +69,18 @@ class Trained:
         """Latents (N, Z) -> images (N, C, S, S) in [-1, 1]."""
         return sample(self.generator, latents)
 
-    def judge(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+    def judge(self, images: Tensor, labels: Tensor | int | None = None) -> Tensor:
         """Images (N, C, S, S) -> the discriminator's belief that each is real, (N,) in [0, 1]; with some losses a score.
 
-        labels: (N,), needed by a run that was conditioned on classes. Raises RecordError where no discriminator was kept.
+        labels: (N,) or one for all, needed by a run with classes. Raises RecordError without them or the discriminator.
         """
         if self.discriminator is None:
             raise RecordError(f"{self.path / 'discriminator.safetensors'} does not exist: reference runs keep no discriminator")
         maps = None
         if self.config.classes:
             if labels is None:
-                raise RecordError(f"{self.path} was conditioned on classes: its discriminator judges images with labels only")
-            maps = label_maps(labels, self.config.classes, images.shape[-1])
+                raise RecordError(f"{self.path} is a run with classes: its discriminator must be given the images' class")
+            maps = label_maps(torch.as_tensor(labels).expand(len(images)), self.config.classes, images.shape[-1])
         return (score if self.config.scores else judge)(self.discriminator, with_maps(images, maps))
 
     def interpolate(self, rows: int, steps: int, seed: int) -> Tensor:

@@ -26,7 +26,9 @@ from gan_lib.runs.record import (
     read_record,
 )
 from gan_lib.runs.storage import read_json, write_json
+from gan_lib.runs.trained import load_network, runs_with_weights
 from gan_lib.training.models import build_pair
+from gan_lib.training.sampling import fixed_latents, sample
 from runs.test_locks import another_process
 
 
@@ -267,16 +269,30 @@ def test_weights_that_are_broken_or_missing_are_named(tiny: MakeConfig, tmp_path
     assert "\n" not in str(caught.value)
 
 
-def test_finished_paper_length_runs_are_copied_without_their_weights(write_run: WriteRun, tmp_path: Path) -> None:
-    paper = write_run("gan-cpu")
-    for name in ("generator.safetensors", "report.html", "samples.png", "run.log"):
-        (paper / name).write_bytes(b"content")
+def test_finished_paper_length_runs_are_copied_with_a_small_generator_in_half_precision(
+    write_run: WriteRun, tmp_path: Path
+) -> None:
+    runs, kept = tmp_path / "runs", tmp_path / "reference"
+    for name in ("gan-cpu", "optimal-cpu"):
+        folder = write_run(name)
+        RunFolder(folder).save_weights("generator", build_pair(read_config(folder)).generator)
+        for other in ("discriminator.safetensors", "report.html", "samples.png", "run.log"):
+            (folder / other).write_bytes(b"content")
+    (kept / "gan-cpu" / "seed-0").mkdir(parents=True)
+    (kept / "gan-cpu" / "seed-0" / "generator.safetensors").write_bytes(b"of an earlier run")
     write_run("gan-cpu", preset="quick")
     write_run("cgan-cpu", status="failed", reason="no")
-    assert copy_records(tmp_path / "runs", tmp_path / "reference") == ["gan-cpu/seed-0"]
-    copied = {path.name for path in (tmp_path / "reference" / "gan-cpu" / "seed-0").iterdir()}
-    assert copied == {"config.json", "machine.json", "history.csv", "summary.json", "report.html", "samples.png"}
-    assert read_record(tmp_path / "reference" / "gan-cpu" / "seed-0").history == read_record(paper).history
+    assert copy_records(runs, kept) == ["gan-cpu/seed-0", "optimal-cpu/seed-0"]
+    records = {"config.json", "machine.json", "history.csv", "summary.json", "report.html", "samples.png"}
+    assert {path.name for path in (kept / "gan-cpu" / "seed-0").iterdir()} == records  # its generator takes 3 MB
+    assert {path.name for path in (kept / "optimal-cpu" / "seed-0").iterdir()} == records | {"generator.safetensors"}
+    assert read_record(kept / "gan-cpu" / "seed-0").history == read_record(runs / "gan-cpu" / "seed-0").history
+    assert runs_with_weights(tmp_path / "none", kept) == {"reference: optimal-cpu/seed-0": kept / "optimal-cpu" / "seed-0"}
+    whole, half = (folder / "optimal-cpu" / "seed-0" for folder in (runs, kept))
+    assert (half / "generator.safetensors").stat().st_size < 0.51 * (whole / "generator.safetensors").stat().st_size
+    config = read_config(whole)
+    images = [sample(load_network(config, folder, "generator"), fixed_latents(config, 8)) for folder in (whole, half)]
+    assert torch.allclose(*images, atol=0.02)  # of 2 from black to white
 
 
 def test_measurements_come_back_and_a_run_without_any_has_none(write_run: WriteRun) -> None:

@@ -86,7 +86,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_finished_paper_length_runs_are_kept_without_weights(
+def test_finished_paper_length_runs_are_kept_without_a_discriminator(
     write_run: WriteRun, repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for configuration, status, preset in (
@@ -95,7 +95,7 @@ def test_finished_paper_length_runs_are_kept_without_weights(
         ("gan-gpu", "ok", "quick"),
     ):
         folder = write_run(configuration, below="results/runs", status=status, preset=preset)
-        (folder / "generator.safetensors").write_bytes(b"weights")
+        (folder / "discriminator.safetensors").write_bytes(b"weights")
         (folder / "samples.png").write_bytes(b"picture")
         (folder / "batch.lock").write_text("123 here")
     readme.main("records")
