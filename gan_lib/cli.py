@@ -24,7 +24,7 @@ from gan_lib.errors import ConfigurationError, GanLibError, RecordError
 from gan_lib.presets import ALL_CONFIGURATIONS, DEFAULT_CONFIGURATIONS, configure, parse_changes, parse_counts, parse_seeds
 from gan_lib.runs.record import Record, find_records, read_record
 from gan_lib.runs.storage import write_bytes
-from gan_lib.text import duration, nearest
+from gan_lib.text import duration, nearest, shorten
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -88,7 +88,7 @@ Experiments = Annotated[
 Timeout = typer.Option(
     min=1, max=1e9, metavar="SECONDS", help="Stop a run after so long, with a checkpoint.", show_default=False
 )
-Digit = typer.Option(min=0, help="Draw this class only, where the run has classes.", show_default=False)
+Class = typer.Option("--class", "--digit", help="Of this class alone: its number, or its folder's name.", show_default=False)
 Output = typer.Option(help="Picture to write, in the format of its name; samples-seed-N.png by default.", show_default=False)
 _SORTS = {"name": "name", "date": "finished", "quality": "frechet_distance", "seconds": "seconds_per_epoch"}
 
@@ -241,7 +241,7 @@ def sample(
     run: Run,
     count: Annotated[int, typer.Option(min=1, max=10_000, help="How many images.")] = 64,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the latents.")] = 0,
-    digit: Annotated[int | None, Digit] = None,
+    label: Annotated[str | None, Class] = None,
     output: Annotated[Path | None, Output] = None,
     results_dir: Results = RESULTS,
 ) -> None:
@@ -255,15 +255,9 @@ def sample(
     target = output or Path(f"samples-seed-{seed}.png")
     kind = _picture_format(target)
     record = _find(run, results_dir)
-    classes = record.config.classes
-    if digit is not None and not classes:
-        raise ConfigurationError(
-            f"--digit needs a run with classes (--set classes=10 trains one), got {digit} for {record.name}"
-        )
-    if digit is not None and digit >= classes:
-        raise ConfigurationError(f"--digit must be from 0 to {classes - 1} (the classes of {record.name}), got {digit}")
+    number = _class_number(label, record)
     generator = trained.load_network(record.config, record.path, "generator")
-    images = sampling.sample(generator, sampling.fixed_latents(record.config, count, seed, digit))
+    images = sampling.sample(generator, sampling.fixed_latents(record.config, count, seed, number))
     content = io.BytesIO()
     try:
         Image.open(io.BytesIO(pictures.png(pictures.grid(images)))).save(content, kind)
@@ -277,22 +271,23 @@ def sample(
 def score(
     run: Run,
     images: Annotated[list[Path], typer.Argument(help="Image files to judge.")],
+    label: Annotated[str | None, Class] = None,
     results_dir: Results = RESULTS,
 ) -> None:
     """Let a run's discriminator judge images: how likely it takes each to be a real one, and how real digits fare."""
     from gan_lib import data
     from gan_lib.runs import trained
-    from gan_lib.training import sampling
 
     record = _find(run, results_dir)
     loaded = data.load_files(images, record.config.image_shape, record.config.background)
-    discriminator = trained.load_network(record.config, record.path, "discriminator")
-    judge = sampling.score if record.config.scores else sampling.judge
-    beliefs = judge(discriminator, loaded).tolist()
+    networks, number = trained.Trained(record.path), _class_number(label, record)
+    beliefs = networks.judge(loaded, number).tolist()
     column, usual = "  score" if record.config.scores else "P(real)", loaded[:0]
     try:
-        if len(held_out := data.load_images(record.config).held_out):
-            usual = judge(discriminator, held_out)
+        real = data.load_images(record.config)
+        held_out = real.held_out if number is None else real.held_out[real.held_out_labels == number]
+        if len(held_out):
+            usual = networks.judge(held_out, number)
             column += "  share of real held-out images judged lower"
     except GanLibError as error:
         say(f"gan-lib: no held-out images to compare with: {error}", error=True)
@@ -355,6 +350,21 @@ def _find(run: str, results: Path) -> Record:
                 return read_record(folder / seeds[0])
     known = [record.name for record in find_records(results / "runs")[0]]
     raise RecordError(f"run {run!r} does not exist{nearest(run, known) if known else ': there are no runs yet'}")
+
+
+def _class_number(given: str | None, record: Record) -> int | None:
+    """A class by its name, where folders named the classes, or by its number. Raises ConfigurationError."""
+    if given is None:
+        return None
+    if not (count := record.config.classes):
+        raise ConfigurationError(f"--class needs a run with classes (made by --set classes=10), got {given} for {record.name}")
+    reading = record.machine.get("images")
+    names = reading.get("classes") if isinstance(reading, dict) else None
+    for known in (names[:count] if isinstance(names, list) else [], [str(number) for number in range(count)]):
+        if given in known:
+            return known.index(given)
+    listed = f" or one of {shorten(names)}" if names else ""
+    raise ConfigurationError(f"--class must be from 0 to {count - 1}{listed} (the classes of {record.name}), got {given}")
 
 
 def _index(results: Path) -> Path:

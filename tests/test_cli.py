@@ -16,6 +16,7 @@ from gan_lib import cli
 from gan_lib.config import RunConfig
 from gan_lib.presets import run_name
 from gan_lib.runs.experiment import Experiment
+from gan_lib.runs.storage import read_json, write_json
 
 
 def gan_lib(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -145,17 +146,22 @@ def test_sample_draws_one_digit_of_a_run_with_classes(finished_run: Path, tmp_pa
     for _ in Experiment(config, folder):
         pass
     pictures = [tmp_path / name for name in ("7.png", "3.png", "all.png")]
-    for picture, digit in zip(pictures, (["--digit", 7], ["--digit", 3], []), strict=True):
+    for picture, digit in zip(pictures, (["--class", 7], ["--digit", 3], []), strict=True):
         assert gan_lib("sample", folder, "--count", 4, *digit, "--output", picture).returncode == 0
     assert len({picture.read_bytes() for picture in pictures}) == 3
-    assert_refused(gan_lib("sample", folder, "--digit", 10), "--digit must be from 0 to 9", "got 10")
-    assert_refused(gan_lib("sample", finished_run, "--digit", 1), "--digit needs a run with classes")
+    assert_refused(gan_lib("sample", folder, "--class", 10), "--class must be from 0 to 9", "got 10")
+    assert_refused(gan_lib("sample", finished_run, "--class", 1), "--class needs a run with classes")
+    assert_refused(gan_lib("score", folder, folder / "samples.png"), "a run with classes")
+    assert gan_lib("score", folder, folder / "samples.png", "--class", 7).returncode == 0
+    facts = read_json(folder / "machine.json")
+    write_json(folder / "machine.json", {**facts, "images": {**facts["images"], "classes": ["cats", *map(str, range(9))]}})
+    assert gan_lib("sample", folder, "--count", 4, "--class", "cats", "--output", tmp_path / "cats.png").returncode == 0
 
 
 def test_sample_refuses_weights_that_do_not_fit(finished_run: Path, tmp_path: Path) -> None:
     copy = copied(finished_run, tmp_path)
     (copy / "generator.safetensors").write_bytes((copy / "discriminator.safetensors").read_bytes())
-    assert_refused(gan_lib("sample", copy, "--output", tmp_path / "x.png"), "cannot be read as weights: the model needs")
+    assert_refused(gan_lib("sample", copy, "--output", tmp_path / "x.png"), "does not fit the model")
     assert not (tmp_path / "x.png").exists()
 
 

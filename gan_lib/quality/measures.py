@@ -35,6 +35,9 @@ class Measure(NamedTuple):
     scale: float = 1.0  # what its value is multiplied with: 100 for a share in percent
 
 
+DIGITS = tuple(f"digit_{digit}" for digit in range(CLASSES))  # each class's share, which tables sum up in two lines
+# With classes: the share of each class's images that the classifier takes for it.
+ACCURACIES = tuple(f"digit_{digit}_accuracy" for digit in range(CLASSES))
 MEASURES = {
     FRECHET: Measure("Fréchet distance (variance of real features = 100)", _LOWER),
     "kernel_distance": Measure("kernel distance (same features)", _LOWER),
@@ -51,9 +54,11 @@ MEASURES = {
     "copies": Measure("copies of training images, % of images", "lower; 1 by chance", 100),
     "rarest_digit": Measure("rarest digit, % of images", "10", 100),
     "most_frequent_digit": Measure("most frequent digit, % of images", "10", 100),
+    "class_accuracy": Measure("images of the class asked for, %", _HIGHER, 100),
+    **{name: Measure(f"the same for class {digit}, %", _HIGHER, 100) for digit, name in enumerate(ACCURACIES)},
 }
-DIGITS = tuple(f"digit_{digit}" for digit in range(CLASSES))  # each class's share, which tables sum up in the last two
-NAMES = (*(name for name in MEASURES if not name.endswith("_digit")), *DIGITS)  # what measure() returns, in this order
+# What measure() returns, in this order; with classes also class_accuracy and ACCURACIES.
+NAMES = (*(name for name in MEASURES if not name.endswith(("_digit", "_accuracy"))), *DIGITS)
 
 
 def roc_auc(real: Tensor, generated: Tensor) -> float:
@@ -84,8 +89,8 @@ class Standard:
     def __init__(self, images: Images, classifier: Classifier | None) -> None:
         """classifier: None leaves out what needs one.
 
-        Raises DataError where evaluation_size does, for images so large that their distances would not fit into memory, for so
-        few training images that they have no floor, and where every held-out image is a training image too.
+        Raises DataError for too few held-out or training images, for images whose distances would not fit into memory, and
+        where every held-out image is a training image too.
         """
         self.size = evaluation_size(images)
         pixels = images.train[0].numel() * max(len(images.train), self.size)
@@ -110,44 +115,46 @@ class Standard:
         """The share of held-out images that are training images too."""
         return self._real.duplicates
 
-    def measure(self, generated: Tensor) -> dict[str, float]:
-        """Quality of generated images (N, C, S, S) in [-1, 1], by the measure of as many held-out ones, under NAMES.
+    def measure(self, generated: Tensor, labels: Tensor | None = None) -> dict[str, float]:
+        """Quality of generated images (N, C, S, S) in [-1, 1], against as many held-out ones, under NAMES.
 
-        Distances are from features of real variance 100: a set collapsed to the mean feature is at a Fréchet distance of 100.
-        Each number means little without its floor(). 3,000 images take about a second on two cores.
+        labels: (N,), the classes that were asked for, of networks with classes. Distances are from features of real variance
+        100: a set collapsed to the mean feature is at a Fréchet distance of 100. Each number means little without its floor().
+        3,000 images take about a second on two cores.
         """
-        generated = _pick(generated, min(len(generated), self.size))
-        return self._all(generated, memorisation(generated, self.images.train, self._real))
+        size = min(len(generated), self.size)
+        generated, labels = _pick(generated, size), None if labels is None else _pick(labels, size)
+        return self._all(generated, memorisation(generated, self.images.train, self._real), labels)
 
-    def floor(self) -> dict[str, float]:
+    def floor(self, with_classes: bool = False) -> dict[str, float]:
         """What measure() would give for training images in the place of the generated ones, real against real.
 
-        That is as good as can be, and a little better: there are as many of each digit on both sides, and the classifier that
-        ships has seen them all (weights/digits.json has what it recognises of digits that it has not seen).
+        A little better than the best generator: there are as many of each digit on both sides, and the classifier that ships
+        has seen them all (weights/digits.json has what it recognises of digits that it has not seen).
 
-        There are 2,000 of them by default, and both sides must be of one size, so they meet 2,000 held-out ones. Most measures
-        do not depend on that size. The Fréchet distance of two samples of one distribution does, and in proportion to 1/N, so
-        it is multiplied by 2,000 / 3,000 to be the floor of 3,000 images (results/quality/sanity.json has the check, and says
-        by how much real digits miss it when they are not as many of each class). In memorisation, held-out images take the
-        generated ones' place: no training image could.
+        Both sides must be of one size, so 2,000 training images meet 2,000 held-out ones. The Fréchet distance of two samples
+        of one distribution falls with 1/N, so it is multiplied by 2,000 / 3,000 to be the floor of 3,000 images
+        (results/quality/sanity.json has the check); other measures do not depend on N. In memorisation, held-out images take
+        the generated ones' place: no training image could.
         """
-        train = _pick(self.images.train, min(self.size, len(self.images.train)))
-        values = self._all(train, judge_closeness(self._real.closeness, self._real))
+        size, labels = min(self.size, len(self.images.train)), self.images.train_labels
+        train, labels = _pick(self.images.train, size), _pick(labels, size) if with_classes and labels is not None else None
+        values = self._all(train, judge_closeness(self._real.closeness, self._real), labels)
         if FRECHET in values:
-            values[FRECHET] *= len(train) / self.size
+            values[FRECHET] *= size / self.size
         return values
 
-    def _all(self, images: Tensor, copied: Memorisation) -> dict[str, float]:
-        values = self._judge(self.classifier, images) if self.classifier is not None else {}
+    def _all(self, images: Tensor, copied: Memorisation, labels: Tensor | None) -> dict[str, float]:
+        values = self._judge(self.classifier, images, labels) if self.classifier is not None else {}
         values |= {
             "noise_level": noise_level(images, self._noise_scale),
             "stray_pixels": stray_pixels(images),
             "nearest_distance_ratio": copied.distance_ratio,
             "copies": copied.copies,
         }
-        return {name: values[name] for name in NAMES if name in values}
+        return {name: values[name] for name in (*NAMES, "class_accuracy", *ACCURACIES) if name in values}
 
-    def _judge(self, classifier: Classifier, images: Tensor) -> dict[str, float]:
+    def _judge(self, classifier: Classifier, images: Tensor, labels: Tensor | None) -> dict[str, float]:
         """All that a classifier's features and probabilities say of images, beside as many held-out ones."""
         if len(images) not in self._held_out:
             features, probabilities = classifier.judge(_pick(self.images.held_out, len(images)))
@@ -163,6 +170,7 @@ class Standard:
             "recognisable": recognisable(probabilities),
             "digit_divergence": divergence(histogram, real_histogram),
             **(dict(zip(DIGITS, histogram.tolist(), strict=True)) if len(histogram) == CLASSES else {}),
+            **(class_accuracy(probabilities, labels) if labels is not None else {}),
         }
 
 
@@ -181,6 +189,14 @@ def classifier_score(probabilities: Tensor) -> float:
 def recognisable(probabilities: Tensor) -> float:
     """Share of images, by their class probabilities (N, 10), that one class has at least nine tenths of."""
     return float((probabilities.amax(dim=1) >= CONFIDENT).double().mean())
+
+
+def class_accuracy(probabilities: Tensor, labels: Tensor) -> dict[str, float]:
+    """Share of images, by their class probabilities (N, K), that are most like the class asked for, labels (N,): of all
+    images, and of those of each of ten classes."""
+    right = (probabilities.argmax(dim=1) == labels).double()
+    each = {name: float(right[labels == digit].mean()) for digit, name in enumerate(ACCURACIES)}
+    return {"class_accuracy": float(right.mean()), **(each if probabilities.shape[1] == CLASSES else {})}
 
 
 def digit_histogram(probabilities: Tensor) -> Tensor:

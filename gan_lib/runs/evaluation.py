@@ -16,7 +16,7 @@ from gan_lib.quality.classifier import Classifier
 from gan_lib.quality.classifier_training import choose_classifier
 from gan_lib.quality.measures import FEWEST, FRECHET, IMAGES, Standard, evaluation_size
 from gan_lib.text import one_line
-from gan_lib.training.sampling import fixed_latents, sample, score
+from gan_lib.training.sampling import fixed_labels, fixed_latents, sample, score
 from gan_lib.training.steps import label_maps, with_maps
 
 SCORE_GAP, CHOICE = "score_gap", "choice_distance"  # columns of metrics.csv that are no measures of the images
@@ -61,7 +61,7 @@ class Evaluation:
             return None
         try:
             generated = self.draw(networks["generator"])
-            measured = standard.measure(generated)
+            measured = standard.measure(generated, fixed_labels(self._config, len(generated)))
             if self._chosen_by:
                 measured[CHOICE] = self._chosen_by.measure(generated)[FRECHET]
             if "discriminator" in networks and len(self._images.waiting):
@@ -126,7 +126,7 @@ class Evaluation:
         return {
             "quality": quality or None,
             "largest_class_share": max(shares, default=None),  # of the generated images: 1 where all are of one class
-            "quality_floor": standard.floor() if standard else None,
+            "quality_floor": standard.floor(bool(self._config.classes)) if standard else None,
             "quality_about": self.about,
             "quality_images": standard.size if standard else None,
             "quality_duplicates": standard.duplicates if standard else None,

@@ -12,6 +12,7 @@ from gan_lib.quality.classifier import Classifier, load_classifier
 from gan_lib.quality.measures import (
     NAMES,
     Standard,
+    class_accuracy,
     classifier_score,
     digit_histogram,
     divergence,
@@ -75,6 +76,16 @@ def test_histograms_and_their_divergence_by_hand() -> None:
     # One digit of ten: (log2(1 / 0.55) + 0.1 log2(0.1 / 0.55) + 0.9 log2(2)) / 2
     by_hand = (math.log2(1 / 0.55) + 0.1 * math.log2(0.1 / 0.55) + 0.9) / 2
     assert divergence(one, even) == divergence(even, one) == pytest.approx(by_hand)
+
+
+def test_class_accuracy_is_the_share_of_images_of_the_class_that_was_asked_for() -> None:
+    asked = torch.arange(10).repeat(2)
+    drawn = asked.clone()
+    drawn[[1, 11, 13]] = 7  # both ones are sevens, and one of the threes
+    found = class_accuracy(certain(drawn.tolist()), asked)
+    by_digit = {f"digit_{digit}_accuracy": {1: 0.0, 3: 0.5}.get(digit, 1.0) for digit in range(10)}
+    assert found == {"class_accuracy": pytest.approx(0.85), **by_digit}
+    assert class_accuracy(torch.eye(3), torch.tensor([0, 1, 1])) == {"class_accuracy": pytest.approx(2 / 3)}
 
 
 def test_real_digits_are_at_their_floor(parts: Parts, classifier: Classifier) -> None:

@@ -9,7 +9,7 @@ from conftest import MakeConfig, tiny_config, train
 
 from gan_lib.data import Images, load_images
 from gan_lib.errors import DataError
-from gan_lib.quality.measures import NAMES, Standard
+from gan_lib.quality.measures import ACCURACIES, NAMES, Standard
 from gan_lib.runs.evaluation import NOT_ASKED_FOR, Evaluation, measures
 from gan_lib.runs.experiment import Experiment
 from gan_lib.runs.record import METRICS_COLUMNS, load_weights, read_record
@@ -169,3 +169,12 @@ def test_the_score_gap_is_that_of_training_and_held_out_images(measured: Experim
     images, discriminator = measured.images, measured.trainer.pair.discriminator
     by_hand = score(discriminator, images.train[:1000]).mean() - score(discriminator, images.held_out[:1000]).mean()
     assert read_record(measured.record.path).metrics["score_gap"][-1] == pytest.approx(by_hand.item(), abs=1e-5)
+
+
+def test_a_run_with_classes_is_measured_by_whether_it_draws_what_was_asked_for(tmp_path: Path) -> None:
+    changes = {"model": "small", "loss": "rpgan", "image_size": 16, "classes": 10, "epochs": 1, "evaluate_every": 1}
+    record = train(tiny_config(**changes), tmp_path).summary
+    names = ["class_accuracy", *ACCURACIES]
+    assert [*record["quality"]] == [*NAMES, *names]
+    assert record["quality"]["class_accuracy"] == pytest.approx(sum(record["quality"][name] for name in ACCURACIES) / 10)
+    assert record["quality_floor"]["class_accuracy"] > 0.9  # real digits are of the class that their label says
