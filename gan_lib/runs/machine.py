@@ -52,15 +52,19 @@ def set_threads(threads: int) -> int:
 def pick_precision(precision: str, device: torch.device) -> str:
     """ "fp32", "bf16" or "fp16": what a config's precision means on a device.
 
-    "auto" is bf16 where the hardware multiplies it (AVX512-BF16 or AMX on a CPU, compute capability 8 on a GPU), else fp32.
-    Raises ConfigurationError where the machine cannot do what is asked for.
+    "auto" is bf16 where the hardware multiplies it (AVX512-BF16 or AMX on a CPU, compute capability 8 on a GPU), fp16 with a
+    scaled loss on GPUs of capability 7 (V100, T4), else fp32. Raises ConfigurationError where the machine cannot do what is
+    asked for.
     """
     if device.type == "cuda":
-        possible = {"fp32": True, "bf16": torch.cuda.get_device_capability(device) >= (8, 0), "fp16": True}
+        capability = torch.cuda.get_device_capability(device)  # what PyTorch says of bf16 is true by emulation, too
+        possible = {"fp32": True, "bf16": capability >= (8, 0), "fp16": True}
+        usual = "bf16" if possible["bf16"] else "fp16" if capability >= (7, 0) else "fp32"
     else:
         possible = {"fp32": True, "bf16": bool(re.search(r"\b(avx512_bf16|amx_bf16)\b", _read("/proc/cpuinfo"))), "fp16": False}
+        usual = "bf16" if possible["bf16"] else "fp32"
     if precision == "auto":
-        return "bf16" if possible["bf16"] else "fp32"
+        return usual
     if not possible[precision]:
         choices = ", ".join(name for name, able in possible.items() if able)
         raise ConfigurationError(f"precision must be auto or {choices} (what this {device.type} multiplies), got {precision!r}")

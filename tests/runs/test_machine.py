@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from gan_lib.errors import MachineUnavailable
+from gan_lib.errors import ConfigurationError, MachineUnavailable
 from gan_lib.runs import machine
 from gan_lib.runs.machine import (
     Clocks,
@@ -22,6 +22,7 @@ from gan_lib.runs.machine import (
     label,
     physical_cores,
     pick_device,
+    pick_precision,
     processor,
     set_threads,
     unavailable_reason,
@@ -67,6 +68,31 @@ def test_a_gpu_configuration_takes_the_gpu() -> None:
     assert unavailable_reason("gpu") is None
     assert pick_device("gpu").type == "cuda"
     assert fingerprint(pick_device("gpu"))["label"] == torch.cuda.get_device_name()
+
+
+# bf16 is in GPUs of compute capability 8.0 and later, fast fp16 in those from 7.0 on: the paper's T4 has 7.5.
+@pytest.mark.parametrize(
+    ("capability", "auto"), [((6, 1), "fp32"), ((7, 0), "fp16"), ((7, 5), "fp16"), ((8, 0), "bf16"), ((9, 0), "bf16")]
+)
+def test_a_gpu_computes_in_what_its_hardware_multiplies(
+    capability: tuple[int, int], auto: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    gpu = torch.device("cuda")
+    assert [pick_precision(name, gpu) for name in ("auto", "fp32", "fp16")] == [auto, "fp32", "fp16"]
+    if auto != "bf16":
+        with pytest.raises(ConfigurationError, match="got 'bf16'"):
+            pick_precision("bf16", gpu)
+
+
+@pytest.mark.parametrize(
+    ("flags", "auto"), [("avx512f amx_bf16 avx", "bf16"), ("avx512_bf16", "bf16"), ("avx2 avx512f", "fp32")]
+)
+def test_a_cpu_computes_in_what_its_hardware_multiplies(flags: str, auto: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_read", lambda path: f"flags : {flags}")
+    assert pick_precision("auto", torch.device("cpu")) == auto
+    with pytest.raises(ConfigurationError, match="got 'fp16'"):
+        pick_precision("fp16", torch.device("cpu"))
 
 
 @pytest.mark.usefixtures("threads_put_back")
