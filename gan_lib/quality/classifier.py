@@ -1,7 +1,6 @@
 """Images -> features and class probabilities: a small network of our own, whose weights come with the package.
 
-Its 100 features are what distances between sets of images are measured on, where others take Inception's: those know
-photographs, need a download, and are no judge of 28 x 28 digits.
+Distances between sets of images are of its 100 features; Inception's know photographs, and need a download.
 """
 
 import hashlib
@@ -25,10 +24,10 @@ WEIGHTS = Path(__file__).parent / "weights" / "digits.safetensors"
 
 
 class Judgement(NamedTuple):
-    """What a classifier says of N images."""
+    """A classifier's features and probabilities of N images."""
 
     features: Tensor  # (N, 100) float64; over the images that it learnt from: mean 0, mean square 1 over all of them together
-    probabilities: Tensor  # (N, K) float64, each line sums to 1; what is not taken for any class is shared out evenly
+    probabilities: Tensor  # (N, K) float64, each row sums to 1; the share of no class is spread evenly
 
 
 class Classifier(nn.Module):
@@ -57,7 +56,7 @@ class Classifier(nn.Module):
             nn.ReLU(),
         )
         self.head = nn.Linear(FEATURES, classes + 1)  # the last one stands for images of no class
-        # So that features have a scale that means something: the trace of real digits' covariance is 100.
+        # They bring the trace of real digits' covariance to 100.
         self.register_buffer("centre", torch.zeros(FEATURES))
         self.register_buffer("scale", torch.ones(()))
 
@@ -88,8 +87,7 @@ class Classifier(nn.Module):
 
 
 def load_classifier(path: Path = WEIGHTS) -> Classifier:
-    """Read a classifier, by default that of MNIST digits which comes with the package. Weights are kept in half precision, with
-    facts about them in a JSON file beside; it computes in float32.
+    """Read a classifier, by default the one of MNIST digits that ships; float32, from weights in half precision.
 
     Raises DataError, naming the file, when one is missing, broken, no classifier, or not of the SHA-256 that is recorded.
     """
@@ -101,9 +99,8 @@ def load_classifier(path: Path = WEIGHTS) -> Classifier:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"classifier weights {path} cannot be read: {error.strerror}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected:
-        raise DataError(f"classifier weights {path} must have SHA-256 {expected}, got {found}")
+    if (digest := hashlib.sha256(content).hexdigest()) != expected:
+        raise DataError(f"classifier weights {path} must have SHA-256 {expected}, got {digest}")
     try:
         weights = load(content)
         with torch.random.fork_rng(devices=[]):  # a network is drawn at random before its weights are read

@@ -36,10 +36,9 @@ _RECIPE = (EPOCHS, _BATCH, _PEAK_RATE, _WEIGHT_DECAY, _JUNK, _DISTORTION, _LEARN
 def train_classifier(images: Tensor, labels: Tensor, seed: int = 0, epochs: int = EPOCHS) -> Classifier:
     """Train a classifier on images (N, C, S, S) in [-1, 1] and labels (N,), the same one each time on one kind of processor.
 
-    Every image is seen each epoch under another small rotation, shift, change of size and bend. Each batch also holds images
-    of no class (patched, shuffled, or noise), for which there is an answer of its own: else whatever a broken generator draws
-    would be recognised with confidence too. An answer of its own, and not an undecided one, which would gather the features of
-    all junk in one spot among those of odd digits. Takes about two minutes for 5,000 images on one core.
+    Every image is distorted anew each epoch. Each batch also holds images of no class (patched, shuffled, or noise), which
+    have a class of their own: else whatever a broken generator draws would be recognised with confidence too, and without that
+    class the features of all junk would gather among those of odd digits. 5,000 images take about two minutes of one core.
     """
     draw = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]), _single_thread():
@@ -116,10 +115,10 @@ def cross_validate(
 ) -> dict[str, float | int | list[float]]:
     """How good the recipe is on images that a classifier has not seen: each is judged once, by one trained without its fold.
 
-    accuracy: share named rightly; recognised: share named with confidence, and of those, accuracy_of_recognised; and
-    junk_recognised, the share of images of no class. Last, what it matters that a classifier has seen the images that it
-    compares: the Fréchet distance of its features of seen images to those of others that it has seen, and to unseen ones, as
-    many each time as a fold has. A generator without fault draws unseen images, so it can come no nearer than the latter.
+    accuracy: share classified rightly; recognised: share classified with confidence, and of those, accuracy_of_recognised;
+    junk_recognised: share of images of no class. Last, what it matters that a classifier has seen the images that it compares:
+    the Fréchet distance of features of seen images to other seen ones and to unseen ones, in sets of a fold's size. A perfect
+    generator draws unseen images.
     """
     right, sure, junk_sure, seen_distances, unseen_distances = [], [], [], [], []
     for seen, unseen in split_folds(labels, folds, seed):
@@ -180,11 +179,8 @@ class Choice(NamedTuple):
 
 
 def choose_classifier(config: RunConfig, images: Images) -> Choice:
-    """The classifier for a run's images.
-
-    Digits have the one that comes with the package. For another data set with labels one is trained, in about two minutes of
-    one core, and kept in the cache folder for the next time. Without labels there is none, and about says so.
-    """
+    """The classifier for a run's images: that of digits ships; for another data set with labels one is trained, in two minutes
+    of one core, and kept in the cache folder. Without labels there is none, and `about` gives the reason."""
     if config.data in ("digits", "mnist"):
         accuracy = classifier_facts()["accuracy"]
         about = f"the classifier of digits that comes with gan-lib: {accuracy:.1%} right on unseen digits"
@@ -205,7 +201,7 @@ def _trained(config: RunConfig, images: Images) -> Choice:
     path = cache_folder() / "classifiers" / f"{source}-{cache_key(pixels[order], labels[order])}.safetensors"
     try:
         classifier, accuracy = load_classifier(path), float(classifier_facts(path)["accuracy"])
-    except (DataError, KeyError, TypeError, ValueError):  # not there yet, or not whole: made anew
+    except (DataError, KeyError, TypeError, ValueError):  # missing or damaged: trained anew
         epochs = max(EPOCHS, EPOCHS * _LEARN // len(learn))  # a small set is seen more often: as many steps
         classifier = train_classifier(pixels[learn], labels[learn], epochs=epochs)
         accuracy = (classifier.judge(pixels[check]).probabilities.argmax(dim=1) == labels[check]).double().mean().item()
@@ -216,7 +212,7 @@ def _trained(config: RunConfig, images: Images) -> Choice:
 
 
 def cache_key(images: Tensor, labels: Tensor) -> str:
-    """A name for what a classifier comes from: images, labels, how it is trained, and its network. 16 hexadecimal digits."""
+    """16 hexadecimal digits for what a classifier comes from: images, labels, the recipe and the network."""
     with torch.random.fork_rng(devices=[]):
         recipe = repr((_RECIPE, Classifier()))
     return hashlib.sha256(images.numpy().tobytes() + labels.numpy().tobytes() + recipe.encode()).hexdigest()[:16]

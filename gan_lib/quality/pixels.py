@@ -1,7 +1,7 @@
 """Images -> how noisy they are ("like real digits with so much noise added"), and whether they copy training images.
 
-The paper finds by eye that the fully connected network's images carry noise and stray pixels that more training does not
-remove, and that convolutions smooth them away. Two measures, because these are two things: grain all over, and lone dots.
+The paper finds by eye that GAN's images keep noise and stray pixels that convolutions smooth away. Two measures, because these
+are two things: grain all over, and single dots.
 """
 
 from collections.abc import Iterator
@@ -121,10 +121,9 @@ def nearest_images(images: Tensor, train: Tensor) -> Nearest:
 
 
 def real_closeness(train: Tensor, held_out: Tensor) -> RealCloseness:
-    """How near held-out images (N, C, S, S) come to the training images (M, C, S, S); the same for every set of generated ones.
+    """How near held-out images (N, C, S, S) come to the training images (M, C, S, S).
 
-    Held-out images that repeat a training image are counted and left out: by their measure nothing would be a copy. Raises
-    DataError where none is left.
+    Held-out images that repeat a training image are counted and left out. Raises DataError where none is left.
     """
     spacing = torch.cat([apart.masked_fill(apart < _SAME, torch.inf).amin(dim=1) for apart in _distances(train, train)])
     spacing = spacing.where(spacing.isfinite(), 1.0)  # where all training images are one and the same
@@ -139,9 +138,8 @@ def memorisation(generated: Tensor, train: Tensor, real: RealCloseness) -> Memor
     """Do generated images lie closer to the training images than other images of the same kind do?
 
     Closeness is the distance to the nearest training image over that one's distance from the next training image: ones all look
-    alike, so a generator that draws many ones would else be taken for one that copies. A generator that has learnt digits gives
-    a ratio near 1, one that hands its training images out near 0. Below 1 is no proof of copying by itself: simple or blurred
-    images are close to everything. Look at the nearest pairs too. real: real_closeness() of the same training images.
+    alike, so a generator that draws many ones would else seem to copy. A generator that has learnt digits gives a ratio near 1,
+    one that hands its training images out near 0. Below 1 alone is no proof: simple or blurred images are close to everything.
     """
     distance, which = nearest_images(generated, train)
     return judge_closeness(distance / real.spacing[which], real)

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 
 class WeightAverage:
-    """An exponential moving average of a generator's weights. Batch norm's running statistics are averages by themselves.
+    """An exponential moving average of a generator's weights; batch norm's running statistics are copied.
 
-    After update t the average keeps min(decay, (1 + t) / (10 + t)) of itself, so that the first steps are soon forgotten.
+    At update t it keeps min(decay, (1 + t) / (10 + t)) of itself, so that the first steps are soon forgotten.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -21,7 +21,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Move the average a little towards a network's weights, and take over its running statistics."""
+        """Move the average towards a network's weights, and copy its running statistics."""
         self._updates += 1
         share = 1 - ((1 + self._updates) / (10 + self._updates)).clamp(max=self.decay)
         steps = torch._foreach_sub(list(network.parameters()), self._weights)
@@ -30,19 +30,16 @@ class WeightAverage:
         if buffers := list(self.network.buffers()):
             torch._foreach_copy_(buffers, list(network.buffers()))
 
-    def tensors(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """All that the next update depends on, by name."""
         return {**self.network.state_dict(), "updates": self._updates}
 
     @torch.no_grad()
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from what `tensors` gave, in place. Raises KeyError or RuntimeError where it does not fit."""
-        for name, tensor in self.tensors().items():
-            tensor.copy_(tensors[name])
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore a state_dict, in place. Raises KeyError or RuntimeError where it does not fit."""
+        for name, tensor in self.state_dict().items():
+            tensor.copy_(state[name])
 
-    @torch.no_grad()
     def restart(self, network: nn.Module) -> None:
         """Begin again at a network's weights, in place."""
-        for mine, other in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
-            mine.copy_(other)
-        self._updates.zero_()
+        self.load_state_dict({**network.state_dict(), "updates": torch.zeros(())})

@@ -1,4 +1,4 @@
-"""A whole training iteration as a CUDA graph: captured once, replayed by one launch instead of one for every operation."""
+"""A whole training iteration as a CUDA graph: captured once, then replayed by one launch instead of one an operation."""
 
 from collections.abc import Callable, Iterable
 
@@ -13,8 +13,8 @@ def capture(
 ) -> Iteration:
     """An iteration that replays graphs, one for each batch size (the last batch of an epoch may be smaller).
 
-    Capturing runs the iteration a few times on image 0: the caller puts its state back afterwards, in place, since the
-    graphs keep the addresses of what they read and write. Raises RuntimeError where something cannot be captured.
+    Capturing runs the iteration a few times on image 0: the caller restores its state afterwards, in place, since graphs keep
+    the addresses of what they read and write. Raises RuntimeError where something cannot be captured.
     """
     replays = {size: _capture_one(iteration, size, list(generators), device) for size in sizes}
 
@@ -34,15 +34,15 @@ def _capture_one(
     current, side = torch.cuda.current_stream(device), torch.cuda.Stream(device)
     side.wait_stream(current)
     with torch.cuda.stream(side):
-        for _ in range(3):  # what is made at the first use, Adam's moments and the libraries' handles, is made outside
+        for _ in range(3):  # warm-up: allocates Adam's moments and the libraries' handles outside the graph
             iteration(indices)
     current.wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     for generator in generators:
-        graph.register_generator_state(generator)  # each replay goes on with the random numbers where the last one ended
+        graph.register_generator_state(generator)  # each replay draws the random numbers after those of the last one
     try:
         with torch.cuda.graph(graph):
             numbers = iteration(indices)
     finally:
-        torch.cuda.set_stream(current)  # a capture that fails leaves its own stream behind
+        torch.cuda.set_stream(current)  # a failed capture leaves its own stream current
     return graph, indices, numbers

@@ -49,12 +49,12 @@ def byte_threshold(dropout: float) -> tuple[torch.dtype, int, float]:
 
 
 class Dropout(nn.Module):
-    """Inverted dropout, in training only. Overwrites its input, so it must not follow a layer that keeps its output."""
+    """Inverted dropout, in training only, in place: it must not follow a layer that keeps its output for the backward pass."""
 
     def __init__(self, dropout: float) -> None:
         super().__init__()
         self.dropout = dropout
-        self.masks: DropoutMasks | None = None  # set by whoever trains; PyTorch's own random numbers without
+        self.masks: DropoutMasks | None = None  # set by the trainer; without them PyTorch's own random numbers
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not self.dropout:
@@ -62,10 +62,6 @@ class Dropout(nn.Module):
         if self.masks is None:
             return F.dropout(x, self.dropout)
         return x.mul_(self.masks.draw(x, self.dropout))
-
-    def extra_repr(self) -> str:
-        """What print(model) shows."""
-        return f"dropout={self.dropout}"
 
 
 class UnflattenChannelsLast(nn.Module):
@@ -89,8 +85,8 @@ class FlattenChannelsLast(nn.Module):
 class FullTanh(nn.Module):
     """tanh with its slope in float32, whatever the precision around it.
 
-    In bf16 tanh(x) is exactly 1 from x = 3.2 on and its slope, 1 - tanh², exactly 0: a pixel that went there by mistake gets no
-    signal any more to come back, however loudly a critic calls for it.
+    In bf16 tanh(x) is exactly 1 from x = 3.2 on and its slope, 1 - tanh², exactly 0: such a pixel gets no gradient any more,
+    whatever the critic says.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,12 +1,13 @@
 """The generator/discriminator pairs: the paper's "gan", fully connected, and "cgan", convolutional (a DCGAN); and "small".
 
-Generators map latents (N, Z) to images (N, C, S, S) in [-1, 1]; discriminators map images to logits (N, 1). Where a pair is
-conditioned on K classes, latents are (N, Z + K), the class one-hot at their end, and D sees (N, C + K, S, S), a map a class.
+Generators map latents (N, Z) to images (N, C, S, S) in [-1, 1]; discriminators map images to logits (N, 1). With K classes,
+latents are (N, Z + K), the class one-hot at their end, and D sees (N, C + K, S, S), a map a class.
 The paper's GAN ends in a sigmoid; here the sigmoid is part of the loss (losses.py), which computes the same more exactly.
 """
 
 import copy
 import itertools
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -33,7 +34,7 @@ def build_pair(config: RunConfig) -> Pair:
         torch.manual_seed(config.seed)
         pair: Pair = build(config)
         for network in pair:
-            network.apply(_INITIALISERS[config.initialisation])
+            network.apply(partial(_initialise, config.initialisation))
     return pair
 
 
@@ -53,10 +54,9 @@ def layer_shapes(network: nn.Module, config: RunConfig) -> list[tuple[str, tuple
     """Each layer of one of the two networks: its name, the shape it returns (for two images), its trainable parameters."""
     layers = list(copy.deepcopy(network).cpu().eval().children())  # a copy: looking must not change running statistics
     channels, size, _ = config.image_shape
-    wants_latents = isinstance(layers[0], nn.Linear)
-    shape = (config.latent_size + config.classes,) if wants_latents else (channels + config.classes, size, size)
-    values = torch.zeros(2, *shape)
-    listed = []
+    generates = isinstance(layers[0], nn.Linear)
+    shape = (config.latent_size + config.classes,) if generates else (channels + config.classes, size, size)
+    values, listed = torch.zeros(2, *shape), []
     for layer in layers:
         values = layer(values)
         listed.append((type(layer).__name__, tuple(values.shape), parameter_count(layer)))
@@ -120,8 +120,7 @@ def build_cgan(config: RunConfig) -> Pair:
         FlattenChannelsLast(),  # (N, 6272)
         nn.Linear(128 * quarter**2, 1),
     )
-    # Channels last in memory, not in shape: the order that convolutions are fastest in.
-    return Pair(*(network.to(memory_format=torch.channels_last) for network in (generator, discriminator)))
+    return _channels_last(generator, discriminator)
 
 
 def build_small(config: RunConfig) -> Pair:
@@ -159,6 +158,11 @@ def build_small(config: RunConfig) -> Pair:
         FlattenChannelsLast(),
         nn.Linear(inner * side**2, 1),
     )
+    return _channels_last(generator, discriminator)
+
+
+def _channels_last(generator: nn.Module, discriminator: nn.Module) -> Pair:
+    """Both with the channels last in memory, not in shape: the order that convolutions are fastest in."""
     return Pair(*(network.to(memory_format=torch.channels_last) for network in (generator, discriminator)))
 
 
@@ -167,31 +171,15 @@ def _to_pixels(config: RunConfig) -> nn.Module:
     return FullTanh() if LOSSES[config.loss].scores else nn.Tanh()
 
 
-def _keep(module: nn.Module) -> None:
-    """PyTorch's own defaults: uniform within 1/sqrt(fan in), biases too."""
-
-
-def _glorot(module: nn.Module) -> None:
-    """Flux's defaults: Glorot uniform weights, zero biases."""
-    if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
-        nn.init.xavier_uniform_(module.weight)
-        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-
-
-def _dcgan(module: nn.Module) -> None:
-    """The DCGAN article's: weights from N(0, 0.02), batch norm's scale from N(1, 0.02), zero biases."""
-    if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
-        nn.init.normal_(module.weight, 0.0, 0.02)
-        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-    elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
-        nn.init.normal_(module.weight, 1.0, 0.02)
-
-
-def _kaiming(module: nn.Module) -> None:
-    """He et al. 2015, normal, for LeakyReLU(0.2); zero biases."""
-    if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
-        nn.init.kaiming_normal_(module.weight, 0.2, nonlinearity="leaky_relu")
-        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-
-
-_INITIALISERS = {"pytorch": _keep, "glorot": _glorot, "dcgan": _dcgan, "kaiming": _kaiming}
+def _initialise(scheme: str, layer: nn.Module) -> None:
+    """Initialise one layer. "pytorch" is PyTorch's own: uniform within 1/sqrt(fan in), biases too."""
+    if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)) and scheme != "pytorch":
+        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        if scheme == "glorot":  # Flux's defaults
+            nn.init.xavier_uniform_(layer.weight)
+        elif scheme == "dcgan":  # the DCGAN article's
+            nn.init.normal_(layer.weight, 0.0, 0.02)
+        else:  # kaiming: He et al. 2015, normal, for LeakyReLU(0.2)
+            nn.init.kaiming_normal_(layer.weight, 0.2, nonlinearity="leaky_relu")
+    elif isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)) and scheme == "dcgan":
+        nn.init.normal_(layer.weight, 1.0, 0.02)

@@ -11,6 +11,7 @@ from gan_lib.config import RunConfig
 from gan_lib.registry import LOSSES, resolve
 from gan_lib.training.losses import squared_slope
 from gan_lib.training.mixed_precision import Learner
+from gan_lib.training.sampling import one_hot
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,9 @@ def discriminator_step(
 ) -> Tensor:
     """Update the discriminator once.
 
-    real, generated: (N, C, S, S) each, generated without history. labels: (N, K, S, S) maps of both, where the networks are
-    conditioned on classes. random: draws where the penalty looks. slopes: whether R1 and R2 are due, where they have a weight.
-    Returns (loss, mean belief or score of real, of generated) as one (3,) tensor, still on the device: nothing here waits for
-    it. The loss is what the discriminator descends on, penalties included.
+    real, generated: (N, C, S, S) each, generated without history. labels: (N, K, S, S) maps of both, where the networks have
+    classes. random: draws where the penalty looks. slopes: whether R1 and R2 are due, where they have a weight. Returns (loss
+    with penalties, mean belief or score of real, of generated), (3,), still on the device: nothing here waits for it.
     """
     images = torch.cat([real, generated.to(real.dtype)])  # (2N, C, S, S): no batch norm in D, so they do not see each other
     maps = None if labels is None else torch.cat([labels, labels])
@@ -71,17 +71,17 @@ def discriminator_step(
     if slopes:
         r1, r2 = squared_slope(logits, images).view(2, -1).mean(dim=1)
         loss = loss + rules.r1_weight * r1 + rules.r2_weight * r2
-    penalty = None
+    whole, penalty = loss, None
     if rules.penalty:
         # In float32 whatever the working precision: in bf16 it came out the same to three digits and took 10 % (GAN) or 25 %
         # (CGAN) off an epoch, on one thread; in fp16 its gradients would lose digits before any scaling of the loss can help.
         network: Any = discriminator.network
-        critic = network if labels is None else lambda between: network(with_maps(between, labels.float()))
+        critic = network if labels is None else lambda between: network(with_maps(between, labels))
         penalty = rules.penalty_weight * rules.penalty(critic, real.float(), generated.float(), random)
+        whole = loss + penalty
     discriminator.update(loss, penalty)
     if rules.clip is not None:
         discriminator.clip(rules.clip)  # all parameters, biases too: Arjovsky et al. 2017, algorithm 1, line 7
-    whole = loss if penalty is None else loss + penalty
     judged = logits.detach() if rules.scores else logits.detach().sigmoid()
     return torch.cat([whole.detach().view(1), judged.view(2, -1).mean(dim=1)])
 
@@ -97,26 +97,24 @@ def generator_step(
 ) -> Tensor:
     """Update the generator once.
 
-    generated: (N, C, S, S), with its history. real: (N, C, S, S), where the loss sets them against each other. labels: as in
+    generated: (N, C, S, S), with its history. real: (N, C, S, S), for a loss that compares both. labels: as in
     `discriminator_step`. Returns the loss, (1,), still on the device.
     """
-    with discriminator.frozen(rules.generator_dropout) as judge_only:
-        logits = judge_only(with_maps(generated, labels)).float()  # (N, 1)
+    with discriminator.frozen(rules.generator_dropout) as frozen:
+        logits = [frozen(with_maps(generated, labels)).float()]  # (N, 1)
         if rules.pairs and real is not None:
             with torch.no_grad():
-                real_logits = judge_only(with_maps(real, labels)).float()
-            loss = rules.generator_loss(logits, real_logits)
-        else:
-            loss = rules.generator_loss(logits)
+                logits.append(frozen(with_maps(real, labels)).float())
+        loss = rules.generator_loss(*logits)
     generator.update(loss)
     return loss.detach().view(1)
 
 
 def with_maps(images: Tensor, maps: Tensor | None) -> Tensor:
-    """Images (N, C, S, S) with one map a class, 1 everywhere for their own: (N, C + K, S, S). As they are without maps."""
+    """Images (N, C, S, S) with one map a class, 1 everywhere for their own: (N, C + K, S, S). Unchanged without maps."""
     return images if maps is None else torch.cat([images, maps.to(images.dtype)], dim=1)
 
 
 def label_maps(labels: Tensor, classes: int, size: int) -> Tensor:
     """Labels (N,) -> (N, K, S, S) float32: the map of each image's class is 1, the others 0. A view, not copies."""
-    return torch.nn.functional.one_hot(labels, classes).float()[:, :, None, None].expand(-1, -1, size, size)
+    return one_hot(labels, classes)[:, :, None, None].expand(-1, -1, size, size)

@@ -1,4 +1,4 @@
-"""Training: the epoch that alternates the two steps (steps.py), and everything that changes while it goes on."""
+"""Training: the epoch that alternates the two steps (steps.py), and all state that it changes."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 class EpochStats(NamedTuple):
     """One epoch. Losses and probabilities are means over its images; seconds are those of training alone.
 
-    With a loss whose logits are scores, what is called a probability is the mean score, without bound; of a Wasserstein critic
+    With a loss whose logits are scores, a probability is the mean score, without bound; of a Wasserstein critic
     real_probability - generated_probability estimates the Wasserstein distance.
     """
 
@@ -53,12 +53,7 @@ class Trainer:
     """Everything that changes while one configuration trains: networks, optimisers, random generators, the epoch."""
 
     def __init__(
-        self,
-        config: RunConfig,
-        images: Tensor,
-        precision: str = "fp32",
-        graphs: bool = True,
-        labels: Tensor | None = None,
+        self, config: RunConfig, images: Tensor, precision: str = "fp32", graphs: bool = True, labels: Tensor | None = None
     ) -> None:
         """images: (N, C, S, S) float32 in [-1, 1], on the device to train on. precision: one of DTYPES. graphs: use CUDA graphs
         where the device is a GPU. labels: (N,), where the config has classes."""
@@ -77,12 +72,11 @@ class Trainer:
         batches = torch.arange(len(images)).split(config.batch_size)
         self._weights = torch.tensor([len(batch) / len(images) for batch in batches], device=self.device)
         self._turns = Turns(config.critic_steps, len(batches))
-        self._make_generators()
+        self._make_random()
         self.epochs_done = 0
         self._epoch: _UnfinishedEpoch | None = None
         self.notice: str | None = None  # why a GPU does not use CUDA graphs, where it does not
-        on_gpu = self.device.type == "cuda"
-        self._runs = self._capture() if graphs and on_gpu else self._iterations()
+        self._runs = self._capture() if graphs and self.device.type == "cuda" else self._iterations()
 
     @property
     def sampled(self) -> nn.Module:
@@ -103,15 +97,15 @@ class Trainer:
     def advance(self, pause: Callable[[], bool]) -> EpochStats | None:
         """Train to the end of an epoch: all images once in a new random order; the last batch may be smaller.
 
-        pause: asked after every batch but the last. Where it says True, None is returned with the epoch unfinished; the
-        next call goes on with the batch that follows, and a checkpoint in between loses nothing.
+        pause: asked after every batch but the last. Where it answers True, None is returned with the epoch unfinished; the next
+        call resumes with the next batch, and a checkpoint in between loses nothing.
 
         Raises TrainingError on a loss that is not finite, and when all images that the generator made for a batch are equal.
         """
         self._wait_for_device()
         start = time.perf_counter()
         if self._epoch is None:
-            order = torch.randperm(len(self.images), generator=self.order_generator, device=self.device)
+            order = torch.randperm(len(self.images), generator=self.random["order"], device=self.device)
             self._epoch = _UnfinishedEpoch(order, torch.zeros(len(self._weights), 5, device=self.device))
         epoch = self._epoch
         batches = epoch.order.split(self.config.batch_size)
@@ -132,22 +126,20 @@ class Trainer:
         return EpochStats(self.epochs_done, d_loss, g_loss / updated, p_real, p_generated, seconds)
 
     def _check(self, numbers: Tensor, epoch: int) -> None:
-        """Raise TrainingError where an epoch's numbers, (batches, 5), make going on pointless."""
-        not_finite = ~numbers.isfinite().all(dim=1)
-        collapsed = numbers[:, 4] == 0
-        if not bool((not_finite | collapsed).any()):
-            return
-        bad = int((not_finite | collapsed).nonzero()[0])
-        what = "the loss is not finite any more" if not_finite[bad] else "the generator has collapsed: all its images are equal"
-        raise TrainingError(f"{what}: epoch {epoch}, batch {bad + 1} of {len(numbers)}")
+        """Raise TrainingError where an epoch's numbers, (batches, 5), show that training has failed."""
+        finite, collapsed = numbers.isfinite().all(dim=1), numbers[:, 4] == 0
+        if failed := (~finite | collapsed).nonzero().flatten().tolist():
+            first = failed[0]
+            collapse = "the generator has collapsed: all its images are equal"
+            why = collapse if finite[first] else "the loss is not finite any more"
+            raise TrainingError(f"{why}: epoch {epoch}, batch {first + 1} of {len(numbers)}")
 
     def _run(self, batch: Tensor, number: int) -> Tensor:
         """One iteration on a batch, indices (N,), the number-th of this epoch; returns what `_iterate` does."""
         step = self.epochs_done * len(self._weights) + number
         if self.config.schedule == "linear":
-            share = self._share_of_rate(step)
-            self.generator.scale_rate(share)
-            self.discriminator.scale_rate(share)
+            for learner in (self.generator, self.discriminator):
+                learner.scale_rate(self._share_of_rate(step))
         kind = (self._turns.updates_generator(self.epochs_done, number), step % self.config.penalty_every == 0)
         return self._runs[kind](batch)
 
@@ -157,14 +149,14 @@ class Trainer:
         return min(1.0, (1 - done) / (1 - self.config.schedule_start))
 
     def _iterations(self) -> dict[tuple[bool, bool], Iteration]:
-        """The iterations that this config alternates, by (whether G has its turn, whether R1 and R2 are due)."""
+        """The iterations that this config alternates, by (whether G is updated, whether R1 and R2 are due)."""
         turns = (True,) if self.config.critic_steps == 1 else (True, False)
         slopes = (True,) if self.config.penalty_every == 1 else (True, False)
         return {kind: partial(self._iterate, *kind) for kind in product(turns, slopes)}
 
     def _iterate(self, generator_turn: bool, slopes: bool, batch: Tensor) -> Tensor:
         """The updates of one batch, indices (N,). Returns (D's loss, P(real), P(generated), G's loss, images' spread); G's loss
-        is 0 where it does not have its turn."""
+        is 0 where it is not updated."""
         real = self.images[batch]  # (N, C, S, S)
         labels = None if self.labels is None else self.labels[batch]
         maps = None if labels is None else label_maps(labels, self.config.classes, real.shape[-1])
@@ -177,7 +169,7 @@ class Trainer:
             self._augment(generated.detach()),
             self.rules,
             labels=maps,
-            random=self.share_generator,
+            random=self.random["shares"],
             slopes=slopes,
         )
         if not generator_turn:
@@ -193,45 +185,48 @@ class Trainer:
 
     def _generate(self, count: int, labels: Tensor | None) -> Tensor:
         """Images (N, C, S, S) from fresh latents, as training sees them: with the statistics of their batch."""
-        latents = uniform_latents(count, self.config.latent_size, self.latent_generator)
+        latents = uniform_latents(count, self.config.latent_size, self.random["latents"])
         return self.generator.working(label_inputs(latents, labels, self.config.classes).to(self.dtype))
 
     def _augment(self, images: Tensor) -> Tensor:
-        return augment(images, self.config.augmentation, self.config.augmentation_pixels, self.augmentation_generator)
+        return augment(images, self.config.augmentation, self.config.augmentation_pixels, self.random["augmentation"])
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that the rest of training depends on, by name, as it is between two batches; see also `facts`."""
-        players = {"generator": self.generator, "discriminator": self.discriminator}
-        tensors = {f"{player}.{name}": value for player, them in players.items() for name, value in them.tensors().items()}
-        tensors |= {f"random.{name}": generator.get_state() for name, generator in self._generators().items()}
-        if self.average:
-            tensors |= {f"average.{name}": value for name, value in self.average.tensors().items()}
+        parts = {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
+        tensors = {
+            f"{part}.{name}": value for part, owner in parts.items() if owner for name, value in owner.state_dict().items()
+        }
+        tensors |= {f"random.{name}": self.random[name].get_state() for name in self._drawn_from}
         if self._epoch:
             tensors |= {"epoch.order": self._epoch.order, "epoch.numbers": self._epoch.numbers}
         return tensors
 
     def facts(self) -> dict[str, Any]:
-        """What goes with `tensors`: plain JSON values."""
+        """What belongs to `tensors`: plain JSON values."""
         return {
             "epochs_done": self.epochs_done,
             "batches_done": self._epoch.batches_done if self._epoch else 0,
             "epoch_seconds": self._epoch.seconds if self._epoch else 0.0,
-            "loss_scales": [self.generator.loss_scale(), self.discriminator.loss_scale()],
+            "loss_scales": [self.generator.scaler.state_dict(), self.discriminator.scaler.state_dict()],
         }
 
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Go on from what `tensors` and `facts` gave, to the last bit on the same machine.
+        """Restore `tensors` and `facts`, to the last bit on the same machine.
 
         Raises ValueError or KeyError where they are not of a trainer like this one; it must not be used any more then.
         """
-        for player, name, scale in zip(
-            (self.generator, self.discriminator), ("generator.", "discriminator."), facts["loss_scales"], strict=True
-        ):
-            player.load({key.removeprefix(name): value for key, value in tensors.items() if key.startswith(name)}, scale)
+
+        def of(owner: str) -> dict[str, Tensor]:
+            return {name.removeprefix(owner): value for name, value in tensors.items() if name.startswith(owner)}
+
+        g_scale, d_scale = facts["loss_scales"]
+        self.generator.load_state_dict(of("generator."), g_scale)
+        self.discriminator.load_state_dict(of("discriminator."), d_scale)
         if self.average:
-            self.average.load({key.removeprefix("average."): tensor for key, tensor in tensors.items()})
-        for name, generator in self._generators().items():
-            generator.set_state(tensors[f"random.{name}"])
+            self.average.load_state_dict(of("average."))
+        for name in self._drawn_from:
+            self.random[name].set_state(tensors[f"random.{name}"])
         self.epochs_done = int(facts["epochs_done"])
         self._epoch = None
         if batches_done := int(facts["batches_done"]):
@@ -239,53 +234,47 @@ class Trainer:
             self._epoch = _UnfinishedEpoch(order, numbers, batches_done, float(facts["epoch_seconds"]))
 
     def healthy(self) -> bool:
-        """Whether every weight and every number of the epoch so far is finite: what is not is no place to go on from."""
+        """Whether every weight and every number of the epoch so far is finite: only such a state is worth a checkpoint."""
         numbers = [self._epoch.numbers] if self._epoch else []
-        states = [tensor for learner in (self.generator, self.discriminator) for tensor in learner.state()]
-        return all(bool(tensor.isfinite().all()) for tensor in (*numbers, *states))
+        tensors = (*numbers, *self.generator.weights(), *self.discriminator.weights())
+        return all(bool(tensor.isfinite().all()) for tensor in tensors)
 
-    def _generators(self) -> dict[str, torch.Generator]:
-        """The random generators that this config draws from, by name."""
-        generators = {"order": self.order_generator, "latents": self.latent_generator, "dropout": self.masks.generator}
-        if self.rules.penalty:
-            generators["shares"] = self.share_generator
-        if self.config.augmentation != "none":
-            generators["augmentation"] = self.augmentation_generator
-        return generators
+    @property
+    def _drawn_from(self) -> list[str]:
+        """The random generators that this config draws from."""
+        unused = {"shares": not self.rules.penalty, "augmentation": self.config.augmentation == "none"}
+        return [name for name in _STREAMS if not unused.get(name)]
 
-    def _make_generators(self) -> None:
-        """The random generators of training, each at its beginning."""
-        self.order_generator = torch.Generator(self.device)
-        self.latent_generator = torch.Generator(self.device)
-        self.share_generator = torch.Generator(self.device)
-        self.augmentation_generator = torch.Generator(self.device)
+    def _make_random(self) -> None:
+        """The random generators of training, by name, each at its beginning."""
         self.masks = DropoutMasks(self.device)
+        self.random = {name: torch.Generator(self.device) for name in _STREAMS} | {"dropout": self.masks.generator}
         for layer in (*self.discriminator.working.modules(), *self.discriminator.network.modules()):
             if isinstance(layer, Dropout):
                 layer.masks = self.masks
         self._seed()
 
     def _seed(self) -> None:
-        """Set the random generators to their beginning, in place: graphs hold on to them."""
-        for name, generator in self._generators().items():
-            generator.manual_seed(stream(self.config.seed, _STREAMS.index(name) + 1))
+        """Reset the random generators to their beginning, in place: graphs keep them."""
+        for number, name in enumerate(_STREAMS, start=1):
+            self.random[name].manual_seed(stream(self.config.seed, number))
 
     def _capture(self) -> dict[tuple[bool, bool], Iteration]:
-        """The iterations as CUDA graphs, with nothing learnt on the way; as they are where that fails, and why."""
+        """The iterations as CUDA graphs, all state as it was before; plain iterations and a notice where that fails."""
         learners = (self.generator, self.discriminator)
-        kept = [[tensor.clone() for tensor in learner.state()] for learner in learners]
+        kept = [[tensor.clone() for tensor in learner.weights()] for learner in learners]
         whole, rest = divmod(len(self.images), self.config.batch_size)
         sizes = [self.config.batch_size] * bool(whole) + [rest] * bool(rest)
-        drawn_from = [generator for name, generator in self._generators().items() if name != "order"]
+        generators = [self.random[name] for name in self._drawn_from if name != "order"]
         iterations = self._iterations()
         try:
-            runs = {kind: capture(iteration, sizes, drawn_from, self.device) for kind, iteration in iterations.items()}
+            runs = {kind: capture(iteration, sizes, generators, self.device) for kind, iteration in iterations.items()}
         except RuntimeError as error:
             self.notice = f"without CUDA graphs: {first_line(error)}"
             runs = iterations
-            self._make_generators()  # the old ones still take themselves for captured
-        for learner, tensors in zip(learners, kept, strict=True):
-            learner.restart(tensors)
+            self._make_random()  # the old generators still belong to the failed capture
+        for learner, weights in zip(learners, kept, strict=True):
+            learner.restart(weights)
         if self.average:
             self.average.restart(self.pair.generator)
         self._seed()

@@ -12,16 +12,26 @@ import psutil
 import pytest
 
 from faults.conftest import Count, Start
-from faults.training import FILES, results, run_command, short_run
+from faults.training import AVERAGED, FILES, results, run_command, short_run
 from gan_lib.presets import run_name
 from gan_lib.runs.record import read_record
 
 MEASURED = {"image_size": 28, "evaluate_every": 20}  # its quality, three times: most of such a run's time
+# Everything that is not the paper's: average, schedule, penalties, augmentation, classes, the best weights.
+EVERYTHING = {
+    **{"model": "small", "loss": "rpgan", "image_size": 16, "width": 2, "classes": 10, "keep": "best", "evaluate_every": 30},
+    **{"average_decay": 0.9, "schedule": "linear", "augmentation": "shift", "penalty_every": 2},
+}
 
 
 @pytest.mark.parametrize(
     ("changes", "quick", "soak"),
-    [pytest.param({"model": "gan"}, 4, 16, marks=pytest.mark.quick), ({"model": "cgan"}, 4, 16), (MEASURED, 1, 8)],
+    [
+        pytest.param({"model": "gan"}, 4, 16, marks=pytest.mark.quick),
+        ({"model": "cgan"}, 4, 16),
+        (MEASURED, 1, 8),
+        (EVERYTHING, 2, 8),
+    ],
 )
 def test_a_run_killed_again_and_again_is_the_undisturbed_run(
     tmp_path: Path, start: Start, chance: random.Random, count: Count, changes: dict[str, Any], quick: int, soak: int
@@ -55,6 +65,7 @@ def test_a_run_killed_again_and_again_is_the_undisturbed_run(
     assert process.exitcode == 0
     assert results(folder) == results(tmp_path / "undisturbed")
     written = FILES | ({"metrics.csv"} if config.evaluate_every else set())
+    written |= {AVERAGED} if config.average_decay else set()
     assert {path.name for path in folder.iterdir()} == written, "and nothing temporary is left"
 
 

@@ -13,6 +13,7 @@ from gan_lib.config import RunConfig
 from gan_lib.runs.record import count_epochs, read_record
 
 RESULTS = ("generator.safetensors", "discriminator.safetensors", "samples.png", "progress.gif")
+AVERAGED = "generator.raw.safetensors"  # beside a running average
 LOSSES = ("epoch", "discriminator_loss", "generator_loss", "real_probability", "generated_probability")
 FILES = {"config.json", "machine.json", "history.csv", "summary.json", *RESULTS}
 
@@ -61,5 +62,5 @@ def results(folder: Path) -> dict[str, Any]:
         "history": history,
         "metrics": measured,
         "summary": judged,
-        **{name: (folder / name).read_bytes() for name in RESULTS},
+        **{name: (folder / name).read_bytes() for name in (*RESULTS, *[AVERAGED] * bool(record.config.average_decay))},
     }

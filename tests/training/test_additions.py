@@ -94,3 +94,10 @@ def test_a_chosen_class_is_at_the_end_of_the_latents() -> None:
     assert latents[:, -3:].argmax(dim=1).tolist() == [0, 1, 2, 0]
     assert chosen[:, -3:].argmax(dim=1).tolist() == [2] * 4
     assert torch.equal(latents[:, :-3], chosen[:, :-3])
+
+
+def test_penalties_are_due_on_every_nth_step_counted_on_through_the_epochs() -> None:
+    run, due = make_trainer(**{**EVERYTHING, "penalty_every": 2}), []  # three steps an epoch
+    run._runs = {kind: lambda batch, due_now=kind[1]: due.append(due_now) or torch.ones(5) for kind in run._runs}
+    list(run.train())
+    assert due == [True, False, True, False, True, False, True, False, True]

@@ -84,6 +84,10 @@ def test_an_image_of_the_smallest_gan_is_counted_by_hand() -> None:
     assert flops_per_image(RunConfig(image_size=4, latent_size=1, generator_noise="reused")) == expected
 
 
-def test_fresh_noise_costs_one_more_pass_through_the_generator() -> None:
-    fresh, reused = (flops_per_image(RunConfig(generator_noise=noise)) for noise in ("fresh", "reused"))
-    assert fresh - reused == 2 * (100 * 256 + 256 * 512 + 512 * 1024 + 1024 * 784)
+def test_r1_and_r2_every_fourth_step_cost_a_quarter() -> None:
+    every, fourth, never = (
+        flops_per_image(RunConfig(model="small", loss="rpgan", **changes))
+        for changes in ({}, {"penalty_every": 4}, {"r1_weight": 0, "r2_weight": 0})
+    )
+    assert every - never == pytest.approx(4 * (fourth - never), rel=1e-6)
+    assert every > 1.2 * never

@@ -1,54 +1,64 @@
-"""Binary cross-entropy on logits, by numbers that can be worked out on paper."""
+"""Losses and penalties, by numbers that can be worked out on paper."""
 
 import math
 from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 
-from gan_lib.training.losses import critic_generator_loss, critic_loss, discriminator_loss, generator_loss, gradient_penalty
+from gan_lib.training.losses import (
+    critic_generator_loss,
+    critic_loss,
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+    hinge_loss,
+    relativistic_generator_loss,
+    relativistic_loss,
+)
 
-LN2 = math.log(2)
+LN2, LN3 = math.log(2), math.log(3)  # a logit of ln 3 is a belief of 3/4, one of -ln 3 a belief of 1/4
+PAIRED = (math.log1p(math.exp(-1)) + math.log1p(math.exp(2))) / 2  # scores of 5 against 4, and of 7 against 9
 
 
-def logits(*values: float) -> torch.Tensor:
+def logits(*values: float) -> Tensor:
     return torch.tensor(values).view(-1, 1)
 
 
-# A logit of ln 3 is a belief of 3/4, one of -ln 3 a belief of 1/4.
 @pytest.mark.parametrize(
-    ("real", "generated", "expected"),
+    ("loss", "one", "other", "expected"),
     [
-        ([0.0] * 5, [0.0] * 5, LN2),  # undecided
-        ([math.log(3)], [-math.log(3)], -math.log(0.75)),  # right about both
-        ([-math.log(3)], [math.log(3)], -math.log(0.25)),  # wrong about both
-        ([math.log(3)], [0.0], (-math.log(0.75) + LN2) / 2),  # the mean of the halves, not their sum
-        ([math.log(3), 0.0], [0.0, 0.0], ((-math.log(0.75) + LN2) / 2 + LN2) / 2),  # the mean over the batch
+        (discriminator_loss, [0.0] * 5, [0.0] * 5, LN2),  # undecided
+        (discriminator_loss, [LN3], [-LN3], -math.log(0.75)),  # right about both
+        (discriminator_loss, [-LN3], [LN3], -math.log(0.25)),  # wrong about both
+        (discriminator_loss, [LN3], [0.0], (-math.log(0.75) + LN2) / 2),  # the mean of the halves, not their sum
+        (discriminator_loss, [LN3, 0.0], [0.0, 0.0], ((-math.log(0.75) + LN2) / 2 + LN2) / 2),  # the mean over the batch
+        (discriminator_loss, [1000.0], [-1000.0], 0.0),
+        (discriminator_loss, [-1000.0], [1000.0], 1000.0),  # log(sigmoid(-1000)), by way of the sigmoid it would be log(0)
+        (generator_loss, [0.0] * 5, None, LN2),
+        (generator_loss, [LN3], None, -math.log(0.75)),  # it deceives
+        (generator_loss, [-LN3], None, -math.log(0.25)),  # it does not
+        (generator_loss, [LN3, -LN3], None, -(math.log(0.75) + math.log(0.25)) / 2),
+        (generator_loss, [1000.0], None, 0.0),
+        (generator_loss, [-1000.0], None, 1000.0),
+        (critic_loss, [3.0, 5.0], [-1.0, 0.0], -4.5),
+        (critic_loss, [103.0, 105.0], [99.0, 100.0], -4.5),  # scores have no zero
+        (critic_loss, [2.0], [2.0], 0.0),
+        (critic_generator_loss, [3.0, 5.0], None, -4.0),
+        (hinge_loss, [0.0], [0.0], 2.0),
+        (hinge_loss, [1.5], [-2.0], 0.0),  # right by more than one
+        (hinge_loss, [0.5], [-0.25], 0.5 + 0.75),
+        (relativistic_loss, [0.0] * 5, [0.0] * 5, LN2),
+        (relativistic_loss, [5.0, 7.0], [4.0, 9.0], PAIRED),  # differences alone count
+        (relativistic_generator_loss, [5.0, 7.0], [4.0, 9.0], PAIRED),
     ],
 )
-def test_the_discriminators_loss_is_a_mean(real: list[float], generated: list[float], expected: float) -> None:
-    assert discriminator_loss(logits(*real), logits(*generated)).item() == pytest.approx(expected, abs=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("generated", "expected"),
-    [
-        ([0.0] * 5, LN2),
-        ([math.log(3)], -math.log(0.75)),  # it deceives: a low loss
-        ([-math.log(3)], -math.log(0.25)),  # it is seen through: a high one
-        ([math.log(3), -math.log(3)], -(math.log(0.75) + math.log(0.25)) / 2),
-    ],
-)
-def test_the_generators_loss_is_low_when_it_deceives(generated: list[float], expected: float) -> None:
-    assert generator_loss(logits(*generated)).item() == pytest.approx(expected, abs=1e-6)
-
-
-def test_extreme_logits_stay_finite_and_exact() -> None:
-    # log(sigmoid(-1000)) is -1000 exactly; by way of the sigmoid it would be log(0).
-    assert discriminator_loss(logits(1000.0), logits(-1000.0)).item() == 0.0
-    assert discriminator_loss(logits(-1000.0), logits(1000.0)).item() == pytest.approx(1000.0, abs=1e-3)
-    assert generator_loss(logits(1000.0)).item() == 0.0
-    assert generator_loss(logits(-1000.0)).item() == pytest.approx(1000.0, abs=1e-3)
+def test_a_loss_of_known_logits(
+    loss: Callable[..., Tensor], one: list[float], other: list[float] | None, expected: float
+) -> None:
+    found = loss(logits(*one), *([] if other is None else [logits(*other)]))
+    assert found.item() == pytest.approx(expected, abs=1e-6, rel=1e-6)
 
 
 def test_the_generators_gradient_does_not_vanish_when_it_is_seen_through() -> None:
@@ -59,15 +69,7 @@ def test_the_generators_gradient_does_not_vanish_when_it_is_seen_through() -> No
     assert x.grad.item() == pytest.approx(-1.0, abs=1e-6)
 
 
-def test_the_critics_loss_is_the_difference_of_the_mean_scores() -> None:
-    assert critic_loss(logits(3.0, 5.0), logits(-1.0, 0.0)).item() == pytest.approx(-4.5)
-    assert critic_loss(logits(2.0), logits(2.0)).item() == 0
-    assert critic_generator_loss(logits(3.0, 5.0)).item() == -4
-    shifted = critic_loss(logits(103.0, 105.0), logits(99.0, 100.0))
-    assert shifted.item() == pytest.approx(-4.5)  # scores have no zero
-
-
-def linear(weights: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+def linear(weights: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda images: (images * weights).flatten(1).sum(dim=1, keepdim=True)
 
 
@@ -85,7 +87,7 @@ def test_the_penalty_is_taken_where_the_shares_say() -> None:
     # The critic |x|² / 2 has the gradient x: 1 x 1 images, 10 for real and 2 for generated.
     real, generated = torch.full((2, 1, 1, 1), 10.0), torch.full((2, 1, 1, 1), 2.0)
 
-    def critic(images: torch.Tensor) -> torch.Tensor:
+    def critic(images: Tensor) -> Tensor:
         return images.square().flatten(1).sum(dim=1, keepdim=True) / 2
 
     for shares, expected in (([1.0, 1.0], 81.0), ([0.0, 0.0], 1.0), ([0.5, 0.0], ((6 - 1) ** 2 + 1) / 2)):

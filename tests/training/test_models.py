@@ -13,8 +13,7 @@ from gan_lib.presets import configure
 from gan_lib.reporting import paper
 from gan_lib.training.models import Pair, build_pair, megabytes, parameter_count
 
-MODELS = ["gan", "cgan"]
-
+from .helpers import MODELS
 
 KINDS = (nn.Linear, nn.ConvTranspose2d, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d, nn.LeakyReLU, nn.ReLU, nn.Tanh)
 

@@ -8,7 +8,7 @@ from gan_lib.config import RunConfig
 from gan_lib.training.models import build_pair
 from gan_lib.training.sampling import fixed_latents, judge, sample
 
-MODELS = ["gan", "cgan"]
+from .helpers import MODELS
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -298,16 +298,6 @@ def test_bf16_follows_fp32(model: str) -> None:
     assert full[-1][1] < full[0][1] - 1  # it learns: the agreement is not that of networks that stand still
 
 
-def test_only_the_penalty_draws_shares_and_checkpoints_hold_their_generator() -> None:
-    for loss, drawn in (("wgan-gp", True), ("wgan", False), ("bce", False)):
-        run = make_critic(loss=loss, critic_steps=1)
-        assert ("random.shares" in run.tensors()) == drawn
-        if drawn:
-            before = run.tensors()["random.shares"].clone()
-            run.train_epoch()
-            assert not torch.equal(before, run.tensors()["random.shares"])
-
-
 def test_the_generator_has_its_turn_on_every_fifth_batch_counted_on_through_the_epochs() -> None:
     turns = Turns(steps=5, batches=16)
     first = [number for number in range(16) if turns.updates_generator(0, number)]
