@@ -38,6 +38,10 @@ app.add_typer(cloud.app, name="cloud")
 def _results(text: str | Path) -> Path:
     if not str(text).strip():
         raise ConfigurationError("--results-dir must be a folder, got an empty name")
+    try:
+        str(Path(text).absolute()).encode()
+    except UnicodeEncodeError:  # which a notebook's parameters could not hold
+        raise ConfigurationError(f"--results-dir must be a folder with a name in UTF-8, got {str(text)!a:.80}") from None
     return Path(text)
 
 

@@ -77,6 +77,7 @@ def finished_run(finished_runs: dict[str, Experiment]) -> Path:
             for value in ("[" * 100_000, "[" * 900 + "]" * 900, "9" * 5000)
         ),
         (["run", "--results-dir="], ["--results-dir must be a folder"]),
+        (["run", "--results-dir=\udcff"], ["--results-dir must be a folder with a name in UTF-8"]),
         (["list", "--sort", "colour"], ["unknown order 'colour'"]),
         (["sample", "x", "--output", "x.foo"], ["'x.foo'"]),
         (["walk"], ["walk"]),
