@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 import sysconfig
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,9 @@ def say(text: object = "", *, error: bool = False) -> None:
 
 
 def prepare() -> None:
-    """Let no later output fail: for characters that the terminal lacks, or because it was closed before the start."""
+    """Let nothing fail later: for characters that the terminal lacks, because it was closed, or for want of a home folder."""
+    if os.path.expanduser("~") == "~":  # noqa: PTH111, which raises; a user of a container, say: Jupyter needs a home
+        os.environ["HOME"] = tempfile.gettempdir()
     for name in ("stdin", "stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # in this order: each takes the lowest number that is free, its own

@@ -78,6 +78,13 @@ def test_a_terminal_without_blocks_gets_signs_that_it_has(monkeypatch: pytest.Mo
     assert b"\\u4e2d" in drawn.getvalue()
 
 
+def test_a_user_without_a_home_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    progress.prepare()
+    assert Path(os.environ["HOME"]).is_dir()
+
+
 def test_what_could_act_on_a_terminal_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     say("gan\x1b[31m\u202e\x00\nrun  ok\udcff")
     assert capsys.readouterr().out == "gan\\x1b[31m\\u202e\\x00\\nrun  ok\\udcff\n"
