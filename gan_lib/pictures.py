@@ -8,7 +8,7 @@ import math
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -213,12 +213,21 @@ def gif(frames: list[Image.Image], seconds: float = 6.0, zoom: int = _ZOOM) -> b
     return buffer.getvalue()
 
 
-def as_html(path: Path, alt: str) -> str:
-    """A PNG or GIF file as an <img> that carries it along. Raises DataError for what is no file, or a giant."""
-    if not path.is_file() or path.stat().st_size > _MOST_BYTES:
-        raise DataError(f"{path} must be a file of at most {_MOST_BYTES:,} bytes")
-    content = base64.b64encode(path.read_bytes()).decode()
-    return f'<img src="data:image/{path.suffix[1:]};base64,{content}" alt="{html.escape(alt)}" class="pixels">'
+def gallery(pictures: Mapping[str, Path | bytes]) -> str:
+    """Pictures side by side as HTML that carries them along: PNG or GIF files or their bytes, each above its caption.
+
+    Raises DataError for what is no file, or a giant.
+    """
+    figures = ""
+    for caption, picture in pictures.items():
+        if isinstance(picture, Path) and (not picture.is_file() or picture.stat().st_size > _MOST_BYTES):
+            raise DataError(f"{picture} must be a file of at most {_MOST_BYTES:,} bytes")
+        content = picture.read_bytes() if isinstance(picture, Path) else picture
+        kind, code = "gif" if content.startswith(b"GIF") else "png", base64.b64encode(content).decode()
+        words = html.escape(caption)
+        figures += f'<figure style="margin: 0"><img src="data:image/{kind};base64,{code}" alt="{words}" style="width: 264px">'
+        figures += f"<figcaption>{words}</figcaption></figure>"
+    return f'<div style="display: flex; flex-wrap: wrap; gap: 1rem 1.5rem">{figures}</div>'
 
 
 def _enlarge(picture: Image.Image, zoom: int) -> Image.Image:

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from gan_lib.errors import DataError
-from gan_lib.pictures import as_html, find_images, gif, grid, png, read_images
+from gan_lib.pictures import find_images, gallery, gif, grid, png, read_images
 
 
 def plain(count: int, value: float, channels: int = 1, size: int = 4) -> torch.Tensor:
@@ -80,12 +80,12 @@ def test_frames_are_not_faster_than_browsers_show(count: int) -> None:
         assert (opened.size, opened.info["duration"] >= 20) == ((6, 6), True)
 
 
-def test_a_picture_in_html_carries_its_bytes_and_an_escaped_text(tmp_path: Path) -> None:
-    path = tmp_path / "progress.gif"
-    path.write_bytes(gif([Image.new("L", (2, 2))]))
-    shown = as_html(path, 'a "digit" <script>')
-    assert base64.b64encode(path.read_bytes()).decode() in shown
-    assert 'src="data:image/gif;base64,' in shown
+def test_pictures_in_html_are_carried_along_with_an_escaped_caption() -> None:
+    frame = Image.new("L", (2, 2))
+    files = {'a "digit" <script>': gif([frame]), "a still": png(frame)}
+    shown = gallery(files)
+    for kind, content in zip(("gif", "png"), files.values(), strict=True):
+        assert f'src="data:image/{kind};base64,{base64.b64encode(content).decode()}"' in shown
     assert 'alt="a &quot;digit&quot; &lt;script&gt;"' in shown
     assert "<script>" not in shown
 
@@ -257,7 +257,7 @@ def test_pipes_sockets_and_devices_are_never_opened(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="is not a file"):
             read(tmp_path / name)
         with pytest.raises(DataError, match="must be a file"):
-            as_html(tmp_path / name, "a picture")
+            gallery({"a picture": tmp_path / name})
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

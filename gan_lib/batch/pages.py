@@ -54,6 +54,12 @@ class Page:
         return render(self._notebook, self.path, self._title)
 
 
+def report(notebook: str, parameters: dict[str, Any], path: Path, title: str) -> Path:
+    """Execute a notebook and render it to a page; returns the page. Raises ReportError when the notebook fails."""
+    with Page(notebook, parameters, path, title) as page:
+        return page.make()
+
+
 def with_siblings(experiments: Iterable[str], results: Path) -> list[str]:
     """Some experiments, and those of the same variant on disk of the configurations that they leave out."""
     chosen = {name.partition("--")[0]: name for name in experiments}
@@ -66,15 +72,22 @@ def with_siblings(experiments: Iterable[str], results: Path) -> list[str]:
     return sorted(chosen.values())
 
 
-def comparison(results: Path, experiments: list[str]) -> Page:
+def comparison(results: Path, experiments: list[str], reference: Path | None = None) -> Page:
     """The comparison of some experiments, which are folders below runs, or of the newest and its like where none is named.
 
     Reference runs may be named too: they stand in for what is missing, and make the comparison where nothing else is named.
     """
-    references = {path.name for path in REFERENCE.iterdir()} if REFERENCE.is_dir() else set()
-    own = [name for name in experiments if name not in references or (results / "runs" / name).is_dir()]
-    runs = results / "runs" if own or not experiments else REFERENCE
-    return _comparison(runs, REFERENCE, own or experiments, results / "comparison.html")
+    reference = reference or REFERENCE
+    own = [name for name in experiments if (results / "runs" / name).is_dir() or not (reference / name).is_dir()]
+    bench = results / "bench"
+    parameters = {
+        "results_dir": relative(results / "runs" if own or not experiments else reference, NOTEBOOKS),
+        "reference_dir": relative(reference, NOTEBOOKS),
+        "experiments": own or experiments,
+        "page_dir": relative(results, NOTEBOOKS),
+        "bench_dir": relative(bench if bench.is_dir() else ROOT / "results" / "bench", NOTEBOOKS),
+    }
+    return Page("02_compare.ipynb", parameters, results / "comparison.html", "The GAN configurations compared")
 
 
 def make_comparison(results: Path, experiments: list[str]) -> Path:
@@ -89,24 +102,6 @@ def make_comparison(results: Path, experiments: list[str]) -> Path:
         return page.make()
 
 
-def _comparison(runs: Path, reference: Path, experiments: list[str], page: Path) -> Page:
-    bench = page.parent / "bench"
-    parameters = {
-        "results_dir": relative(runs, NOTEBOOKS),
-        "reference_dir": relative(reference, NOTEBOOKS),
-        "experiments": experiments,
-        "page_dir": relative(page.parent, NOTEBOOKS),
-        "bench_dir": relative(bench if bench.is_dir() else ROOT / "results" / "bench", NOTEBOOKS),
-    }
-    return Page("02_compare.ipynb", parameters, page, "The GAN configurations compared")
-
-
-def report(notebook: str, parameters: dict[str, Any], path: Path, title: str) -> Path:
-    """Execute a notebook and render it to a page; returns the page. Raises ReportError when the notebook fails."""
-    with Page(notebook, parameters, path, title) as page:
-        return page.make()
-
-
 def publish_comparison(reference: Path) -> Path:
     """Write the comparison of the reference runs, and two of its figures as README shows them: images.png, quality.png."""
     from gan_lib.reporting import figures
@@ -115,8 +110,8 @@ def publish_comparison(reference: Path) -> Path:
 
     experiments = sorted(path.name for path in reference.iterdir() if path.is_dir())
     rows = compare(reference, reference, experiments)
-    write_bytes(reference / "images.png", figures.sample_sheet(rows).png())
-    if curves := frechet_curves(rows):
-        write_bytes(reference / "quality.png", curves.png())
-    with _comparison(reference, reference, experiments, reference / "comparison.html") as page:
+    for name, chart in {"images": figures.sample_sheet(rows), "quality": frechet_curves(rows)}.items():
+        if chart:
+            write_bytes(reference / f"{name}.png", chart.png())
+    with comparison(reference, experiments, reference) as page:
         return page.make()

@@ -128,14 +128,6 @@ class Row:
         """The median of those epochs, by convergence.median_epoch."""
         return median_epoch(self.balances())
 
-    def cost_usd(self) -> float | None:
-        """What the training costs, the median."""
-        return self.middle("cost_usd")
-
-    def losses(self, name: str) -> list[float]:
-        """A column of history.csv, averaged over the runs (seeds), one value an epoch."""
-        return [mean(values) for values in zip(*(record.history[name] for record in self.records), strict=False)]
-
 
 Comparison = dict[str, Row]
 

@@ -8,6 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from gan_lib.config import RunConfig, differences
 from gan_lib.errors import RecordError
 from gan_lib.presets import PRESETS, configure, title
@@ -29,11 +31,12 @@ from gan_lib.reporting.comparison import (
 )
 from gan_lib.runs.record import Record, find_records
 from gan_lib.runs.storage import write_bytes
-from gan_lib.text import first_line, show
+from gan_lib.text import counted, first_line, show
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 _NOT_IN_REPORTS = {"notebook-only"}  # cells for whoever runs the notebook by hand
-_CONTENTS, _HEAD_ENDS = "<!-- contents -->", "<!-- head -->"  # where the list of a page's headings goes; what HEAD replaces
+_FIRST = "opening"  # the tag of cells that a page begins with, wherever they stand in the notebook
+CONTENTS, _HEAD_ENDS = "<!-- contents -->", "<!-- head -->"  # where the list of a page's headings goes; what HEAD replaces
 
 
 def render(notebook: Path, page: Path, title: str, trouble: str = "", said: str = "") -> Path:
@@ -53,10 +56,11 @@ def render(notebook: Path, page: Path, title: str, trouble: str = "", said: str 
         content = nbformat.read(notebook, as_version=4)
     except Exception as error:  # nbformat raises whatever its JSON reader and its validator raise
         raise RecordError(f"{notebook} cannot be read as a notebook: {first_line(error)}") from error
+    content.cells.sort(key=lambda cell: _FIRST not in cell.metadata.get("tags", []))
     content.metadata |= {"title": title, "trouble": trouble, "said": said, "links": _back(page)}
     html, _ = exporter.from_notebook_node(content)
     body = html.partition(_HEAD_ENDS)[2]  # nbconvert writes attributes in an order of its own
-    html = HEAD + body.replace(_CONTENTS, _contents(body), 1)
+    html = HEAD + body.replace(CONTENTS, _contents(body), 1)
     write_bytes(page, html.encode(errors="replace"))
     return page
 
@@ -92,8 +96,10 @@ def _entry(results: Path, record: Record) -> dict[str, Any]:
         "Fréchet distance": quality.last(record).get(FRECHET),
         "of real images": quality.floor(record).get(FRECHET),
     }
+    done, epochs = record.epochs_done, counted(record.config.epochs, "epoch")
     return {
         "record": record,
+        "epochs": epochs if done == record.config.epochs else f"{done:,} of {epochs}",
         "numbers": {name: show(value) for name, value in numbers.items() if value is not None},
         "report": below / "report.html" if is_safe(record.path / "report.html") else None,
         "samples": below / "samples.png" if (record.path / "samples.png").is_file() else None,
@@ -125,12 +131,17 @@ def heading(config: RunConfig, machine: dict[str, Any], started: str, notes: Ite
     """
     named = paper.INSTANCES[config.machine].name
     return (
-        f"<h1>{escape(title(config.configuration))}: {config.epochs:,} epochs, seed {config.seed}</h1>"
+        f"<h1>{escape(title(config.configuration))}: {counted(config.epochs, 'epoch')}, seed {config.seed}</h1>"
         f'<p class="provenance">Named after {named}. Run on {escape(str(machine["label"]))}, {escape(str(machine["threads"]))} '
         f"threads, {escape(_when(started))}. {escape(_software(machine))}.</p>"
         f'<p class="provenance">Preset paper, but for its length: {escape(schedule(config))}.</p>'
         + "".join(f'<p class="provenance">This run: {escape(note)}.</p>' for note in notes)
     )
+
+
+def verdict(sentences: str) -> str:
+    """What a page begins with, below its title."""
+    return f'<div class="verdict">{paragraphs([sentences])}</div>'
 
 
 def opening(rows: Comparison) -> str:
@@ -142,7 +153,7 @@ def opening(rows: Comparison) -> str:
     absent = missing(rows)
     return (
         f"<h1>{escape(names)} compared{escape(images)}</h1>"
-        f'<div class="verdict"><p>{escape(claims.verdict(rows))}</p></div>'
+        + verdict(claims.verdict(rows))
         + (f'<p class="note">{escape(absent)}</p>' if absent else "")
     )
 
@@ -154,7 +165,7 @@ def about(rows: Comparison, page_folder: Path) -> str:
     return (
         f"<p>{escape(describe(rows))}</p>{cited}"
         + (f"<details><summary>Where each number comes from</summary><ul>{lines}</ul></details>" if lines else "")
-        + _CONTENTS
+        + CONTENTS
     )
 
 
@@ -198,21 +209,20 @@ def _provenance(name: str, records: Sequence[Record], origin: str, page_folder: 
 
 def _commands(rows: Iterable[Row]) -> str:
     """As few commands as there are kinds of runs: those with the same settings, seeds and commit share one."""
-    kinds: dict[tuple[str, str, str], dict[str, list[int]]] = {}
+    lines = []
     for run in (record for row in rows for record in row.records):
         named = run.variant.split("-")[0]
         preset = named if named in PRESETS else "paper"
         changed = differences(run.config, configure(run.config.configuration, preset))
         settings = "".join(f" --set {shlex.quote(f'{name}={value}')}" for name, (value, _) in changed.items())
-        seeds = kinds.setdefault((preset, settings, _commit(run.machine)), {})
-        seeds.setdefault(run.config.configuration, []).append(run.config.seed)
+        lines.append((_commit(run.machine), preset, settings, run.config.configuration, run.config.seed))
+    frame = pd.DataFrame(lines, columns=["commit", "preset", "settings", "configuration", "seed"])
+    seeds = frame.groupby([*frame.columns[:-1]], sort=False).seed.agg(lambda values: ",".join(map(str, sorted(set(values)))))
     text = ""
-    for (preset, settings, commit), configurations in kinds.items():
-        shared: dict[str, list[str]] = {}
-        for configuration, numbers in configurations.items():
-            shared.setdefault(",".join(map(str, sorted(set(numbers)))), []).append(configuration)
+    for commit, kind in seeds.reset_index().groupby("commit", sort=False):
         commands = [
-            f"gan-lib run {' '.join(names)} --preset {preset} --seeds {seeds}{settings}" for seeds, names in shared.items()
+            f"gan-lib run {' '.join(same.configuration)} --preset {preset} --seeds {numbers}{settings}"
+            for (preset, settings, numbers), same in kind.groupby(["preset", "settings", "seed"], sort=False)
         ]
         text += _passage(f"With commit {commit} and the packages of requirements.lock:", commands)
     return text

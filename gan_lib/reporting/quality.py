@@ -1,7 +1,7 @@
 """Records -> what they say of image quality: the last measurement, its floor, its course, when it stopped improving."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gan_lib.quality.measures import DIGITS, FRECHET
 from gan_lib.reporting.convergence import Plateau, find_plateau
@@ -72,15 +72,3 @@ def _numbers(entry: object) -> dict[str, float]:
     if shares := [measures[name] for name in DIGITS if name in measures]:
         measures |= {"rarest_digit": min(shares), "most_frequent_digit": max(shares)}
     return measures
-
-
-def values(row: Any, name: str) -> list[float]:
-    """A measure of each run (seed) that has it."""
-    found: list[float] = row.numbers(name)
-    return found
-
-
-def row_floor(row: Any, name: str) -> float | None:
-    """The floor of a measure for the runs of a row, which share their data."""
-    floor: float | None = row.floor(name)
-    return floor

@@ -1,4 +1,4 @@
-"""What all figures share: a matplotlib figure that carries its alternative text, a few colours, and how a loss is drawn."""
+"""What figures share: a matplotlib figure that carries its alternative text, a few colours, how lines are drawn and named."""
 
 import base64
 import io
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from gan_lib.registry import FAMILIES, MODELS
@@ -20,8 +19,7 @@ _OTHERS = ("#CC79A7", "#8C6D31", "#5254A3", "#7A7A7A")  # of models and losses t
 STYLES = {"cpu": "-", "gpu": "--"}
 INK, FAINT, BAND = "#222222", "#8a8a8a", "#e9e4d4"
 LABEL: dict[str, Any] = {"fontsize": 9, "color": INK}
-# A name is read above any line.
-HALO: dict[str, Any] = {"path_effects": [withStroke(linewidth=2.5, foreground="white")], "zorder": 5}
+_MOST_PANELS = 8  # that a phone shows one below the other: in a larger grid rows and columns say something
 
 
 def colour_of(family: str) -> str:
@@ -33,7 +31,17 @@ def colour_of(family: str) -> str:
 class Chart(Figure):
     """A matplotlib figure that carries its alternative text along, into Jupyter and into HTML."""
 
-    alt: str = ""
+    def __init__(self, height: float = 3.6, alt: str = "", **options: Any) -> None:
+        """As wide as a page and so many inches high; options: as of a Figure."""
+        super().__init__(**{"figsize": (9.6, height), "layout": "constrained", **options})
+        self.alt = alt
+
+    def subplots(self, *args: Any, **options: Any) -> Any:
+        """One panel, or an array of them, as of a Figure."""
+        panels = super().subplots(*args, **options)
+        for panel in np.ravel(panels):
+            tidy(panel)
+        return panels
 
     def png(self) -> bytes:
         """The figure as a PNG file, drawn finer than a screen shows it, for good ones and for paper."""
@@ -45,40 +53,31 @@ class Chart(Figure):
         # An inch is 96 pixels on a page, so that 9 points look like 9 points.
         width, height = (round(inches * 96) for inches in self.get_size_inches())
         about: dict[str, Any] = {"alt": self.alt, "width": width, "height": height}
-        wide = self.png()
+        wide = self.png()  # first: the narrow one writes numbers on every panel
         if (narrow := self.narrow_png()) is not None:
             about["narrow"] = base64.b64encode(narrow).decode()
         return {"image/png": wide, "text/plain": self.alt}, {"image/png": about}
 
     def narrow_png(self) -> bytes | None:
-        """The figure for a phone, its panels one below the other, pictures two in a row.
-
-        None where they are so already, and where there are so many that their rows and columns say something.
-        """
-        panels = [panel for panel in self.axes if panel.axison and panel.get_subplotspec() is not None]
-        if not panels or len(panels) > 8 or not 1 < panels[0].get_gridspec().ncols <= 4:  # type: ignore[union-attr]
+        """The figure for a phone: its panels one below the other, pictures two in a row. None where it has one column, or too
+        many panels."""
+        panels = [panel for panel in self.axes if panel.axison]
+        pictures = any(panel.images for panel in panels)
+        if not 1 < len(panels) <= (100 if pictures else _MOST_PANELS) or panels[0].get_gridspec().ncols == 1:  # type: ignore[union-attr]
             return None
         (width, height), places = self.get_size_inches(), [panel.get_subplotspec() for panel in panels]
-        pictures = all(panel.images for panel in panels)
         columns = 2 if pictures else 1
         lines = -(-len(panels) // columns)
         grid = self.add_gridspec(lines, columns)
         for at, panel in enumerate(panels):
             panel.set_subplotspec(grid[at])
-            if not pictures:
-                panel.tick_params(labelleft=True)
+            panel.tick_params(labelleft=not pictures)  # which shared axes write once
         self.set_size_inches(4.2, lines * (2.5 if pictures else 2.8))
         narrow = self.png()
-        for panel, before in zip(panels, places, strict=True):
-            panel.set_subplotspec(before)  # type: ignore[arg-type]
+        for panel, place in zip(panels, places, strict=True):
+            panel.set_subplotspec(place)  # type: ignore[arg-type]
         self.set_size_inches(float(width), float(height))
         return narrow
-
-
-def one_panel(height: float) -> tuple[Chart, Axes]:
-    """A chart as wide as a page, of so many inches, with one panel."""
-    chart = Chart(figsize=(9.6, height), layout="constrained")
-    return chart, chart.subplots()
 
 
 def draw_loss(panel: Axes, values: Sequence[float], colour: str, style: str = "-", faint: bool = False) -> float:
@@ -97,21 +96,19 @@ def balance_bands(panel: Axes) -> None:
 
 
 def name_ends(panel: Axes, ends: Iterable[tuple[float, str, str]]) -> None:
-    """Names right of a panel, each as high as its line ends and none over another one. Call when the axes' limits are set.
+    """Names right of a panel, each as high as its line ends and none over another one. Call when all lines are drawn.
 
     ends: the height in data, the name, its colour.
     """
-    rows = panel.get_gridspec().nrows if panel.get_subplotspec() else 1  # type: ignore[union-attr]
-    gap = 11 / (panel.get_figure().get_figheight() * 72 * 0.75 / rows)  # type: ignore[union-attr]  # of a line of 8 points
+    panel.get_ylim()  # settles limits that are still automatic
+    lines = panel.get_gridspec().nrows  # type: ignore[union-attr]
+    gap = 11 / (panel.get_figure().get_figheight() * 72 * 0.75 / lines)  # type: ignore[union-attr]  # of a line of 8 points
     to_axes = panel.transData + panel.transAxes.inverted()
     places = sorted((float(to_axes.transform((1, height))[1]), name, colour) for height, name, colour in ends)
-    heights: list[float] = []
-    for height, _, _ in places:
-        heights.append(max(min(max(height, 0.0), 1.0), heights[-1] + gap if heights else 0.0))
-    top = 1.0
-    for at in reversed(range(len(heights))):  # back down where they went over the top
-        heights[at] = min(heights[at], top)
-        top = heights[at] - gap
+    steps = gap * np.arange(len(places))
+    heights = np.clip([height for height, _, _ in places], 0, 1)
+    heights = np.maximum.accumulate(heights - steps) + steps  # up, until none is over another one
+    heights = np.minimum(heights, 1 - steps[::-1])  # and back down where they went over the top
     for height, (_, name, colour) in zip(heights, places, strict=True):
         panel.annotate(name, (1.0, height), (5, 0), xycoords="axes fraction", textcoords="offset points", va="center",
                        fontsize=8, color=colour, annotation_clip=False)  # fmt: skip
@@ -119,7 +116,8 @@ def name_ends(panel: Axes, ends: Iterable[tuple[float, str, str]]) -> None:
 
 def epoch_axis(panel: Axes, label: str = "epoch") -> None:
     """Whole epochs on the axis."""
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+    panel.xaxis.set_major_formatter("{x:,.0f}")
     panel.set_xlabel(label, **LABEL)
 
 
@@ -132,10 +130,7 @@ def tidy(panel: Axes) -> None:
 
 def log_numbers(panel: Axes, upright: bool = False) -> None:
     """A logarithmic axis of seconds, prices or, upright, losses, with numbers that people read: 0.2, 0.5, 1."""
-    if upright:
-        panel.set_yscale("log")
-    else:
-        panel.set_xscale("log")
+    (panel.set_yscale if upright else panel.set_xscale)("log")
     axis = panel.yaxis if upright else panel.xaxis
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
@@ -153,8 +148,7 @@ def say_missing(panel: Axes, reason: str) -> None:
     panel.tick_params(which="both", bottom=False, labelbottom=False, left=False, labelleft=False)
     panel.spines[:].set_color("#cccccc")
     words = "\n".join(textwrap.wrap(reason, 34)[:6])
-    place = {"transform": panel.transAxes, "ha": "center", "va": "center"}
-    panel.text(0.5, 0.5, words, **place, fontsize=8, color=FAINT, parse_math=False)  # type: ignore[arg-type]
+    panel.text(0.5, 0.5, words, transform=panel.transAxes, ha="center", va="center", fontsize=8, color=FAINT, parse_math=False)
 
 
 def epoch_numbers(values: Sequence[float]) -> np.ndarray:
@@ -162,6 +156,6 @@ def epoch_numbers(values: Sequence[float]) -> np.ndarray:
     return np.arange(1, len(values) + 1)
 
 
-def robust_top(values: Sequence[float]) -> float:
+def robust_top(values: Sequence[float] | np.ndarray) -> float:
     """Where to end the loss axis: at the highest value, or well above the bulk of them when a few would flatten the rest."""
     return max(1.3, min(float(np.max(values)), 1.6 * float(np.quantile(values, 0.9))))

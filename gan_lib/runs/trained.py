@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
 from gan_lib.runs.record import find_records, load_weights, read_config
+from gan_lib.text import counted
 from gan_lib.training.models import build_pair
 from gan_lib.training.sampling import fixed_latents, judge, sample, score
 from gan_lib.training.steps import label_maps, with_maps
@@ -59,7 +60,7 @@ class Trained:
 
     def heading(self) -> str:
         """What was loaded, as HTML."""
-        return f"<p>{escape(self.path.parent.name)}, seed {self.config.seed}, {self.config.epochs:,} epochs</p>"
+        return f"<p>{escape(self.path.parent.name)}, seed {self.config.seed}, {counted(self.config.epochs, 'epoch')}</p>"
 
     def latents(self, count: int, seed: int, label: int | None = None) -> Tensor:
         """(count, Z) latents, uniform in [-1, 1]; of one class, where the run was conditioned on classes."""

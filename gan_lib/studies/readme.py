@@ -13,7 +13,7 @@ from gan_lib.config import RunConfig
 from gan_lib.data import load_images
 from gan_lib.quality.classifier import WEIGHTS, save_classifier
 from gan_lib.quality.classifier_training import EPOCHS, cross_validate, labelled_images, train_classifier
-from gan_lib.reporting import claims, paper, quality, tables
+from gan_lib.reporting import claims, paper, tables
 from gan_lib.reporting.comparison import Comparison, Row, at_paper_length, papers_own
 from gan_lib.reporting.tables import markdown
 from gan_lib.runs.record import copy_records
@@ -44,7 +44,7 @@ def speed_table(benches: Sequence[Bench]) -> str:
 
 def quality_table(rows: Comparison) -> str:
     """README's table of image quality in Markdown: each configuration that was measured, and the floor."""
-    measured = {name: row for name, row in rows.items() if quality.values(row, "noise_level")}
+    measured = {name: row for name, row in rows.items() if row.numbers("noise_level")}
     if not measured:
         return "Not measured yet."
     return markdown(tables.quality_by_configuration(measured))

@@ -9,9 +9,20 @@ import pytest
 from conftest import WriteRun
 from PIL import Image
 
+from gan_lib.presets import configure
 from gan_lib.reporting import figures
 from gan_lib.reporting.comparison import Comparison, compare
-from gan_lib.reporting.style import STYLES, Chart, colour_of, draw_loss, name_ends, robust_top, say_missing, set_title
+from gan_lib.reporting.style import (
+    STYLES,
+    Chart,
+    colour_of,
+    draw_loss,
+    epoch_axis,
+    name_ends,
+    robust_top,
+    say_missing,
+    set_title,
+)
 
 
 @pytest.fixture
@@ -25,8 +36,9 @@ def rows(write_run: WriteRun, tmp_path: Path) -> Comparison:
     return compare(tmp_path / "runs", tmp_path / "reference")
 
 
-def drawn(chart: Chart) -> Image.Image:
+def drawn(chart: Chart | None) -> Image.Image:
     """The chart's picture as a notebook would show it, checked for its text and its size."""
+    assert chart is not None
     data, about = chart._repr_mimebundle_()
     assert data["text/plain"] == about["image/png"]["alt"] == chart.alt != ""
     picture = Image.open(io.BytesIO(data["image/png"]))
@@ -37,108 +49,106 @@ def drawn(chart: Chart) -> Image.Image:
     return picture
 
 
+def titles(chart: Chart | None) -> list[str]:
+    return [panel.get_title(loc="left") for panel in chart.axes] if chart else []
+
+
 def test_the_loss_curves_show_the_runs_there_are_on_a_common_axis(rows: Comparison) -> None:
     chart = figures.loss_curves(rows)
-    assert chart is not None
     drawn(chart)
+    assert chart is not None
     # The mean of both seeds: D (0.1 + 0.3) / 2, G 3 at first and (2 + 4) / 2 at last.
-    assert "GAN, CPU: over 30 epochs D's loss goes from 0.20 to 0.20 and G's from 3.00 to 3.00" in chart.alt
-    assert "CGAN, CPU: over 31 epochs D's loss goes from 0.20 to 0.55 and G's from 1.05 to 1.05" in chart.alt
-    titles = [panel.get_title(loc="left") for panel in chart.axes]
-    assert titles == [
-        "GAN, CPU · never in balance",
-        "CGAN, CPU · balance at epoch 10",
-    ]  # (0.2 + 9 * 0.55) / 10 is inside already
+    assert "30 epochs: D's loss 0.20 to 0.20, at most 0.20; G's loss 3.00 to 3.00, at most 3.00." in chart.alt
+    assert "31 epochs: D's loss 0.20 to 0.55, at most 0.55; G's loss 1.05 to 1.05, at most 1.05." in chart.alt
+    # (0.2 + 9 * 0.55) / 10 is inside already
+    assert titles(chart) == ["GAN, CPU · never in balance", "CGAN, CPU · balance at epoch 10"]
     assert len({panel.get_ylim() for panel in chart.axes}) == 1
     assert 3.0 < chart.axes[0].get_ylim()[1] < 10
-    assert all(float(tick).is_integer() for panel in chart.axes for tick in panel.get_xticks())
 
 
-def test_without_any_run_figures_are_short(tmp_path: Path) -> None:
-    nothing = compare(tmp_path, tmp_path)
-    assert figures.loss_curves(nothing) is None
-    assert figures.critic_curves(nothing) is None
-    assert "No run is finished" in figures.sample_sheet(nothing).alt
+def test_own_images_have_no_balance_of_the_papers(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("gan-cpu", data="folder:/photos", training_images=150)
+    rows = compare(tmp_path / "runs", tmp_path)
+    config = rows["gan-cpu"].records[0].config
+    for chart in (figures.loss_curves(rows), figures.run_history(rows["gan-cpu"].records[0].history, config)):
+        assert chart is not None and titles(chart)[0] == "GAN, CPU"
+        assert not chart.axes[0].patches and "paper" not in chart.axes[0].get_xlabel() + chart.alt
+    seconds = figures.epoch_seconds(rows)
+    assert "paper" not in seconds.alt and "of 150 images" in seconds.axes[0].get_xlabel()
+
+
+def test_without_any_run_there_are_no_curves_and_no_pictures(write_run: WriteRun, tmp_path: Path) -> None:
+    (write_run("gan-cpu") / "history.csv").unlink()  # a run without its history is missing
+    nothing = compare(tmp_path / "runs", tmp_path)
+    assert [figures.loss_curves(nothing), figures.loss_curves(nothing, scores=True), figures.sample_sheet(nothing)] == [
+        None
+    ] * 3
     assert "CGAN, GPU: paper 0.45 s" in figures.epoch_seconds(nothing).alt
     drawn(figures.epoch_seconds(nothing))
 
 
-def test_one_runs_losses_are_drawn_from_its_first_epoch_on() -> None:
-    for epochs in (1, 2, 25):
-        history = {"discriminator_loss": [0.7] * epochs, "generator_loss": [0.7] * (epochs - 1) + [1.4]}
-        chart = figures.run_losses(history, "cgan")
-        drawn(chart)
-        assert f"over {epochs} epochs D's loss goes from 0.70 to 0.70" in chart.alt
-        assert "to 1.40, at most 1.40" in chart.alt
-
-
-def test_the_sample_sheet_shows_the_pictures_there_are(rows: Comparison) -> None:
-    chart = figures.sample_sheet(rows)
+@pytest.mark.parametrize("epochs", [1, 2, 25])
+@pytest.mark.parametrize(("configuration", "panels"), [("cgan-cpu", 1), ("gan-hinge-cpu", 2)])
+def test_one_runs_history_is_drawn_from_its_first_epoch_on(configuration: str, panels: int, epochs: int) -> None:
+    history = {
+        **{"discriminator_loss": [0.7] * epochs, "generator_loss": [0.7] * (epochs - 1) + [1.4]},
+        **{"real_probability": [5.0 - at / epochs for at in range(epochs)], "generated_probability": [-1.0] * epochs},
+    }
+    chart = figures.run_history(history, configure(configuration))
     drawn(chart)
-    assert "GAN, CPU: no picture. CGAN, CPU: nine images after 300 epochs." in chart.alt
-    assert [len(panel.images) for panel in chart.axes] == [0, 1, 0, 0]
+    assert len(chart.axes) == panels
+    assert f"{epochs} epoch{'s'[: epochs > 1]}: " in chart.alt
+    assert "to 1.40, at most 1.40" in chart.alt
+    assert ("6.00 to " in chart.alt, bool(chart.axes[0].patches)) == (panels == 2, panels == 1)  # the gap; the paper's band
+    assert all(float(tick).is_integer() for tick in chart.axes[-1].get_xticks())
 
 
-def test_another_loss_has_its_place_beside_the_papers_and_no_band(write_run: WriteRun, tmp_path: Path) -> None:
+def test_another_loss_has_its_place_beside_the_papers(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("gan-cpu")
     for seed in range(2):
         write_run("wgan-cpu", seconds=0.2, seed=seed)
     write_run("cwgan-cpu", status="failed", reason="no memory")
     rows = compare(tmp_path / "runs", tmp_path / "none")
-    losses, scores = figures.loss_curves(rows), figures.critic_curves(rows)
+    losses, scores = figures.loss_curves(rows), figures.loss_curves(rows, scores=True)
     assert losses is not None and scores is not None
     assert "WGAN" not in losses.alt
-    assert "WGAN, CPU: over 12 epochs from 0.20 to 0.20" in scores.alt
+    assert "12 epochs: D's mean score, real minus generated 0.20 to 0.20" in scores.alt
     assert len(scores.axes[0].lines) == 5  # two seeds, their mean thin and bold, zero
-    assert "WGAN, CPU: no picture." in figures.sample_sheet(rows).alt
     assert "WGAN, CPU: 0.200 s on Test CPU, 2 cores" in figures.epoch_seconds(rows).alt
     assert drawn(losses) and drawn(scores)
 
 
-def test_a_gap_is_the_difference_of_the_mean_scores() -> None:
-    assert figures.score_gaps({"real_probability": [3.0, 0.5], "generated_probability": [-1.0, 1.0]}) == [4.0, -0.5]
-
-
-@pytest.mark.parametrize("epochs", [1, 5, 40])
-def test_a_runs_scores_are_drawn_from_its_first_epoch_on(epochs: int) -> None:
-    history = {"generator_loss": [-2.0] * epochs, "generated_probability": [-1.0] * epochs}
-    history["real_probability"] = [5.0 - epoch / epochs for epoch in range(epochs)]
-    chart = figures.run_scores(history, "cgan")
+def test_the_sample_sheet_shows_the_pictures_there_are(rows: Comparison) -> None:
+    chart = figures.sample_sheet(rows)
     drawn(chart)
-    assert f"over {epochs} epochs from 6.00" in chart.alt
-    assert chart.axes[0].get_title(loc="left").startswith("CGAN: ")
-    assert not any(patch.get_facecolor() for panel in chart.axes for patch in panel.patches)  # no band
-
-
-def test_a_critics_scores_are_not_called_beliefs() -> None:
-    chart = figures.judgement([10.0, 12.0], [-30.0, -20.0], auc=1.0, critic=True)
-    assert "the critic's score of an image: mean 11.00" in chart.alt
-    assert "belief" not in chart.alt + chart.axes[0].get_xlabel()
-    assert chart.axes[0].get_xlim()[0] <= -30
-
-
-def test_a_corrupt_picture_is_missing_and_hides_no_other(rows: Comparison) -> None:
+    assert chart is not None
+    assert "GAN, CPU: no picture. CGAN, CPU: nine images after 300 epochs." in chart.alt
+    assert [len(panel.images) for panel in chart.axes] == [0, 1, 0, 0]
     path = rows["cgan-cpu"].records[0].path / "samples.png"
     for content in (b"hello", b"", path.read_bytes()[:60]):
         path.write_bytes(content)
-        chart = figures.sample_sheet(rows)
-        drawn(chart)
-        assert chart.alt.endswith("CGAN, CPU: no picture.")
+        missing = figures.sample_sheet(rows)  # and hides no other
+        assert missing is not None and missing.alt.endswith("CGAN, CPU: no picture.")
 
 
-def test_seconds_per_epoch_stand_beside_the_papers_where_it_is_its_work(
-    rows: Comparison, write_run: WriteRun, tmp_path: Path
-) -> None:
+def test_five_pictures_stand_in_one_row_and_six_in_two(write_run: WriteRun, tmp_path: Path) -> None:
+    names = ("gan-cpu", "cgan-cpu", "wgan-cpu", "cwgan-cpu", "optimal-cpu", "gan-hinge-cpu")
+    for at, name in enumerate(names):
+        Image.new("L", (96, 96), 128).save(write_run(name) / "samples.png")
+        chart = figures.sample_sheet(compare(tmp_path / "runs", tmp_path))
+        assert chart is not None
+        lines = {panel.get_subplotspec().rowspan.start for panel in chart.axes if panel.images}  # type: ignore[union-attr]
+        assert len(lines) == (1 if at < 5 else 2)
+    assert chart.narrow_png() is not None  # two in a row, on a phone
+
+
+def test_seconds_per_epoch_stand_beside_the_papers(rows: Comparison) -> None:
     chart = figures.epoch_seconds(rows)
     drawn(chart)
     assert "GAN, CPU: paper 37 s, 0.500 s on Test CPU, 2 cores" in chart.alt
     assert "GAN, GPU: paper 0.1 s" in chart.alt
     assert chart.axes[0].get_xscale() == "log"
     assert "2,000 images" in chart.axes[0].get_xlabel()
-    write_run("gan-cpu", below="other/runs", data="folder:/photos", training_images=150)
-    chart = figures.epoch_seconds(compare(tmp_path / "other" / "runs", tmp_path))
-    assert "paper" not in chart.alt
-    assert "of 150 images" in chart.axes[0].get_xlabel()
 
 
 def test_a_judgement_says_both_means_and_counts() -> None:
@@ -146,6 +156,10 @@ def test_a_judgement_says_both_means_and_counts() -> None:
     drawn(chart)
     assert "mean 0.75 for 2 real images, 0.25 for 3 generated ones; ROC AUC 0.90." in chart.alt
     assert "ROC" not in figures.judgement([0.5], [0.5]).alt
+    scores = figures.judgement([10.0, 12.0], [-30.0, -20.0], auc=1.0, critic=True)
+    assert "score of an image: mean 11.00" in scores.alt
+    assert "belief" not in scores.alt + scores.axes[0].get_xlabel()
+    assert scores.axes[0].get_xlim()[0] <= -30
 
 
 def test_any_picture_is_shown_with_its_text_in_its_own_proportions() -> None:
@@ -156,18 +170,12 @@ def test_any_picture_is_shown_with_its_text_in_its_own_proportions() -> None:
 
 def test_text_from_a_file_is_no_formula(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("gan-cpu", label=r"$\frac$ CPUs at 3 $", facts={"quality_about": r"$\frac$ costs $5"})
-    rows = compare(tmp_path / "runs", tmp_path)
-    drawn(figures.epoch_seconds(rows))
+    drawn(figures.epoch_seconds(compare(tmp_path / "runs", tmp_path)))
     chart = Chart()
     panel = chart.subplots()
     set_title(panel, r"$\frac$")
     say_missing(panel, r"$\frac$ costs $5")
     assert chart.png().startswith(b"\x89PNG")
-
-
-def test_a_run_whose_history_is_gone_is_missing(write_run: WriteRun, tmp_path: Path) -> None:
-    (write_run("gan-cpu") / "history.csv").unlink()
-    assert figures.loss_curves(compare(tmp_path / "runs", tmp_path)) is None
 
 
 def test_models_and_machines_can_be_told_apart_without_colour_vision() -> None:
@@ -185,28 +193,35 @@ def test_a_loss_is_drawn_thin_by_epoch_and_bold_as_its_trailing_mean() -> None:
     assert bold.get_xydata()[-1].tolist() == [30, 25.5]
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 3, 25, 1200])
+def test_ticks_are_whole_epochs(epochs: int) -> None:
+    panel = Chart(figsize=(2, 2)).subplots()
+    panel.plot(range(1, epochs + 1), [1.0] * epochs, "o")
+    epoch_axis(panel)
+    assert all(float(tick).is_integer() for tick in panel.get_xticks())
+
+
 def test_names_at_the_ends_of_lines_keep_apart_and_stay_beside_the_panel() -> None:
-    chart = Chart(figsize=(5, 3))
-    panel = chart.subplots()
+    panel = Chart(figsize=(5, 3)).subplots()
     panel.set_ylim(0, 1)
-    name_ends(
-        panel, [(0.5, "a", "black"), (0.51, "b", "black"), (0.5, "c", "black"), (5.0, "d", "black"), (0.999, "e", "black")]
-    )
+    name_ends(panel, [(height, "a", "black") for height in (0.5, 0.51, 0.5, 5.0, 0.999)])
     heights = sorted(text.xy[1] for text in panel.texts)
     assert heights[0] >= 0 and heights[-1] <= 1
     assert min(above - below for below, above in pairwise(heights)) * 3 * 72 * 0.75 >= 10.9
 
 
-def test_a_few_high_losses_do_not_flatten_the_rest() -> None:
-    assert robust_top([1.0] * 95 + [100.0] * 5) == pytest.approx(1.6)
-    assert robust_top([2.0] * 10) == pytest.approx(2.0)
-    assert robust_top([0.1]) == pytest.approx(1.3)  # the bands are always in sight
+@pytest.mark.parametrize(
+    ("losses", "top"),
+    [([1.0] * 95 + [100.0] * 5, 1.6), ([2.0] * 10, 2.0), ([0.1], 1.3)],  # the bands are always in sight
+)
+def test_a_few_high_losses_do_not_flatten_the_rest(losses: list[float], top: float) -> None:
+    assert robust_top(losses) == pytest.approx(top)
 
 
 def test_on_a_phone_panels_stand_below_each_other_and_the_figure_stays_as_it_was(rows: Comparison) -> None:
     chart = figures.loss_curves(rows)
-    assert chart is not None
     wide = drawn(chart)
+    assert chart is not None
     narrow = Image.open(io.BytesIO(base64.b64decode(chart._repr_mimebundle_()[1]["image/png"]["narrow"])))
     assert wide.width > 2 * wide.height and narrow.width < narrow.height
     assert drawn(chart).size == wide.size

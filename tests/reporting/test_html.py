@@ -20,7 +20,7 @@ from gan_lib.errors import RecordError
 from gan_lib.pictures import png
 from gan_lib.presets import configure, parse_changes
 from gan_lib.reporting.comparison import HEAD, compare
-from gan_lib.reporting.html import about, heading, how_to_reproduce, opening, paragraphs, render, write_index
+from gan_lib.reporting.html import about, heading, how_to_reproduce, opening, render, write_index
 from gan_lib.runs.record import RunFolder
 
 HOSTILE = '<script>alert("x")</script>'
@@ -36,9 +36,10 @@ def fetched(page: str) -> list[str]:
     return [address for address in found if not address.startswith(("data:", "#"))]
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> str:
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A notebook with one of everything, executed by hand, rendered."""
+    folder = tmp_path_factory.mktemp("page")
     picture = new_output("display_data", {"image/png": ENCODED, "text/plain": "<Figure>"})
     picture.metadata = {"image/png": {"alt": "Nine <digits>"}}
     outputs = [
@@ -50,23 +51,27 @@ def page(tmp_path: Path) -> str:
     ]
     hidden = new_code_cell("widgets.secret()", outputs=[new_output("stream", name="stdout", text="only by hand")])
     hidden.metadata["tags"] = ["notebook-only"]
+    first = new_markdown_cell("# The verdict")
+    first.metadata["tags"] = ["opening"]
     cells = [
-        new_markdown_cell("# Heading\n\nSome *emphasis* and [a link](https://example.org/paper)."),
+        new_markdown_cell("## Heading\n\nSome *emphasis* and [a link](https://example.org/paper)."),
         new_code_cell("answer = 6 * 7", outputs=outputs, execution_count=1),
         hidden,
+        first,
     ]
-    notebook = tmp_path / "notebook.ipynb"
+    notebook = folder / "notebook.ipynb"
     nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "x"}}), notebook)
-    target = tmp_path / "report.html"
+    target = folder / "report.html"
     assert render(notebook, target, f"Run 1 {HOSTILE}") == target
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["notebook.ipynb", "report.html"]
+    assert sorted(path.name for path in folder.iterdir()) == ["notebook.ipynb", "report.html"]
     return target.read_text(encoding="utf-8")
 
 
-def test_a_report_has_a_language_and_an_escaped_title(page: str) -> None:
+def test_a_report_has_a_language_and_an_escaped_title_and_begins_with_its_opening(page: str) -> None:
     assert re.match(r'<!DOCTYPE html>\s*<html lang="en">', page)
     assert "<title>Run 1 &lt;script&gt;" in page
     assert page.count("<title>") == page.count("<main>") == 1
+    assert page.index("The verdict") < page.index("<em>emphasis</em>")
 
 
 def test_a_report_runs_nothing_and_fetches_nothing(page: str) -> None:
@@ -77,22 +82,10 @@ def test_a_report_runs_nothing_and_fetches_nothing(page: str) -> None:
     assert 'href="https://example.org/paper"' in page  # a link to click is no resource
 
 
-def test_pictures_are_in_the_file_and_have_an_alternative_text(page: str) -> None:
-    images = re.findall(r"<img\b[^>]*>", page)
-    assert len(images) == 1
-    assert "".join(ENCODED.split()) in "".join(images[0].split())
-    assert 'alt="Nine &lt;digits&gt;"' in images[0]
-
-
-def test_code_is_there_and_hidden_until_it_is_asked_for(page: str) -> None:
-    assert "answer" in re.sub(r"<style>.*?</style>", "", page, flags=re.S)
-    assert re.search(r'class="[^"]*\binput\b', page)
-    assert ".input { display: none; }" in page
-    assert "body:has(#show-code:checked) .input { display: block; }" in page
-    assert 'id="show-code"' in page
-
-
 def test_outputs_are_shown_and_text_is_escaped(page: str) -> None:
+    (image,) = re.findall(r"<img\b[^>]*>", page)
+    assert "".join(ENCODED.split()) in "".join(image.split())
+    assert 'alt="Nine &lt;digits&gt;"' in image
     assert "<em>emphasis</em>" in page
     assert "epoch 1 &lt; 2" in page
     assert "<caption>Table 1</caption>" in page
@@ -100,7 +93,12 @@ def test_outputs_are_shown_and_text_is_escaped(page: str) -> None:
     assert "\x1b" not in page
 
 
-def test_cells_for_whoever_runs_the_notebook_by_hand_are_left_out(page: str) -> None:
+def test_code_is_hidden_until_it_is_asked_for_and_cells_for_the_notebook_alone_are_left_out(page: str) -> None:
+    assert "answer" in re.sub(r"<style>.*?</style>", "", page, flags=re.S)
+    assert re.search(r'class="[^"]*\binput\b', page)
+    assert ".input { display: none; }" in page
+    assert "body:has(#show-code:checked) .input { display: block; }" in page
+    assert 'id="show-code"' in page
     assert "secret" not in page
     assert "only by hand" not in page
 
@@ -117,12 +115,8 @@ def test_an_unreadable_notebook_is_refused_in_one_line_and_writes_nothing(tmp_pa
 
 
 def test_an_index_without_runs_is_a_page_that_says_so(tmp_path: Path) -> None:
-    index = write_index(tmp_path)
-    assert index == tmp_path / "index.html"
-    page = index.read_text(encoding="utf-8")
-    assert '<html lang="en">' in page and "<title>" in page
-    assert "None yet." in page
-    assert "comparison.html" not in page
+    page = write_index(tmp_path).read_text(encoding="utf-8")
+    assert "None yet." in page and "comparison.html" not in page
     assert fetched(page) == []
 
 
@@ -143,7 +137,7 @@ def test_an_index_has_the_numbers_links_what_is_there_and_escapes_what_runs_say(
     for link in ("comparison.html", "reference/comparison.html", "choices/choices.html"):
         assert f'href="{link}"' in page
     assert "<dt>Fréchet distance</dt><dd>40.0</dd>" in page and "<dt>s per epoch</dt><dd>0.500</dd>" in page
-    assert "12 of 1200 epochs" in page
+    assert "12 of 1,200 epochs" in page
     assert "config.json cannot be read as JSON" in page
     assert fetched(page) == ["runs/gan-cpu/seed-0/samples.png"]  # beside it, in the same folder
     assert re.search(r'<img src="runs/[^"]+" alt="[^"]*gan-cpu/seed-0[^"]*"', page)
@@ -268,25 +262,19 @@ def test_the_command_makes_the_same_run_again(
     assert configured(words) == configure("gan-cpu", preset, **changes)
 
 
-def test_runs_with_the_same_settings_and_seeds_share_a_command_and_reference_runs_have_their_own(
-    write_run: WriteRun, tmp_path: Path
-) -> None:
+def test_runs_with_the_same_settings_seeds_and_commit_share_a_command(write_run: WriteRun, tmp_path: Path) -> None:
     for name, seeds in (("gan-cpu", (0, 1)), ("cgan-cpu", (0, 1)), ("wgan-cpu", (2,))):
         for seed in seeds:
             write_run(name, seed=seed)
     write_run("gan-gpu", below="reference")
-    page = how_to_reproduce(compare(tmp_path / "runs", tmp_path / "reference"))
-    own, reference = page.split("The reference runs")
+    own, reference = how_to_reproduce(compare(tmp_path / "runs", tmp_path / "reference")).split("The reference runs")
     assert commands(own) == [
         "gan-lib run gan-cpu cgan-cpu --preset paper --seeds 0,1",
         "gan-lib run wgan-cpu --preset paper --seeds 2",
     ]
     assert commands(reference) == ["gan-lib run gan-gpu --preset paper --seeds 0", "gan-lib compare cgan-cpu gan-cpu wgan-cpu"]
-
-
-def test_each_kind_of_runs_has_its_command_with_its_commit_and_one_compares_them(write_run: WriteRun, tmp_path: Path) -> None:
-    path = write_run("gan-cpu", preset="quick")
-    RunFolder(path).write_json("machine.json", {"label": "x", "git_commit": "0123456789abcdef"})
+    quick = write_run("gan-cpu", preset="quick")
+    RunFolder(quick).write_json("machine.json", {"label": "x", "git_commit": "0123456789abcdef"})
     write_run("cgan-cpu", epochs=50)
     page = how_to_reproduce(compare(tmp_path / "runs", tmp_path / "none", ["gan-cpu--quick", "cgan-cpu--epochs-50"]))
     assert commands(page) == [
@@ -304,7 +292,3 @@ def test_without_runs_of_ones_own_the_command_makes_all_four_and_reference_runs_
     write_run("gan-cpu", below="reference")
     page = how_to_reproduce(compare(tmp_path / "reference", tmp_path / "reference"))
     assert commands(page) == ["gan-lib run gan-cpu --preset paper --seeds 0", "make reference"]
-
-
-def test_paragraphs_are_escaped_one_by_one() -> None:
-    assert paragraphs(["a < b", "c & d"]) == "<p>a &lt; b</p><p>c &amp; d</p>"

@@ -1,7 +1,9 @@
 """What the figures of quality show, by their lines and their alternative texts."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from conftest import WriteRun
@@ -17,8 +19,17 @@ def test_a_runs_curve_shows_each_measurement_and_the_floor(write_run: WriteRun) 
     assert (list(curve.get_xdata()), list(curve.get_ydata())) == ([6, 12], [50.0, 40.0])
     assert list(ground.get_ydata()) == [0.2, 0.2]
     assert list(chart.axes[1].lines[0].get_ydata()) == [50.0, 50.0]  # precision, %
+    assert [panel.axison for panel in chart.axes] == [True] * 3 + [False]  # no score gap in this run
     assert "Fréchet distance (variance of real features = 100): from 50.0 to 40.0 (floor 0.200)" in chart.alt
     assert chart.png()
+
+
+def test_how_much_d_has_overfitted_has_a_curve_of_its_own(write_run: WriteRun) -> None:
+    record = read_record(write_run("gan-cpu", quality={6: 50.0, 12: 40.0}))
+    chart = run_curve(replace(record, metrics={**record.metrics, "score_gap": [0.1, 0.4]}))
+    curve, zero = chart.axes[3].lines
+    assert (list(curve.get_ydata()), list(zero.get_ydata())) == ([0.1, 0.4], [0.0, 0.0])
+    assert "training minus held out: from 0.100 to 0.400." in chart.alt
 
 
 def test_a_run_without_quality_says_why_in_its_panels(write_run: WriteRun) -> None:
@@ -38,7 +49,7 @@ def test_the_distance_is_drawn_by_epoch_and_by_second_of_training(write_run: Wri
         assert (list(bold.get_xdata()), list(bold.get_ydata())) == (places, [50.0, 30.0])
         assert panel.get_ylim()[0] < 0.2
     assert "GAN, CPU: from 50.0 at epoch 6 to 30.0 at epoch 12, 6.00 s (n = 2). CGAN, CPU: not measured." in chart.alt
-    assert [text.get_text() for text in chart.axes[1].texts] == ["real images", "GAN, CPU"]  # from below
+    assert [text.get_text() for text in chart.axes[1].texts] == ["floor: real images", "GAN, CPU"]  # from below
     assert chart.png()
 
 
@@ -46,21 +57,14 @@ def test_seconds_of_several_machines_are_told_from_those_of_one(write_run: Write
     def labels() -> set[bool]:
         rows = compare(tmp_path / "runs", tmp_path / "reference")
         charts = (frechet_curves(rows), cost_against_quality(rows))
-        assert all(charts)
-        return {chart.axes[-1].get_xlabel().endswith("; not all on one machine") for chart in charts if chart}
+        return {bool(chart) and chart.axes[-1].get_xlabel().endswith("; not all on one machine") for chart in charts if chart}
 
+    assert labels() == set()  # no figure without measurements
     write_run("gan-cpu", quality={12: 40.0})
     write_run("gan-gpu", quality={12: 40.0}, label="A GPU")  # another machine by name too
     assert labels() == {False}
     write_run("cgan-cpu", quality={12: 40.0}, label="Another CPU, 2 cores")
     assert labels() == {True}
-
-
-def test_without_measurements_there_are_no_figures(write_run: WriteRun, tmp_path: Path) -> None:
-    write_run("gan-cpu")
-    rows = compare(tmp_path / "runs", tmp_path / "reference")
-    assert frechet_curves(rows) is None
-    assert cost_against_quality(rows) is None
 
 
 @pytest.mark.parametrize(
@@ -73,7 +77,8 @@ def test_without_measurements_there_are_no_figures(write_run: WriteRun, tmp_path
     ],
 )
 def test_the_frontier_is_what_nothing_beats_in_both(points: dict[str, tuple[float, float]], best: list[str]) -> None:
-    assert frontier(points) == best
+    frame = pd.DataFrame.from_dict(points, orient="index", columns=["cost_usd", "frechet_distance"])
+    assert list(frontier(frame).index) == best
 
 
 def test_cost_against_quality_names_the_frontier(write_run: WriteRun, tmp_path: Path) -> None:
@@ -89,16 +94,16 @@ def test_cost_against_quality_names_the_frontier(write_run: WriteRun, tmp_path: 
 def test_the_nearest_pairs_are_shown_the_nearest_first() -> None:
     train = torch.stack([torch.full((1, 4, 4), value) for value in (-1.0, 0.0, 1.0)])
     generated = torch.stack([torch.full((1, 4, 4), value) for value in (0.5, 0.9, -1.0, 0.2)])
+
+    def distances(chart: object) -> list[str]:
+        return [label.get_text() for label in chart.axes[0].get_xticklabels()]  # type: ignore[attr-defined]
+
     chart = nearest_pairs(generated, train, count=3)
-    shown = [float(panel.images[0].get_array().flatten()[0]) for panel in chart.axes]
-    assert shown == pytest.approx([0.0, 0.95, 0.6, 0.0, 1.0, 0.5])
-    assert [panel.get_xlabel() for panel in chart.axes[3:]] == ["0", "0.0500", "0.100"]
+    pixels = chart.axes[0].images[0].get_array()
+    assert pixels is not None
+    shown = [int(pixels[row, column]) for row in (1, 7) for column in (1, 7, 13)]
+    assert shown == [0, 242, 153, 0, 255, 128]  # 255 times 0, 0.95, 0.6 above 0, 1, 0.5
+    assert distances(chart) == ["0", "0.0500", "0.100"]
     assert "Of 4 generated images the 3 that are nearest" in chart.alt
     by_class = nearest_pairs(generated, train, labels=torch.tensor([5, 2, 2]))  # class 2: 0.9 and 1.0; class 5: both -1
-    assert [panel.get_xlabel() for panel in by_class.axes[2:]] == ["0.0500", "0"]
-    assert "of each class" in by_class.alt
-
-
-def test_pairs_in_colour_and_fewer_images_than_asked_for() -> None:
-    images = torch.rand(2, 3, 4, 4) * 2 - 1
-    assert len(nearest_pairs(images, images, count=10).axes) == 4
+    assert distances(by_class) == ["0.0500", "0"]
