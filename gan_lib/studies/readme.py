@@ -43,11 +43,12 @@ def speed_table(benches: Sequence[Bench]) -> str:
 
 
 def quality_table(rows: Comparison) -> str:
-    """README's table of image quality in Markdown: each configuration that was measured, and the floor."""
+    """README's tables of image quality in Markdown: at the end with the floor, and how soon, with the verdict."""
     measured = {name: row for name, row in rows.items() if row.numbers("noise_level")}
     if not measured:
         return "Not measured yet."
-    return markdown(tables.quality_by_configuration(measured))
+    made = [tables.quality_by_configuration(measured), tables.seconds_to_quality(measured)]
+    return "\n\n".join([markdown(made[0]), claims.verdict(measured), f"{made[1].caption}:", markdown(made[1])])
 
 
 def claims_table(rows: Comparison) -> str:
