@@ -312,7 +312,7 @@ def timing(record: Record) -> str | None:
         return None
     if reached.epoch is None:
         return NEVER if plateau.epoch else None
-    epochs = quality.curve(record).epochs
+    epochs = quality.curve(record).epoch.astype(int).tolist()
     stop = plateau.epoch or next(epoch for epoch in epochs if epoch > epochs[-1] * (1 - SETTLED))
     apart = max(later - earlier for earlier, later in itertools.pairwise([0, *epochs]) if stop in (earlier, later))
     if reached.epoch < stop - apart:

@@ -55,9 +55,9 @@ def test_a_run_that_diverged_or_collapsed_is_doubted(write_run: WriteRun, facts:
 def test_a_curve_leaves_out_what_is_not_finite_and_finds_the_plateau(write_run: WriteRun) -> None:
     path = write_run("gan-cpu", quality={2: 100.0, 4: 50.0, 6: 48.0, 8: float("nan"), 10: 49.0})
     record = read_record(path)
-    assert quality.curve(record) == ([2, 4, 6, 10], [1.0, 2.0, 3.0, 5.0], [100.0, 50.0, 48.0, 49.0])
+    assert quality.curve(record).values.T.tolist() == [[2, 4, 6, 10], [1.0, 2.0, 3.0, 5.0], [100.0, 50.0, 48.0, 49.0]]
     assert quality.plateau(record) == Plateau(4, 6, 48.0)
-    assert quality.curve(record, "density").values == []
+    assert quality.curve(record, "density").empty
     RunFolder(path).write_metrics([])
     (path / "summary.json").unlink()
     assert quality.plateau(read_record(path)) is None
