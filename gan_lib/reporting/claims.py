@@ -54,7 +54,7 @@ def _optimal(shown: Sequence[Row]) -> str:
         f"The optimal configuration is “{first.title}”, measured on {first.machine}: it reaches a Fréchet distance of {target}"
         " in "
         + _spent(first, f"seconds_to_{target}", f"usd_to_{target}")
-        + (", and no other one does" if len(order) == 1 else "")
+        + (", and no other configuration does" if len(order) == 1 else "")
     ]
     cheapest = min(order, key=lambda row: row.middle(f"usd_to_{target}") or math.inf)
     if cheapest is not first:
@@ -67,9 +67,9 @@ def _optimal(shown: Sequence[Row]) -> str:
         elif group:
             words.append(f"{name} do not reach {near}")
             break
-    few = min(len(row.records) for row in shown) < FEWEST
-    sure = f" With fewer than {FEWEST} runs of each, no difference is sure." if few else ""
-    return f"{'; '.join(dict.fromkeys(words))}.{sure}"  # the next one may be the paper's
+    if few := [row.title for row in shown if len(row.records) < FEWEST]:
+        words.append(f"fewer than {FEWEST} runs, so no sure difference: {'; '.join(few)}")
+    return " ".join(f"{part[0].upper()}{part[1:]}." for part in dict.fromkeys(words))  # the next one may be the paper's
 
 
 def _alone(row: Row) -> str:
