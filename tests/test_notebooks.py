@@ -62,7 +62,11 @@ def test_the_training_notebook_leaves_every_parameter_to_the_preset() -> None:
 def execute(name: str, folder: Path, **parameters: object) -> nbformat.NotebookNode:
     """A notebook, executed as papermill does it for anybody."""
     notebook, output = str(NOTEBOOKS / name), str(folder / "out.ipynb")
-    for last in (False, False, True):  # nbclient sometimes waits for ever for a cell with widgets (jupyter/nbclient, number 312)
+    for last in (
+        False,
+        False,
+        True,
+    ):  # nbclient may wait for ever for widgets (jupyter/nbclient, 312)
         try:
             return papermill.execute_notebook(
                 notebook, output, parameters, cwd=str(NOTEBOOKS), progress_bar=False, execution_timeout=100

@@ -54,8 +54,9 @@ def test_the_optimal_configuration_is_the_first_at_the_lowest_distance_that_any_
     words = verdict(compared(tmp_path))
     assert words == (
         "The optimal configuration is “optimal, CPU”, measured on Test CPU, 2 cores: it reaches a Fréchet distance of 2 in "
-        f"6.00 s of training, for 0.000680 USD {PRICE}, and no other configuration does. To 5 it is 6.00 times faster than WGAN, "
-        "CPU. To 20 it is 4.00 (95% interval 3.91 to 4.09, n = 3) times faster than the paper's GAN, CPU. "
+        f"6.00 s of training, for 0.000680 USD {PRICE}, and no other configuration does. "
+        "To 5 it is 6.00 times faster than WGAN, CPU. "
+        "To 20 it is 4.00 (95% interval 3.91 to 4.09, n = 3) times faster than the paper's GAN, CPU. "
         "Fewer than 3 runs, so no sure difference: WGAN, CPU."
     )
 
