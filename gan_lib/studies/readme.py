@@ -1,5 +1,6 @@
 """For those who maintain this repository: keep runs as reference results, and write README's tables and figures from them."""
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,8 +14,10 @@ from gan_lib.config import RunConfig
 from gan_lib.data import load_images
 from gan_lib.quality.classifier import WEIGHTS, save_classifier
 from gan_lib.quality.classifier_training import EPOCHS, cross_validate, labelled_images, train_classifier
+from gan_lib.quality.measures import FRECHET
 from gan_lib.reporting import claims, paper, tables
 from gan_lib.reporting.comparison import Comparison, Row, at_paper_length, papers_own
+from gan_lib.reporting.stats import with_ends
 from gan_lib.reporting.tables import markdown
 from gan_lib.runs.record import copy_records
 from gan_lib.studies import bench
@@ -23,7 +26,7 @@ from gan_lib.studies.bench import Bench
 from gan_lib.studies.measure_check import publish_quality
 from gan_lib.studies.precision import publish_precision
 from gan_lib.studies.unstated_choices import make_choices, publish_choices
-from gan_lib.text import duration, exact, show
+from gan_lib.text import counted, duration, exact, show
 
 README = notebooks.ROOT / "README.md"
 
@@ -35,6 +38,22 @@ def results_table(rows: Comparison) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     return "\n".join([*lines, *(_line(row) for row in rows.values())])
+
+
+def optimal_answer(rows: Comparison) -> str:
+    """README's sentences on the optimal configuration: how good its images are after how long, and the paper's GAN's."""
+    best, paper_gan = rows["optimal-cpu"], rows["gan-cpu"]
+    if not best.numbers(FRECHET) or not paper_gan.numbers(FRECHET):
+        return "Not measured yet."
+    ends = with_ends(best.numbers(FRECHET), best.mean(FRECHET) or math.nan)
+    sizes = [int(row.middle("parameters") or 0) for row in (best, paper_gan)]
+    times = [duration(row.middle("training_seconds") or 0.0) for row in (best, paper_gan)]
+    return (
+        f"The best one here on a CPU is `optimal-cpu`. Its two networks have {sizes[0]:,} parameters, those of the paper's GAN "
+        f"{sizes[1]:,}. Its images have a Fréchet distance of {ends} after {times[0]} of training "
+        f"({counted(len(best.records), 'run')}). Those of the paper's GAN end at {show(paper_gan.mean(FRECHET))} after {times[1]}, and real images have "
+        f"{show(best.floor(FRECHET))}."
+    )
 
 
 def speed_table(benches: Sequence[Bench]) -> str:
@@ -107,7 +126,7 @@ def write_readme(results: Path) -> str:
     rows = at_paper_length(reference, reference)
     benches, problems = bench.read_benches(results / "bench")
     parts = {
-        README: {"results": results_table(papers_own(rows))},
+        README: {"optimal": optimal_answer(rows), "results": results_table(papers_own(rows))},
         results / "README.md": {
             "quality": quality_table(rows),
             "claims": claims_table(rows),

@@ -118,7 +118,7 @@ def test_the_driver_decides_the_build(sandbox: Sandbox, driver: str, listing: st
         assert (sandbox.env / "requirements.txt").read_text() == LOCK and not from_pytorch
         return
     (call,) = from_pytorch
-    assert f"--no-deps --index-url https://download.pytorch.org/whl/{build} -r " in call
+    assert re.search(rf"--no-deps --index-url \S+/{build} -r ", call)
     assert installs.index(call) < len(installs) - 1
     own = [f"torch==2.14.1+{build}", f"torchvision==0.29.1+{build}"]
     assert (sandbox.root / "torch.txt").read_text().split() == own

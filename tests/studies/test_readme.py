@@ -6,9 +6,9 @@ import pytest
 from conftest import WriteRun
 
 from gan_lib.batch import notebooks, pages
-from gan_lib.reporting.comparison import compare
+from gan_lib.reporting.comparison import at_paper_length, compare
 from gan_lib.studies import precision, readme
-from gan_lib.studies.readme import marks, quality_table, results_table, update
+from gan_lib.studies.readme import marks, optimal_answer, quality_table, results_table, update
 
 NOWHERE = Path("/nonexistent")
 BEGIN, END = marks("results")
@@ -59,6 +59,19 @@ def test_the_table_of_quality_has_what_was_measured_and_the_floor(write_run: Wri
         ["| real images: the floor", "0.200"],
     ]
     assert "“WGAN, CPU”" in lines[6] and lines[-1].startswith("| WGAN, CPU | – | 6.00 s, 0.000680 USD | never |")
+
+
+def test_the_answer_has_the_mean_and_the_ends_over_the_seeds_and_the_papers_own_beside(
+    write_run: WriteRun, tmp_path: Path
+) -> None:
+    reference = tmp_path / "reference"
+    assert optimal_answer(at_paper_length(reference, reference)) == "Not measured yet."
+    write_run("gan-cpu", below="reference", quality={12: 40.0})
+    for seed, distance in enumerate((1.0, 2.0, 6.0)):
+        write_run("optimal-cpu", below="reference", quality={12: distance}, seed=seed, seconds=10.0 + seed)
+    words = optimal_answer(at_paper_length(reference, reference))
+    assert "of 3.00 (1.00 to 6.00) after 2 min 12 s of training (3 runs)" in words  # 12 epochs of 11 s
+    assert "end at 40.0 after 6 s, and real images have 0.200" in words
 
 
 def test_an_update_replaces_what_is_between_the_marks_and_nothing_else() -> None:
