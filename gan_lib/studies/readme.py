@@ -42,8 +42,8 @@ def results_table(rows: Comparison) -> str:
 
 def optimal_answer(rows: Comparison) -> str:
     """README's sentences on the optimal configuration: how good its images are after how long, and the paper's GAN's."""
-    best, paper_gan = rows["optimal-cpu"], rows["gan-cpu"]
-    if not best.numbers(FRECHET) or not paper_gan.numbers(FRECHET):
+    best, paper_gan = (rows.get(name) for name in ("optimal-cpu", "gan-cpu"))
+    if not best or not paper_gan or not best.numbers(FRECHET) or not paper_gan.numbers(FRECHET):
         return "Not measured yet."
     ends = with_ends(best.numbers(FRECHET), best.mean(FRECHET) or math.nan)
     sizes = [int(row.middle("parameters") or 0) for row in (best, paper_gan)]
@@ -51,8 +51,8 @@ def optimal_answer(rows: Comparison) -> str:
     return (
         f"The best one here on a CPU is `optimal-cpu`. Its two networks have {sizes[0]:,} parameters, those of the paper's GAN "
         f"{sizes[1]:,}. Its images have a Fréchet distance of {ends} after {times[0]} of training "
-        f"({counted(len(best.records), 'run')}). Those of the paper's GAN end at {show(paper_gan.mean(FRECHET))} after {times[1]}, and real images have "
-        f"{show(best.floor(FRECHET))}."
+        f"({counted(len(best.records), 'run')}). Those of the paper's GAN end at {show(paper_gan.mean(FRECHET))} "
+        f"after {times[1]}, and real images have {show(best.floor(FRECHET))}."
     )
 
 

@@ -91,7 +91,10 @@ def test_a_readme_without_both_marks_is_refused(text: str) -> None:
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository's root of our own, which publish then works on."""
-    for path, names in (("README.md", ["results"]), ("results/README.md", ["quality", "claims", "choices", "speed"])):
+    for path, names in (
+        ("README.md", ["optimal", "results"]),
+        ("results/README.md", ["quality", "claims", "choices", "speed"]),
+    ):
         parts = [line for name in names for line in marks(name)]
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text("\n".join(["# Title", *parts]), encoding="utf-8")
