@@ -41,7 +41,7 @@ def test_a_notebook_is_executed_and_its_output_kept(tmp_path: Path) -> None:
     assert process.wait(120) == 0
     process.stop()
     assert "42" in nbformat.read(tmp_path / "out {x}.ipynb", 4).cells[-1].outputs[0].text
-    assert last_line(tmp_path / "log") == "42"
+    assert "42" in last_lines(tmp_path / "log").splitlines()  # jupyter_client may complain after it
 
 
 @pytest.mark.slow
