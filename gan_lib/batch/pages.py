@@ -78,7 +78,8 @@ def comparison(results: Path, experiments: list[str], reference: Path | None = N
     Reference runs may be named too: they stand in for what is missing, and make the comparison where nothing else is named.
     """
     reference = reference or REFERENCE
-    own = [name for name in experiments if (results / "runs" / name).is_dir() or not (reference / name).is_dir()]
+    # os.path.isdir: False also of a name that is too long for a folder
+    own = [name for name in experiments if os.path.isdir(results / "runs" / name) or not os.path.isdir(reference / name)]  # noqa: PTH112
     bench = results / "bench"
     parameters = {
         "results_dir": relative(results / "runs" if own or not experiments else reference, NOTEBOOKS),
