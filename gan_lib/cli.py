@@ -107,10 +107,11 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again: also runs that are finished or half done.")] = False,
     timeout: Annotated[float | None, Timeout] = None,
     retries: Annotated[int, typer.Option(min=0, max=100, help="Resume a run that was killed so many times.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Runs side by side, which share this machine's cores.")] = 1,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write the comparison at the end.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, how long and where; run nothing.")] = False,
 ) -> None:
-    """Train configurations, one after the other, and write the comparison.
+    """Train configurations, one after the other or side by side, and write the comparison.
 
     Runs that are finished with the same parameters are kept, and those that were stopped are resumed.
     Configurations that this machine cannot run are reported as unavailable.
@@ -122,32 +123,30 @@ def run(
     jobs = runner.plan(list(dict.fromkeys(configs)), results_dir, fresh)
     if dry_run:
         return _show_plan(jobs, results_dir, fresh)
-    names = pages.with_siblings({job.folder.parent.name for job in jobs}, results_dir)
     line = ProgressLine()
-    with pages.comparison(results_dir, names) as comparison:
-        try:
-            records = runner.run_batch(
-                jobs,
-                fresh=fresh,
-                timeout=timeout,
-                retries=retries,
-                check=lambda: _check_inputs(jobs, results_dir, fresh),
-                show=line.show,
-                afterwards=comparison.warm_up if report else lambda: None,
-            )
-        except (KeyboardInterrupt, SystemExit):
-            line.end()
-            # Without --fresh, which would throw away what there is.
-            command = shlex.join(["gan-lib", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
-            say(f"gan-lib: stopped; to resume: {command}", error=True)
-            raise
-        finally:
-            line.end()
-        for record in records:
-            _show(_facts(record))
-        if report:
-            comparison.make()
-            say(f"Report: {short(_index(results_dir))}")
+    try:
+        records = runner.run_batch(
+            jobs,
+            workers=workers,
+            check=lambda: _check_inputs(jobs, results_dir, fresh),
+            show=line.show,
+            fresh=fresh,
+            timeout=timeout,
+            retries=retries,
+        )
+    except (KeyboardInterrupt, SystemExit):
+        line.end()
+        # Without --fresh, which would throw away what there is.
+        command = shlex.join(["gan-lib", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
+        say(f"gan-lib: stopped; to resume: {command}", error=True)
+        raise
+    finally:
+        line.end()
+    for record in records:
+        _show(_facts(record))
+    if report:
+        pages.make_comparison(results_dir, pages.with_siblings({job.folder.parent.name for job in jobs}, results_dir))
+        say(f"Report: {short(_index(results_dir))}")
     if not all(is_done(record) or unavailable(record.config) for record in records):
         raise typer.Exit(1)
 

@@ -1,4 +1,4 @@
-"""Many runs, one after another: planning, one process a run, progress, pages."""
+"""Many runs, one after another or side by side: planning, one process a run, progress, pages."""
 
 import sys
 

@@ -1,26 +1,25 @@
-"""One run to make: its notebook in a process of its own, and what became of it, told from evidence."""
+"""One run to make: its notebook in a process of its own, and what became of it, judged by evidence."""
 
 import contextlib
 import math
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from gan_lib.batch.exit_reason import describe, oom_kills
-from gan_lib.batch.notebooks import NOTEBOOKS, NotebookProcess, check_parameters, last_line, last_lines, relative
+from gan_lib.batch.notebooks import NOTEBOOKS, check_parameters, last_line, last_lines, relative, start_notebook, stop
 from gan_lib.config import RunConfig
 from gan_lib.errors import GanLibError, RecordError, ReportError
 from gan_lib.presets import run_name
-from gan_lib.runs.locks import Lock, noted_holder
+from gan_lib.runs.locks import Lock
 from gan_lib.runs.record import Record, RunFolder, count_epochs, lock_holder, read_record
 from gan_lib.runs.storage import read_json
 from gan_lib.text import duration, one_line
 
-_POLL_SECONDS = 0.5
-_PATIENCE = 10.0  # seconds: a kernel whose process was killed is gone after one
+_PATIENCE = 12.0  # seconds: notebooks.py gives a process ten to stop
 
 
 @dataclass
@@ -30,7 +29,6 @@ class Job:
     config: RunConfig
     folder: Path
     found: Record | None = None
-    _process: NotebookProcess | None = None
 
     @property
     def name(self) -> str:
@@ -42,51 +40,128 @@ class Job:
         """Whether the run was trained to its end before this batch."""
         return self.found is not None and self.found.status == "ok"
 
-    def warm_up(self) -> None:
-        """Start the process of the run's notebook, which then waits. A run that cannot start says so when it is made."""
-        with contextlib.suppress(OSError):
-            self._process = self._process or self._start()
 
-    def take(self) -> NotebookProcess:
-        """The process, for one attempt: the next takes another."""
-        process, self._process = self._process or self._start(), None
-        return process
+class Run:
+    """A job that is being made. Whatever goes wrong with it is noted in its record, and stops no other."""
 
-    def _start(self) -> NotebookProcess:
-        results = relative(self.folder.parent.parent, NOTEBOOKS)
+    def __init__(
+        self, job: Job, *, fresh: bool = False, timeout: float | None = None, retries: int = 0, threads: int = 0
+    ) -> None:
+        """Start it. timeout: seconds until it is stopped. retries: how often it is resumed after it was killed."""
+        self.job, self._timeout, self._retries, self._threads = job, timeout, retries, threads
+        self.process: BaseProcess | None = None
+        self._trouble: str | None = None
+        with self._noting():
+            self._start(fresh)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that are done."""
+        return count_epochs(self.job.folder)
+
+    def poll(self) -> Record | None:
+        """Its record, with a note on what went wrong beside the run itself; None while it is being made."""
+        process = self.process
+        if process and process.is_alive() and time.monotonic() < self._deadline:
+            return None
+        if process:
+            with self._noting():
+                if process.is_alive():
+                    stop(process)
+                    self._close_stopped("timed-out", f"stopped after {duration(self._timeout or 0)}, as --timeout asks")
+                else:
+                    self._settle(process)
+                _render_trouble(record_of(self.job))
+            self.process = None
+        record = record_of(self.job)
+        if record.status in ("killed", "lost") and self._retries:
+            self._retries -= 1
+            with self._noting():
+                self._start(fresh=False)
+            return None
+        if self._trouble is None or self._trouble == record.reason:
+            return record
+        return replace(record, notes=[*record.notes, self._trouble])
+
+    def interrupted(self) -> None:
+        """Record that its process was stopped."""
+        self._close_stopped("interrupted", "stopped while it was running")
+
+    def _start(self, fresh: bool) -> None:
+        folder, config = self.job.folder, self.job.config
+        if (pid := lock_holder(folder)) is not None:  # since the batch was planned: a notebook in JupyterLab, say
+            raise ReportError(f"{folder} is being written by process {pid}: left alone")
+        if fresh:
+            RunFolder(folder).clear()
+        stale_files = ["notebook.ipynb", "report.html"]
+        if fresh or not self.job.finished:
+            stale_files.append("summary.json")  # how it ended last time is no evidence of how it ends now
+        for stale in stale_files:
+            (folder / stale).unlink(missing_ok=True)
+        notebook, page, log = NOTEBOOKS / "01_train.ipynb", folder / "report.html", folder / "run.log"
         parameters = {
-            "configuration": self.config.configuration,
-            **self.config.model_dump(mode="json", exclude={"model", "machine"}),
-            "results_dir": results,
+            "configuration": config.configuration,
+            **config.model_dump(mode="json", exclude={"model", "machine"}),
+            "results_dir": relative(folder.parent.parent, NOTEBOOKS),
             "live": False,
         }
-        notebook, log, lock = NOTEBOOKS / "01_train.ipynb", self.folder / "run.log", self.folder / "run.lock"
         check_parameters(notebook, parameters)
-        return NotebookProcess(notebook, self.folder / "notebook.ipynb", parameters, log, lock)
+        self._oom_kills, self._deadline = oom_kills(), time.monotonic() + (self._timeout or math.inf)
+        self.process = start_notebook(notebook, folder / "notebook.ipynb", parameters, log, page, _title(config), self._threads)
 
-    def stop(self) -> None:
-        """End a process that was warmed up and not used."""
-        if self._process:
-            self._process.stop()
+    @contextlib.contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except ReportError as error:  # the run itself is whole, or somebody else's
+            self._trouble = str(error)
+        except (GanLibError, OSError, EOFError) as error:
+            self._trouble = one_line(error)
+            with contextlib.suppress(OSError, RecordError):
+                self._close("failed", self._trouble)
 
+    def _settle(self, process: BaseProcess) -> None:
+        """The run's status, from the exit code of its process and what its record says; never from papermill's own metadata."""
+        deadline = time.monotonic() + _PATIENCE
+        while lock_holder(self.job.folder) is not None and time.monotonic() < deadline:
+            time.sleep(0.1)  # its server was killed, and the process itself notices
+        log, code, status = self.job.folder / "run.log", process.exitcode or 0, self._summary().get("status")
+        if code == 0 and status == "ok":
+            log.unlink(missing_ok=True)
+        elif status == "ok":
+            # Trained and recorded: only its report is missing, which the next batch makes up for.
+            raise ReportError(f"{self.job.name} is trained, but its notebook failed afterwards: {last_line(log)}")
+        elif status in ("failed", "unavailable", "interrupted"):
+            return
+        elif code < 0:
+            words = last_lines(log, 1)[:300]
+            reason = describe(-code, process.pid, self._oom_kills)
+            self._close("killed", reason + (f"; its last line: {words}" if words else ""))
+        elif code == 0:
+            self._close("lost", "its notebook ended without a word from the run")
+        else:
+            self._close("failed", last_line(log))
 
-def make(
-    job: Job,
-    *,
-    fresh: bool = False,
-    timeout: float | None = None,
-    retries: int = 0,
-    see: Callable[[int], None] = lambda epoch: None,
-) -> Record:
-    """Make one run; returns its record, with a note on what went wrong beside the run itself.
+    def _close_stopped(self, status: str, reason: str) -> None:
+        """Record the end of a run that this batch stopped, unless it was over before."""
+        if self._summary().get("status") in ("interrupted", None):
+            self._close(status, reason)
 
-    see: is told the epochs done so far about twice a second.
-    """
-    for attempt in range(1 + retries):
-        record = _attempt(job, fresh and not attempt, timeout, see)
-        if record.status not in ("killed", "lost"):
-            break
-    return record
+    def _close(self, status: str, reason: str) -> None:
+        """Record the end of a run where the run itself could not."""
+        folder, known = RunFolder(self.job.folder), self._summary()
+        if known.get("status") == "ok" or lock_holder(folder.path) is not None:
+            return
+        if not (folder.path / "config.json").exists():
+            folder.create(self.job.config)
+        before = {key: known[key] for key in known.keys() - {"status", "reason", "schema_version", "finished"}}
+        folder.finish(status, reason, **{"epochs": self.epochs, **before})
+        (folder.path / "run.lock").unlink(missing_ok=True)
+
+    def _summary(self) -> dict[str, Any]:
+        with contextlib.suppress(RecordError):
+            return read_json(self.job.folder / "summary.json", missing={})
+        return {}
 
 
 @contextlib.contextmanager
@@ -125,101 +200,6 @@ def is_done(record: Record | None) -> bool:
     return (record.path / "report.html").exists() or not (record.path / "generator.safetensors").exists()
 
 
-def _attempt(job: Job, fresh: bool, timeout: float | None, see: Callable[[int], None]) -> Record:
-    trouble = None
-    try:
-        if (pid := lock_holder(job.folder)) is not None:  # since the batch was planned: a notebook in JupyterLab, say
-            raise ReportError(f"{job.folder} is being written by process {pid}: left alone")
-        if fresh:
-            RunFolder(job.folder).clear()
-        _execute(job, fresh, timeout, see)
-        _render(record_of(job))
-    except ReportError as error:  # the run itself is whole, or somebody else's
-        trouble = str(error)
-    except (GanLibError, OSError) as error:
-        trouble = one_line(error)
-        with contextlib.suppress(OSError, RecordError):
-            _close(job, "failed", trouble)
-    record = record_of(job)
-    if trouble is None or trouble == record.reason:
-        return record
-    return replace(record, notes=[*record.notes, trouble])
-
-
-def _execute(job: Job, fresh: bool, timeout: float | None, see: Callable[[int], None]) -> None:
-    """Run 01_train.ipynb into a run's folder, and record how it ended where the run itself could not."""
-    stale_files = ["notebook.ipynb", "report.html"]
-    if fresh or not job.finished:
-        stale_files.append("summary.json")  # how it ended last time is no evidence of how it ends now
-    for stale in stale_files:
-        (job.folder / stale).unlink(missing_ok=True)
-    oom_before = oom_kills()
-    deadline = time.monotonic() + (timeout or math.inf)
-    process = job.take()
-    try:
-        process.go()
-        while process.poll() is None and time.monotonic() < deadline:
-            see(count_epochs(job.folder))
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_POLL_SECONDS)
-    except BaseException:
-        process.stop()
-        _close_stopped(job, "interrupted", "stopped while it was running")
-        raise
-    code = process.poll()
-    process.stop()
-    if code is None:
-        _close_stopped(job, "timed-out", f"stopped after {duration(timeout or 0)}, as --timeout asks")
-    else:
-        _settle(job, code, oom_before)
-
-
-def _settle(job: Job, code: int, oom_before: int | None) -> None:
-    """The run's status, from the exit code of its process and what its record says; never from papermill's own metadata."""
-    log = job.folder / "run.log"
-    status = _summary(job.folder).get("status")
-    if code == 0 and status == "ok":
-        log.unlink(missing_ok=True)
-    elif status == "ok":
-        # Trained and recorded: only its report is missing, which the next batch makes up for.
-        raise ReportError(f"{job.name} is trained, but its notebook failed afterwards: {last_line(log)}")
-    elif status in ("failed", "unavailable", "interrupted"):
-        return
-    elif code < 0:
-        _close(job, "killed", "its notebook's process was " + describe(-code, None, oom_before))
-    elif code > 128:
-        words = last_lines(log, 1)[:300]
-        reason = describe(code - 128, noted_holder(job.folder / "run.lock"), oom_before)
-        _close(job, "killed", reason + (f"; its last line: {words}" if words else ""))
-    elif code == 0:
-        _close(job, "lost", "its notebook ended without a word from the run")
-    else:
-        _close(job, "failed", last_line(log))
-
-
-def _close_stopped(job: Job, status: str, reason: str) -> None:
-    """The last word on a run that this batch stopped, unless it was over before."""
-    if _summary(job.folder).get("status") in ("interrupted", None):
-        _close(job, status, reason)
-
-
-def _close(job: Job, status: str, reason: str) -> None:
-    """Write a run's last word where the run itself could not, once its process is gone."""
-    deadline = time.monotonic() + _PATIENCE
-    while lock_holder(job.folder) is not None:
-        if time.monotonic() > deadline:
-            return
-        time.sleep(0.1)
-    folder, known = RunFolder(job.folder), _summary(job.folder)
-    if known.get("status") == "ok":
-        return
-    if not (job.folder / "config.json").exists():
-        folder.create(job.config)
-    before = {key: known[key] for key in known.keys() - {"status", "reason", "schema_version", "finished"}}
-    folder.finish(status, reason, **{"epochs": count_epochs(job.folder), **before})
-    (job.folder / "run.lock").unlink(missing_ok=True)
-
-
 def record_of(job: Job) -> Record:
     """A job's record; one that cannot be read is a failed run, and stops no other."""
     try:
@@ -228,17 +208,18 @@ def record_of(job: Job) -> Record:
         return Record(job.folder, job.config, "failed", str(error))
 
 
-def _render(record: Record) -> None:
-    from gan_lib.reporting.html import render
+def _render_trouble(record: Record) -> None:
+    """The page of a run that did not end well, which its own process could not make."""
+    notebook = record.path / "notebook.ipynb"
+    if record.status != "ok" and notebook.exists():
+        from gan_lib.reporting.html import render
 
-    notebook, title = record.path / "notebook.ipynb", f"{record.config.configuration}, seed {record.config.seed}"
-    if not notebook.exists():
-        return
-    trouble = said = ""
-    if record.status != "ok":
-        trouble = f"{record.status}: {record.reason}"
-        said = last_lines(record.path / "run.log")
-    render(notebook, record.path / "report.html", title, trouble, said)
+        log = last_lines(record.path / "run.log")
+        render(notebook, record.path / "report.html", _title(record.config), f"{record.status}: {record.reason}", log)
+
+
+def _title(config: RunConfig) -> str:
+    return f"{config.configuration}, seed {config.seed}"
 
 
 def unavailable(config: RunConfig) -> str | None:
@@ -248,10 +229,3 @@ def unavailable(config: RunConfig) -> str | None:
     from gan_lib.runs.machine import unavailable_reason
 
     return unavailable_reason(config.machine)
-
-
-def _summary(folder: Path) -> dict[str, Any]:
-    try:
-        return read_json(folder / "summary.json", missing={})
-    except RecordError:
-        return {}

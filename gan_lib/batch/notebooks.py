@@ -1,14 +1,20 @@
-"""Executing a notebook in a process of its own: warmed up, started, watched, stopped."""
+"""Executing a notebook in a process of its own: forked from one that has everything loaded, watched, stopped.
+
+Exit codes: 0 executed, 1 a cell failed, 143 stopped on request, -N killed by signal N.
+"""
 
 import contextlib
 import importlib.util
 import json
+import multiprocessing
 import os
 import re
 import signal
-import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterable
+from multiprocessing.process import ORIGINAL_DIR, BaseProcess  # type: ignore[attr-defined]
 from pathlib import Path
 from typing import Any
 
@@ -16,76 +22,102 @@ from gan_lib.errors import GanLibError
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
-_PATIENCE = 15.0  # seconds: the process itself gives its kernel ten
-_PAPERMILLS_OWN = re.compile(
-    r"(Executing|Ending) Cell \d+-+$|(Input|Output) Notebook: |(Working directory|Executing notebook with kernel): |Kernel died"
-)
+_PATIENCE = 10.0  # seconds between a request to stop and the end of whatever has not stopped
+# Elsewhere than in Linux, a process that has loaded so much cannot be forked safely: there, each loads it anew.
+_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
+_processes: Any = multiprocessing.get_context(_METHOD)
 
 
-class NotebookProcess(subprocess.Popen[bytes]):
-    """A notebook that papermill executes in a process of its own, which ends with this one, however this one ends.
+def warm_up() -> None:
+    """Start the server that notebooks' processes are forked from, unless it runs: it imports what they need. Does not wait."""
+    if _METHOD != "forkserver":
+        return
+    from multiprocessing import forkserver
 
-    It brings the kernel up and loads what the notebook imports; nothing of it runs, and nothing is written but the log, before
-    go(). Exit codes are notebook_process's. lock: the lock file of the run that the notebook makes, if it makes one. Paths are
-    handed on relative to the repository, so that an executed notebook does not carry this machine's folders about.
+    _processes.set_forkserver_preload(["gan_lib.batch.shell"])
+    environment = dict(os.environ)
+    os.environ.update(_own_environment())
+    signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C is kept away from it from its first moment
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+        os.environ.clear()
+        os.environ.update(environment)
+
+
+def start_notebook(
+    notebook: Path,
+    output: Path,
+    parameters: dict[str, Any],
+    log: Path,
+    page: Path | None = None,
+    title: str = "",
+    threads: int = 0,
+) -> BaseProcess:
+    """Start the process that executes a notebook and renders its page. Raises OSError or EOFError where there can be none.
+
+    It ends with this one, however this one ends. threads: CPU threads of a run that does not say how many; 0: one for each
+    core. Paths are handed on relative to the repository: an executed notebook does not carry this machine's folders about.
     """
+    warm_up()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)  # never through a link that a stranger left
+    what = (relative(notebook), relative(output), parameters, relative(notebook.parent), page and page.absolute(), title)
+    process: BaseProcess = _processes.Process(target=_run, args=(what, log.absolute(), threads), daemon=True)
+    process.start()
+    return process
 
-    def __init__(self, notebook: Path, output: Path, parameters: dict[str, Any], log: Path, lock: Path | None = None) -> None:
-        self._log: Path | None = log
-        job = {
-            "notebook": relative(notebook),
-            "output": relative(output),
-            "cwd": relative(notebook.parent),
-            "parameters": parameters,
-            "lock": os.path.realpath(lock) if lock else None,
-        }
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.unlink(missing_ok=True)  # never through a link that a stranger left
-        with log.open("xb") as file:
-            # In a session of its own: Ctrl-C is kept away from it, only the batch decides how a run ends.
-            super().__init__(
-                [sys.executable, "-m", "gan_lib.batch.notebook_process", json.dumps(job)],
-                cwd=ROOT,
-                env={**os.environ, **_own_environment()},
-                stdin=subprocess.PIPE,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
 
-    def go(self) -> None:
-        """Execute the notebook."""
-        self._log = None
-        if self.stdin:
-            with contextlib.suppress(BrokenPipeError):  # it is dead already, and poll() tells how
-                self.stdin.write(b"\n")
-                self.stdin.flush()
+def stop(*processes: BaseProcess) -> None:
+    """End processes: with a checkpoint if there is time, at once on a second Ctrl-C."""
+    deadline = time.monotonic() + _PATIENCE
+    try:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+    finally:
+        for process in processes:
+            process.kill()
+            process.join(5)
 
-    def stop(self) -> None:
-        """End the process and its kernel: with a checkpoint if there is time, at once on a second Ctrl-C."""
-        try:
-            self._ask(signal.SIGTERM, _PATIENCE)
-        except BaseException:
-            self._ask(signal.SIGTERM, 2)  # the second request: its kernel is killed
-            raise
-        finally:
-            self._ask(signal.SIGKILL, 5)  # its kernel notices within a second
-            if self.stdin:
-                with contextlib.suppress(BrokenPipeError):
-                    self.stdin.close()
-            if self._log:  # of a process that was not used
-                self._log.unlink(missing_ok=True)
 
-    def _ask(self, number: signal.Signals, patience: float) -> None:
-        if self.poll() is None:
-            self.send_signal(number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.wait(patience)
+def _run(what: tuple[Any, ...], log: Path, threads: int) -> None:
+    """In the new process: away from the terminal, with the log as its output, stopped by SIGTERM as a cell is by a person."""
+    if hasattr(os, "setsid"):
+        os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the batch decides how a run ends
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
+    for standard in (1, 2):  # also of libraries that print as they abort
+        os.dup2(descriptor, standard)
+    sys.stdout = sys.stderr = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    os.environ.update(_own_environment(), GAN_LIB_THREADS=str(threads))
+    sys.path[:] = [path for path in sys.path if path not in ("", ORIGINAL_DIR)]  # not the modules in a working folder
+    os.chdir(ROOT)
+    try:
+        from gan_lib.batch.shell import execute
+
+        execute(*what)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGTERM)
+
+
+def _end_with(server: int) -> None:
+    """In a thread: stop this process when its batch is gone, or the server that it was forked from."""
+    batch = multiprocessing.parent_process()
+    while batch and batch.is_alive() and os.getppid() == server:
+        batch.join(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_PATIENCE)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _own_environment() -> dict[str, str]:
-    """What keeps a user's matplotlib settings, encoding and the modules in a working folder away from a kernel."""
-    environment = {"MPLBACKEND": "agg", "PYTHONSAFEPATH": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
+    """What keeps a user's matplotlib settings away from a notebook."""
+    environment = {"MPLBACKEND": "agg"}
     matplotlib = importlib.util.find_spec("matplotlib")
     if matplotlib and matplotlib.origin:
         environment["MATPLOTLIBRC"] = str(Path(matplotlib.origin).with_name("mpl-data") / "matplotlibrc")
@@ -103,21 +135,17 @@ def check_parameters(notebook: Path, parameters: Iterable[str]) -> None:
 
 
 def last_line(log: Path) -> str:
-    """What a process said last, for one line of a record."""
+    """What a process printed last, for one line of a record."""
     return last_lines(log, 1)[:300] or "nothing was printed"
 
 
 def last_lines(log: Path, count: int = 12) -> str:
-    """The last lines that a process printed, or "": without empty ones, papermill's own and terminal colours."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 100_000))
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return ""
-    lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()]
-    lines = [line for line in lines if line and not _PAPERMILLS_OWN.match(line)]
-    return "\n".join(lines[-count:])
+    """The last lines that a process printed, or "": without empty ones and terminal colours."""
+    with contextlib.suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 100_000))
+        text = re.sub(r"\x1b\[[0-9;]*m", "", file.read().decode(errors="replace"))
+        return "\n".join([line.rstrip() for line in text.splitlines() if line.strip()][-count:])
+    return ""
 
 
 def relative(path: Path, start: Path = ROOT) -> str:

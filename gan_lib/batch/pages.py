@@ -4,10 +4,9 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from gan_lib.batch.notebooks import NOTEBOOKS, ROOT, NotebookProcess, last_line, relative
+from gan_lib.batch.notebooks import NOTEBOOKS, ROOT, last_line, relative, start_notebook, stop
 from gan_lib.errors import ReportError
 from gan_lib.presets import ALL_CONFIGURATIONS
 from gan_lib.runs.storage import write_bytes
@@ -15,49 +14,22 @@ from gan_lib.runs.storage import write_bytes
 REFERENCE = ROOT / "results" / "reference"
 
 
-class Page:
-    """A page to be made of a notebook, inside `with`: executed in a folder of its own, so that two may be made at once."""
-
-    def __init__(self, notebook: str, parameters: dict[str, Any], path: Path, title: str) -> None:
-        self.path, self._title = path, title
-        self._folder = tempfile.TemporaryDirectory(prefix="gan-lib-")
-        self._notebook = Path(self._folder.name) / notebook
-        self._log = self._notebook.with_suffix(".log")
-        self.parameters = parameters
-        self._process: NotebookProcess | None = None
-
-    def __enter__(self) -> "Page":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._process:
-            self._process.stop()
-        self._folder.cleanup()
-
-    def warm_up(self) -> NotebookProcess:
-        """Start the notebook's process, which then waits; returns it."""
-        source = NOTEBOOKS / self._notebook.name
-        self._process = self._process or NotebookProcess(source, self._notebook, self.parameters, self._log)
-        return self._process
-
-    def make(self) -> Path:
-        """Execute the notebook and render it; returns the page. Raises ReportError when the notebook fails."""
-        from gan_lib.reporting.html import render
-
-        process = self.warm_up()
-        process.go()
-        if process.wait():
-            log = self.path.with_suffix(".log")
-            write_bytes(log, self._log.read_bytes())
-            raise ReportError(f"{self._notebook.name} failed: {last_line(log)} (all of it in {log})")
-        write_bytes(self.path.with_suffix(".ipynb"), self._notebook.read_bytes())
-        return render(self._notebook, self.path, self._title)
-
-
 def report(notebook: str, parameters: dict[str, Any], path: Path, title: str) -> Path:
     """Execute a notebook and render it to a page; returns the page. Raises ReportError when the notebook fails."""
-    with Page(notebook, parameters, path, title) as page:
-        return page.make()
+    with tempfile.TemporaryDirectory(prefix="gan-lib-") as folder:  # of its own, so that a page may be made twice at once
+        output = Path(folder) / notebook
+        log = output.with_suffix(".log")
+        process = start_notebook(NOTEBOOKS / notebook, output, parameters, log, path, title)
+        try:
+            process.join()
+        finally:
+            stop(process)
+        if process.exitcode:
+            kept = path.with_suffix(".log")
+            write_bytes(kept, log.read_bytes() if log.exists() else b"")
+            raise ReportError(f"{notebook} failed: {last_line(kept)} (all of it in {kept})")
+        write_bytes(path.with_suffix(".ipynb"), output.read_bytes())
+    return path
 
 
 def with_siblings(experiments: Iterable[str], results: Path) -> list[str]:
@@ -72,35 +44,28 @@ def with_siblings(experiments: Iterable[str], results: Path) -> list[str]:
     return sorted(chosen.values())
 
 
-def comparison(results: Path, experiments: list[str], reference: Path | None = None) -> Page:
-    """The comparison of some experiments, which are folders below runs, or of the newest and its like where none is named.
+def make_comparison(results: Path, experiments: list[str], reference: Path | None = None) -> Path:
+    """Write the comparison of some experiments, folders below runs, or of the newest and its like where none is named.
 
     Reference runs may be named too: they stand in for what is missing, and make the comparison where nothing else is named.
+    Returns the page. Raises RecordError when an experiment does not exist, ReportError when the notebook fails.
     """
+    from gan_lib.reporting.comparison import check_experiments
+
     reference = reference or REFERENCE
     # os.path.isdir: False also of a name that is too long for a folder
     own = [name for name in experiments if os.path.isdir(results / "runs" / name) or not os.path.isdir(reference / name)]  # noqa: PTH112
+    runs = results / "runs" if own or not experiments else reference
+    check_experiments(runs, own or experiments)
     bench = results / "bench"
     parameters = {
-        "results_dir": relative(results / "runs" if own or not experiments else reference, NOTEBOOKS),
+        "results_dir": relative(runs, NOTEBOOKS),
         "reference_dir": relative(reference, NOTEBOOKS),
         "experiments": own or experiments,
         "page_dir": relative(results, NOTEBOOKS),
         "bench_dir": relative(bench if bench.is_dir() else ROOT / "results" / "bench", NOTEBOOKS),
     }
-    return Page("02_compare.ipynb", parameters, results / "comparison.html", "The GAN configurations compared")
-
-
-def make_comparison(results: Path, experiments: list[str]) -> Path:
-    """Write the comparison, as `comparison` says; returns the HTML file.
-
-    Raises RecordError when an experiment does not exist, ReportError when the notebook fails.
-    """
-    from gan_lib.reporting.comparison import check_experiments
-
-    with comparison(results, experiments) as page:
-        check_experiments(Path(os.path.realpath(NOTEBOOKS / page.parameters["results_dir"])), page.parameters["experiments"])
-        return page.make()
+    return report("02_compare.ipynb", parameters, results / "comparison.html", "The GAN configurations compared")
 
 
 def publish_comparison(reference: Path) -> Path:
@@ -114,5 +79,4 @@ def publish_comparison(reference: Path) -> Path:
     for name, chart in {"images": figures.sample_sheet(rows), "quality": frechet_curves(rows)}.items():
         if chart:
             write_bytes(reference / f"{name}.png", chart.png())
-    with comparison(reference, experiments, reference) as page:
-        return page.make()
+    return make_comparison(reference, experiments, reference)

@@ -75,12 +75,11 @@ def _write(text: str, stream: IO[str] | None) -> None:
 class Progress:
     """Where a batch is: one line's worth."""
 
-    run: str
-    number: int  # of this run, counted from 1
-    runs: int
-    epoch: int
-    epochs: int
-    done: float  # floating-point operations of all runs so far, and in all
+    runs: tuple[tuple[str, int, int], ...]  # that are being made: name, epochs done, epochs in all
+    waiting: int
+    done: int
+    failed: int
+    work: float  # floating-point operations of all runs so far, and in all
     total: float
 
 
@@ -93,33 +92,36 @@ class ProgressLine(tqdm):
     monitor_interval = 0  # no thread of tqdm's own
 
     def __init__(self) -> None:
-        self._run, self._drawn, self._width = "", float("-inf"), 0
+        self._drawn, self._width = float("-inf"), 0
         self._terminal = bool(sys.stdout and sys.stdout.isatty())
         super().__init__(total=1, file=sys.stdout, mininterval=0, miniters=0, smoothing=0.3, disable=False)
 
     def show(self, progress: Progress) -> None:
         """Draw the line, or not yet."""
-        if progress.run != self._run or not progress.epoch:  # what comes before a run's first epoch says nothing of its pace
-            self._run, self.n, self.last_print_n = progress.run, progress.done, progress.done
+        if not any(epoch for _, epoch, _ in progress.runs):  # what comes before the first epoch says nothing of the pace
+            self.n = self.last_print_n = progress.work
             self.last_print_t = self._time()
-        elif progress.done > self.n:
-            self.update(progress.done - self.n)
+        elif progress.work > self.n:
+            self.update(progress.work - self.n)
         if self._terminal or time.monotonic() - self._drawn >= _EVERY:
             self._drawn = time.monotonic()
             self.total = progress.total
             self._draw(progress)
 
     def end(self) -> None:
-        """Leave the line as it is and go on below it."""
+        """Leave the line as it is, and continue below it."""
         if self._width:
             _write("\n", sys.stdout)
         self._width = 0
 
     def _draw(self, progress: Progress) -> None:
         columns = shutil.get_terminal_size().columns - 1 if self._terminal else 120  # a line that wraps cannot be drawn over
-        right = f" epoch {progress.epoch}/{progress.epochs}, {{remaining}} left"
+        over, right = progress.done + progress.failed, " {remaining} left"
+        name = f"{len(progress.runs)} running, {progress.waiting} waiting, {progress.done} done, {progress.failed} failed"
+        if len(progress.runs) == 1:
+            ((run, epoch, epochs),) = progress.runs
+            name, right = f"[{over + 1}/{over + 1 + progress.waiting}] {run}", f" epoch {epoch}/{epochs},{right}"
         room = max(0, columns - len(right) - _BAR // 2 - 2)
-        name = f"[{progress.number}/{progress.runs}] {progress.run}"
         self.desc = f"{name[: room - 1]} " if room > 1 else ""
         self.ncols = min(columns, len(self.desc) + len(right) + _BAR + 2)
         self.bar_format = f"{{desc}}|{{bar}}|{right}"

@@ -1,21 +1,23 @@
-"""Many runs, one after another: all checked before the first starts, each in a process of its own."""
+"""Many runs, one after another or side by side: all checked before the first starts, each in a process of its own."""
 
 import contextlib
-import importlib
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from gan_lib.batch.job import Job, hold, is_done, make, record_of, record_unavailable, unavailable
+from gan_lib.batch.job import Job, Run, hold, is_done, record_of, record_unavailable, unavailable
+from gan_lib.batch.notebooks import stop, warm_up
 from gan_lib.batch.progress import Progress
 from gan_lib.config import RunConfig
-from gan_lib.errors import RecordError
+from gan_lib.errors import ConfigurationError, RecordError
 from gan_lib.presets import run_name
 from gan_lib.runs.locks import holder
 from gan_lib.runs.record import Record, check_images, check_same, read_record
 from gan_lib.runs.storage import refuse_outside
 
+_POLL_SECONDS = 0.5
 # What loading images depends on.
 _SOURCE = ("data", "training_images", "selection", "data_seed", "image_size", "channels", "background", "skip_broken")
 
@@ -84,62 +86,88 @@ def check_inputs(jobs: Iterable[Job], fresh: bool = False) -> list[str]:
 def run_batch(
     jobs: Sequence[Job],
     *,
-    fresh: bool = False,
-    timeout: float | None = None,
-    retries: int = 0,
+    workers: int = 1,
     check: Callable[[], object] = lambda: None,
     show: Callable[[Progress], None] = lambda progress: None,
-    afterwards: Callable[[], object] = lambda: None,
+    fresh: bool = False,
+    **options: Any,
 ) -> list[Record]:
-    """Make the runs one after the other; finished ones are kept unless fresh, unfinished ones resume from their checkpoints.
+    """Make the runs; finished ones are kept unless fresh, unfinished ones resume from their checkpoints.
 
-    One run's failure stops no other. timeout: seconds after which a run is stopped, with a checkpoint. retries: how often a
-    run that was killed is taken up again. check: what may refuse the batch, such as check_inputs, while the first process
-    warms up. afterwards: is called while the last
-    run is measured, to warm up what follows, as the next run's process is then. Raises KeyboardInterrupt after stopping the
-    current run, with a checkpoint, and RecordError when another batch holds one of the runs.
+    One run's failure stops no other. workers: runs side by side, which share the cores. check: what may refuse the batch, such
+    as check_inputs. options: a Run's timeout and retries. Raises ConfigurationError for more workers than cores,
+    KeyboardInterrupt after stopping the current runs, with a checkpoint, and RecordError when another batch holds one of them.
     """
-    records: dict[str, Record] = {}
     with contextlib.ExitStack() as stack:
         for job in jobs:
             stack.enter_context(hold(job))
+        warm_up()
         reasons = {job.name: unavailable(job.config) for job in jobs}
         to_do = [job for job in jobs if (fresh or not is_done(job.found)) and not reasons[job.name]]
-        for job in to_do:
-            stack.callback(job.stop)
-        warm_ups = [*(job.warm_up for job in to_do), afterwards]
-        warm_ups.pop(0)()
+        threads = 0 if workers == 1 else _share(workers, to_do)
         check()
-        if to_do:
-            importlib.import_module("nbconvert")  # takes its half second while the kernel takes its own
         for job in jobs:
             if reason := reasons[job.name]:
                 record_unavailable(job, reason, fresh)
-        show_epoch = _shower(to_do, show)
-        for job, warm_up_next in zip(to_do, warm_ups, strict=True):
-
-            def see(epoch: int, job: Job = job, warm_up_next: Callable[[], object] = warm_up_next) -> None:
-                show_epoch(job, epoch)
-                if epoch >= job.config.epochs:  # no epoch is timed while another process starts
-                    warm_up_next()
-
-            records[job.name] = make(job, fresh=fresh, timeout=timeout, retries=retries, see=see)
+        records = _make(to_do, workers, show, fresh=fresh, threads=threads, **options)
         return [records.get(job.name) or record_of(job) for job in jobs]
 
 
-def _shower(jobs: Sequence[Job], show: Callable[[Progress], None]) -> Callable[[Job, int], None]:
-    """How an epoch of one of some jobs is shown: as its share of the arithmetic of all of them."""
+def _share(workers: int, jobs: Iterable[Job]) -> int:
+    """The threads of each run where so many share the cores. Raises ConfigurationError where they would not get one each."""
+    from gan_lib.runs.machine import physical_cores
+
+    cores = physical_cores()
+    if workers > cores:
+        raise ConfigurationError(f"workers must be at most {cores} (one for each core of this machine), got {workers}")
+    if (threads := max((job.config.threads for job in jobs), default=0)) > cores // workers:
+        raise ConfigurationError(
+            f"threads must be at most {cores // workers} ({workers} workers share {cores} cores), got {threads}"
+        )
+    return cores // workers
+
+
+def _make(jobs: Sequence[Job], workers: int, show: Callable[[Progress], None], **options: Any) -> dict[str, Record]:
+    """Make runs, so many at once but on a GPU one by one; returns their records by name."""
+    waiting, running, records = list(jobs), list[Run](), dict[str, Record]()
+    progress = _progress(jobs)
+    try:
+        while waiting or running:
+            gpu_is_free = all(run.job.config.machine == "cpu" for run in running)
+            able = [job for job in waiting if job.config.machine == "cpu" or gpu_is_free]
+            if able and len(running) < workers:
+                waiting.remove(able[0])
+                running.append(Run(able[0], **options))
+                continue
+            show(progress(running, records))
+            wait([run.process.sentinel for run in running if run.process], _POLL_SECONDS)
+            for run in running[:]:
+                if record := run.poll():
+                    records[run.job.name] = record
+                    running.remove(run)
+    except BaseException:
+        stop(*(run.process for run in running if run.process))
+        for run in running:
+            run.interrupted()
+        raise
+    return records
+
+
+def _progress(jobs: Sequence[Job]) -> Callable[[Sequence[Run], dict[str, Record]], Progress]:
+    """How far some jobs are, as the share of the arithmetic of all of them that is done."""
     from gan_lib.training.flops import flops_per_epoch
 
-    per_epoch = {job.name: flops_per_epoch(job.config) for job in jobs}
-    total = sum(per_epoch[job.name] * job.config.epochs for job in jobs)
+    work = {job.name: flops_per_epoch(job.config) for job in jobs}
+    total = sum(work[job.name] * job.config.epochs for job in jobs)
 
-    def show_epoch(job: Job, epoch: int) -> None:
-        before = jobs.index(job)
-        done = sum(per_epoch[other.name] * other.config.epochs for other in jobs[:before]) + per_epoch[job.name] * epoch
-        show(Progress(job.name, before + 1, len(jobs), epoch, job.config.epochs, done, total))
+    def progress(running: Sequence[Run], records: dict[str, Record]) -> Progress:
+        runs = tuple((run.job.name, run.epochs, run.job.config.epochs) for run in running)
+        failed = sum(record.status != "ok" for record in records.values())
+        done = sum(work[job.name] * job.config.epochs for job in jobs if job.name in records)
+        done += sum(work[name] * epoch for name, epoch, _ in runs)
+        return Progress(runs, len(jobs) - len(records) - len(runs), len(records) - failed, failed, done, total)
 
-    return show_epoch
+    return progress
 
 
 def relative_work(config: RunConfig, other: RunConfig) -> float:

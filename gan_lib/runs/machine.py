@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import math
+import os
 import platform
 import re
 import subprocess
@@ -41,11 +42,11 @@ def pick_device(machine: str) -> torch.device:
 
 
 def set_threads(threads: int) -> int:
-    """Use this many CPU threads (0: one for each physical core); returns the number in use.
+    """Use this many CPU threads (0: GAN_LIB_THREADS, which a batch gives each of its runs, or one for each physical core).
 
-    Denormal numbers are left alone: flushing them to zero made no measurable difference to a training step.
+    Returns the number in use. Denormal numbers are left alone: flushing them to zero made no measurable difference to a step.
     """
-    torch.set_num_threads(threads or physical_cores())
+    torch.set_num_threads(threads or int(os.environ.get("GAN_LIB_THREADS", 0)) or physical_cores())
     return torch.get_num_threads()
 
 

@@ -31,6 +31,7 @@ from gan_lib.training.flops import flops_per_epoch
 from gan_lib.training.trainer import DTYPES, Trainer
 
 _MATRIX = 2048  # rows and columns of the products that the machine's rate is measured with
+_NOTHING: list[dict[str, Any]] = [{"model": "none measured yet: gan-lib bench"}]
 
 
 class Baseline:
@@ -160,16 +161,12 @@ def grow(config: RunConfig, precision: str, size: int) -> dict[str, Any]:
 
 
 def _timed(work: Callable[[], Any], device: torch.device) -> float:
-    _wait(device)
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    wait()
     start = time.perf_counter()
     work()
-    _wait(device)
+    wait()
     return time.perf_counter() - start
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _peak_memory(device: torch.device) -> float:
@@ -302,32 +299,32 @@ def read_benches(folder: Path) -> tuple[list[Bench], list[str]]:
 
 def speed_table(benches: Sequence[Bench]) -> Table:
     """Seconds per epoch of a plain PyTorch loop and of ours, measured in turns in one process, the paper's beside them."""
-    lines = []
-    for bench in benches:
-        for model, facts in bench.models.items():
-            named = "gpu" if bench.machine.get("device") == "cuda" else "cpu"
-            lines.append(
-                {
-                    "model": model.upper(),
-                    "machine": bench.label,
-                    "plain loop, s": facts.median_seconds.get("baseline", "no plain loop"),
-                    "gan-lib, s": facts.median_seconds["ours"],
-                    "times faster": facts.times_faster,
-                    "precision": bench.precision,
-                    "images per second": round(facts.images_per_second),
-                    "share of the matrix rate": f"{facts.share_of_matrix_rate:.0%}",
-                    f"the paper, s ({paper.INSTANCES[named].name})": _papers_seconds(f"{model}-{named}"),
-                }
-            )
+    lines: list[dict[str, Any]] = []
+    for bench, model, facts in _measured(benches):
+        named = "gpu" if bench.machine.get("device") == "cuda" else "cpu"
+        published = paper.RESULTS.get(f"{model}-{named}")
+        lines.append(
+            {
+                "model": model.upper(),
+                "machine": bench.label,
+                "plain loop, s": facts.median_seconds.get("baseline", "no plain loop"),
+                "gan-lib, s": facts.median_seconds["ours"],
+                "times faster": facts.times_faster,
+                "precision": bench.precision,
+                "images per second": round(facts.images_per_second),
+                "share of the matrix rate": f"{facts.share_of_matrix_rate:.0%}",
+                f"the paper, s ({paper.INSTANCES[named].name})": (
+                    exact(published.seconds_per_epoch) if published else "not in the paper"
+                ),
+            }
+        )
     rounds = " and ".join(sorted({str(bench.rounds) for bench in benches}))
-    return table(
-        lines or [{"model": "none measured yet: gan-lib bench"}], f"Seconds per epoch, medians of {rounds or 'no'} rounds"
-    )
+    return table(lines or _NOTHING, f"Seconds per epoch, medians of {rounds or 'no'} rounds")
 
 
 def growth_table(benches: Sequence[Bench]) -> Table:
     """How time and memory grow with the number of training images."""
-    lines = [
+    lines: list[dict[str, Any]] = [
         {
             "model": model.upper(),
             "machine": bench.label,
@@ -336,18 +333,19 @@ def growth_table(benches: Sequence[Bench]) -> Table:
             "microseconds an image": point.microseconds_per_image,
             "peak memory, MB": round(point.peak_memory_mb),
         }
-        for bench in benches
-        for model, facts in bench.models.items()
+        for bench, model, facts in _measured(benches)
         for point in facts.growth
     ]
-    return table(
-        lines or [{"model": "none measured yet: gan-lib bench"}], "One epoch over more images, each in a fresh process"
-    )
+    return table(lines or _NOTHING, "One epoch over more images, each in a fresh process")
+
+
+def _measured(benches: Sequence[Bench]) -> list[tuple[Bench, str, ModelSpeed]]:
+    return [(bench, model, facts) for bench in benches for model, facts in bench.models.items()]
 
 
 def chart(benches: Sequence[Bench]) -> Chart:
     """Every round's seconds per epoch, the plain loop's and ours, and what the arithmetic alone would take."""
-    lines = [(bench, model, facts) for bench in benches for model, facts in bench.models.items()]
+    lines = _measured(benches)
     figure = Chart(figsize=(9.6, 1.1 + 0.85 * len(lines)), layout="constrained")
     panel = figure.subplots()
     words = []
@@ -377,7 +375,3 @@ def chart(benches: Sequence[Bench]) -> Chart:
     panel.margins(x=0.08)
     figure.alt = "Training speed. " + "; ".join(words) + "."
     return figure
-
-
-def _papers_seconds(configuration: str) -> str:
-    return exact(paper.RESULTS[configuration].seconds_per_epoch) if configuration in paper.RESULTS else "not in the paper"

@@ -1,13 +1,12 @@
 """What does each measure of quality make of digits with known damage? Measured, as a record for results/quality/sanity.json."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from matplotlib.axes import Axes
 from torch import Tensor
 
 from gan_lib.config import RunConfig
@@ -58,6 +57,32 @@ def damaged(kind: str, level: float, images: Images, pool: Tensor, labels: Tenso
     raise ValueError(f"kind must be one of {', '.join(DAMAGE)}, got {kind!r}")
 
 
+def blur(images: Tensor, sigma: float) -> Tensor:
+    """Images (N, C, S, S) under a Gaussian blur of a standard deviation of sigma pixels; 0 leaves them as they are."""
+    if sigma == 0:
+        return images
+    reach = int(3 * sigma) + 1
+    weights = torch.exp(-(torch.arange(-reach, reach + 1, dtype=images.dtype) ** 2) / (2 * sigma**2))
+    weights = (weights / weights.sum()).expand(images.shape[1], 1, 1, -1)  # (C, 1, 1, 2 reach + 1)
+    light = F.conv2d(images + 1, weights, padding=(0, reach), groups=len(weights))  # + 1: beyond the edge it is black
+    light = F.conv2d(light, weights.mT, padding=(reach, 0), groups=len(weights))
+    return (light - 1).clamp(-1, 1)
+
+
+def keep_digits(images: Tensor, labels: Tensor, digits: int, count: int) -> Tensor:
+    """So many images (count, C, S, S) of the first so many digits, none twice, drawn by a fixed seed."""
+    kept = images[labels < digits]
+    if len(kept) < count:
+        raise ValueError(f"there are only {len(kept)} images of the first {digits} digits, {count} wanted")
+    return kept[torch.randperm(len(kept), generator=torch.Generator().manual_seed(0))[:count]]
+
+
+def with_noisy_copies(images: Tensor, sigma: float, draw: torch.Generator) -> Tensor:
+    """As many images as given: the first half of them, and a noisy copy of each of these."""
+    half = images[: len(images) // 2]
+    return torch.cat([half, add_noise(half, sigma, draw)])
+
+
 def study(classifier: Classifier) -> dict[str, Any]:
     """Every measure under every DAMAGE, its floor, two sets that precision and recall tell apart, and what the size of the sets
     does to the Fréchet distance: all from the default digits."""
@@ -65,8 +90,8 @@ def study(classifier: Classifier) -> dict[str, Any]:
     standard = Standard(images, classifier)
     curves = {}
     for kind, levels in DAMAGE.items():
-        measured = [standard.measure(damaged(kind, level, images, pool, labels)) for level in levels]
-        curves[kind] = {"level": list(levels), **_columns(measured)}
+        lines = [_rounded(standard.measure(damaged(kind, level, images, pool, labels))) for level in levels]
+        curves[kind] = {"level": list(levels), **{name: [line[name] for line in lines] for name in lines[0]}}
     return {
         "images": IMAGES,
         "floor": _rounded(standard.floor()),
@@ -97,15 +122,13 @@ def by_size(classifier: Classifier, sizes: Iterable[int] = _SIZES, balanced: boo
     images, labels = labelled_images(load_images(RunConfig()))
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     if balanced:
-        by_class = order[labels[order].argsort(stable=True)].view(CLASSES, -1)  # (10, 500)
-        order = by_class.T.flatten()  # one of each class in turn
+        order = order[labels[order].argsort(stable=True)].view(CLASSES, -1).T.flatten()  # one of each class in turn
     features = classifier.judge(images[order]).features
-    sizes = list(sizes)
-    distances = [frechet_distance(Features(features[:size]), Features(features[-size:])) for size in sizes]
+    distances = {size: frechet_distance(Features(features[:size]), Features(features[-size:])) for size in sizes}
     return {
-        "size": list(map(float, sizes)),
-        "frechet_distance": [round(distance, 4) for distance in distances],
-        "times_size": [round(distance * size) for distance, size in zip(distances, sizes, strict=True)],
+        "size": list(map(float, distances)),
+        "frechet_distance": [round(distance, 4) for distance in distances.values()],
+        "times_size": [round(distance * size) for size, distance in distances.items()],
     }
 
 
@@ -119,26 +142,21 @@ def seconds_per_evaluation(
     images = load_images(RunConfig())
     standard = Standard(images, classifier)
     generated = add_noise(images.held_out[:count], 0.1, torch.Generator().manual_seed(1))
-    before = torch.get_num_threads()
-    found = {}
+    before, seconds = torch.get_num_threads(), {}
     try:
         for number in threads:
             torch.set_num_threads(number)
-            timed = [_timed(lambda: standard.measure(generated)) for _ in range(rounds + 1)][1:]
-            found[str(number)] = {"wall": [wall for wall, _ in timed], "cpu": [cpu for _, cpu in timed]}
+            marks = []
+            for _ in range(rounds + 1):
+                standard.measure(generated)
+                marks.append((time.perf_counter(), time.process_time()))
+            columns = torch.tensor(marks, dtype=torch.float64).diff(dim=0).T.tolist()
+            seconds[str(number)] = {
+                name: [round(value, 2) for value in column] for name, column in zip(("wall", "cpu"), columns, strict=True)
+            }
     finally:
         torch.set_num_threads(before)
-    return found
-
-
-def _timed(work: Callable[[], Any]) -> tuple[float, float]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return round(time.perf_counter() - wall, 2), round(time.process_time() - cpu, 2)
-
-
-def _columns(lines: list[dict[str, float]]) -> dict[str, list[float]]:
-    return {name: [_rounded(line)[name] for line in lines] for name in lines[0]}
+    return seconds
 
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:
@@ -172,91 +190,40 @@ _ROWS: tuple[tuple[str, tuple[str, ...], float | None], ...] = (
     ("stray pixels\nan image", ("stray_pixels",), None),
     ("copies,\nnearest distance", ("copies", "nearest_distance_ratio"), None),
 )
-_AXES = {
-    "noise": "noise, standard deviation",
-    "blur": "blur, pixels",
-    "digits removed": "digits removed, of ten",
-    "copies": "training images among them",
-}
+_AXES = {"noise": "noise, standard deviation", "blur": "blur, pixels", "digits removed": "digits removed, of ten",
+         "copies": "training images among them"}  # fmt: skip
 _COLOURS = ("#009E73", "#CC79A7")  # neither of the two that stand for the models
 
 
 def sanity_chart(record: Mapping[str, Any]) -> Chart:
-    """Each measure (rows) under each kind of damage (columns), with its floor; record as study() makes it."""
-    chart = Chart(figsize=(9.6, 11.4), layout="constrained")
-    kinds = list(record["damage"])
-    panels = chart.subplots(len(_ROWS), len(kinds), sharex="col", sharey="row", squeeze=False)
+    """Each measure (rows) under each kind of damage (columns), with its floor dotted; record as study() makes it."""
+    chart, damage = Chart(figsize=(9.6, 11.4), layout="constrained"), record["damage"]
+    panels = chart.subplots(len(_ROWS), len(damage), sharex="col", sharey="row", squeeze=False)
     for line, (heading, names, top) in zip(panels, _ROWS, strict=True):
-        for panel, kind in zip(line, kinds, strict=True):
-            _draw_measures(panel, record["damage"][kind], names, record["floor"])
-        if len(names) > 1:
-            _name_lines(line[0] if "copies" in names else line[-1], names)  # where there is room
+        line[0].set_ylabel(heading, **LABEL)
         if top is not None:
             line[0].set_ylim(-0.03 * top, top)
-        line[0].set_ylabel(heading, **LABEL)
-    for panel, kind in zip(panels[-1], kinds, strict=True):
-        panel.set_xlabel(_AXES.get(kind, kind), **LABEL)
-    for panel, kind in zip(panels[0], kinds, strict=True):
+        labelled = line[0] if "copies" in names else line[-1]  # where there is room
+        for height, (name, colour) in enumerate(zip(names, _COLOURS, strict=False)):
+            for panel, curve in zip(line, damage.values(), strict=True):
+                floor_colour = colour if len(names) > 1 else FAINT
+                panel.axhline(record["floor"][name], color=floor_colour, linewidth=0.9, linestyle=":")
+                panel.plot(curve["level"], curve[name], "o-", color=colour, markersize=3, linewidth=1.4)
+            if len(names) > 1:
+                place = {"transform": labelled.transAxes, "fontsize": 8}
+                labelled.text(0.04, 0.45 - 0.18 * height, name.replace("_", " "), color=colour, **place)
+    for panel in panels.flat:
+        tidy(panel)
+        panel.margins(x=0.04)
+        panel.tick_params(labelsize=7.5)
+    for panel, last, kind in zip(panels[0], panels[-1], damage, strict=True):
         set_title(panel, kind)
+        last.set_xlabel(_AXES.get(kind, kind), **LABEL)
     panels[0, 0].text(0.04, 0.85, "dotted: the floor", color=FAINT, transform=panels[0, 0].transAxes, fontsize=8)
-    chart.alt = f"Measures of quality under known damage, {record['images']:,} digits each. " + _in_words(record)
+    words = [
+        f"{kind}: from {curve['level'][0]:g} to {curve['level'][-1]:g} the Fréchet distance goes from "
+        f"{show(curve['frechet_distance'][0])} to {show(curve['frechet_distance'][-1])}"
+        for kind, curve in damage.items()
+    ]
+    chart.alt = f"Measures of quality under known damage, {record['images']:,} digits each. {'; '.join(words)}."
     return chart
-
-
-def _draw_measures(panel: Axes, curve: Mapping[str, list[float]], names: tuple[str, ...], floor: Mapping[str, float]) -> None:
-    """One panel: each measure by the level of damage, its floor dotted."""
-    for name, colour in zip(names, _COLOURS, strict=False):
-        panel.axhline(floor[name], color=colour if len(names) > 1 else FAINT, linewidth=0.9, linestyle=":")
-        panel.plot(curve["level"], curve[name], "o-", color=colour, markersize=3, linewidth=1.4)
-    tidy(panel)
-    panel.margins(x=0.04)
-    panel.tick_params(labelsize=7.5)
-
-
-def _name_lines(panel: Axes, names: tuple[str, ...]) -> None:
-    for at, (name, colour) in enumerate(zip(names, _COLOURS, strict=False)):
-        text = name.replace("_", " ")
-        panel.text(0.04, 0.45 - 0.18 * at, text, color=colour, transform=panel.transAxes, fontsize=8)
-
-
-def _in_words(record: Mapping[str, Any]) -> str:
-    said = []
-    for kind, curve in record["damage"].items():
-        first, last = curve["level"][0], curve["level"][-1]
-        distances = curve["frechet_distance"]
-        said.append(
-            f"{kind}: from {first:g} to {last:g} the Fréchet distance goes from {show(distances[0])} to {show(distances[-1])}"
-        )
-    return "; ".join(said) + "."
-
-
-__all__ = ["add_noise", "blur", "keep_digits", "with_noisy_copies"]
-
-
-def blur(images: Tensor, sigma: float) -> Tensor:
-    """Images (N, C, S, S) under a Gaussian blur of a standard deviation of sigma pixels; 0 leaves them as they are."""
-    if sigma == 0:
-        return images
-    reach = int(3 * sigma) + 1
-    steps = torch.arange(-reach, reach + 1, dtype=images.dtype)
-    weights = torch.exp(-(steps**2) / (2 * sigma**2))
-    weights = weights / weights.sum()
-    channels, size = images.shape[1], 2 * reach + 1
-    wide = weights.view(1, 1, 1, size).expand(channels, 1, 1, size)
-    tall = weights.view(1, 1, size, 1).expand(channels, 1, size, 1)
-    light = F.conv2d(images + 1, wide, padding=(0, reach), groups=channels)  # + 1: beyond the edge it is black
-    return (F.conv2d(light, tall, padding=(reach, 0), groups=channels) - 1).clamp(-1, 1)
-
-
-def keep_digits(images: Tensor, labels: Tensor, digits: int, count: int) -> Tensor:
-    """So many images (count, C, S, S) of the first so many digits, none twice, drawn by a fixed seed."""
-    kept = images[labels < digits]
-    if len(kept) < count:
-        raise ValueError(f"there are only {len(kept)} images of the first {digits} digits, {count} wanted")
-    return kept[torch.randperm(len(kept), generator=torch.Generator().manual_seed(0))[:count]]
-
-
-def with_noisy_copies(images: Tensor, sigma: float, draw: torch.Generator) -> Tensor:
-    """As many images as given: the first half of them, and a noisy copy of each of these."""
-    half = images[: len(images) // 2]
-    return torch.cat([half, add_noise(half, sigma, draw)])

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -22,7 +22,6 @@ from gan_lib.reporting.tables import markdown
 from gan_lib.runs.record import copy_records
 from gan_lib.studies import bench
 from gan_lib.studies.ablation import make_ablation
-from gan_lib.studies.bench import Bench
 from gan_lib.studies.measure_check import publish_quality
 from gan_lib.studies.precision import publish_precision
 from gan_lib.studies.unstated_choices import make_choices, publish_choices
@@ -56,11 +55,6 @@ def optimal_answer(rows: Comparison) -> str:
     )
 
 
-def speed_table(benches: Sequence[Bench]) -> str:
-    """README's table of training speed in Markdown: a plain PyTorch loop and ours in turns, the paper's beside them."""
-    return markdown(bench.speed_table(benches))
-
-
 def quality_table(rows: Comparison) -> str:
     """README's tables of image quality in Markdown: at the end with the floor, and how soon, with the verdict."""
     measured = {name: row for name, row in rows.items() if row.numbers("noise_level")}
@@ -68,11 +62,6 @@ def quality_table(rows: Comparison) -> str:
         return "Not measured yet."
     made = [tables.quality_by_configuration(measured), tables.seconds_to_quality(measured)]
     return "\n\n".join([markdown(made[0]), claims.verdict(measured), f"{made[1].caption}:", markdown(made[1])])
-
-
-def claims_table(rows: Comparison) -> str:
-    """README's table of the paper's claims in Markdown, judged on the reference runs alone."""
-    return markdown(claims.claims_table(claims.claims(rows, rows)))
 
 
 def update(text: str, name: str, table: str) -> str:
@@ -129,9 +118,9 @@ def write_readme(results: Path) -> str:
         README: {"optimal": optimal_answer(rows), "results": results_table(papers_own(rows))},
         results / "README.md": {
             "quality": quality_table(rows),
-            "claims": claims_table(rows),
+            "claims": markdown(claims.claims_table(claims.claims(rows, rows))),  # judged on the reference runs alone
             "choices": answer.read_text(encoding="utf-8").strip() if answer.exists() else "Not run yet: make -j2 choices.",
-            "speed": speed_table(benches),
+            "speed": markdown(bench.speed_table(benches)),
         },
     }
     for path, tables_of_it in parts.items():

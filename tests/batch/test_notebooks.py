@@ -2,15 +2,17 @@
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import psutil
 import pytest
 
-from gan_lib.batch.notebooks import NOTEBOOKS, NotebookProcess, check_parameters, last_line, last_lines, relative
+from gan_lib.batch import notebooks
+from gan_lib.batch.notebooks import NOTEBOOKS, check_parameters, last_line, last_lines, relative, start_notebook, stop
 from gan_lib.errors import GanLibError
 
 
@@ -22,10 +24,12 @@ def notebook(path: Path, *cells: str) -> Path:
     return path
 
 
-def started(*arguments: Any) -> NotebookProcess:
-    process = NotebookProcess(*arguments)
-    process.go()
-    return process
+def executed(path: Path, *cells: str) -> int | None:
+    """Execute a notebook of these cells to its end; returns the exit code."""
+    process = start_notebook(notebook(path / "in.ipynb", *cells), path / "out.ipynb", {}, path / "log")
+    process.join(120)
+    stop(process)
+    return process.exitcode
 
 
 def wait_for(path: Path) -> None:
@@ -35,37 +39,47 @@ def wait_for(path: Path) -> None:
         time.sleep(0.05)
 
 
-def test_a_notebook_is_executed_and_its_output_kept(tmp_path: Path) -> None:
-    book = notebook(tmp_path / "in {x}.ipynb", "print(6 * 7)")  # papermill would fill the braces in
-    process = started(book, tmp_path / "out {x}.ipynb", {}, tmp_path / "log")
-    assert process.wait(120) == 0
-    process.stop()
-    assert "42" in nbformat.read(tmp_path / "out {x}.ipynb", 4).cells[-1].outputs[0].text
-    assert "42" in last_lines(tmp_path / "log").splitlines()  # jupyter_client may complain after it
+SHOWN = """
+import sys
+from IPython.display import HTML, display
+print(6 * 7)
+display(HTML("<b>bold</b>"))
+print("oh", file=sys.stderr)
+get_ipython().display_pub.publish({"image/png": b"picture"}, {"image/png": {"alt": "words"}})
+[1, 2]"""
 
 
-@pytest.mark.slow
-def test_what_went_wrong_is_told_by_exit_codes(tmp_path: Path) -> None:
-    kill_itself = "import os, signal; os.kill(os.getpid(), signal.{})"
-    for cell, code, said in (
-        ("1 / 0", 1, "ZeroDivisionError"),
-        (kill_itself.format("SIGKILL"), 128 + signal.SIGKILL, ""),
-        ("import os; os.write(2, b'oh no'); os.abort()", 128 + signal.SIGABRT, "oh no"),
-        ("import os; os.write(2, b'oh no'); os._exit(3)", 1, "the kernel ended by itself, with exit code 3: oh no"),
-    ):
-        process = started(notebook(tmp_path / "in.ipynb", cell), tmp_path / "out.ipynb", {}, tmp_path / "log")
-        assert process.wait(120) == code, cell
-        process.stop()
-        assert said in last_lines(tmp_path / "log")
+def test_a_notebook_is_executed_and_all_that_it_shows_is_kept_in_order(tmp_path: Path) -> None:
+    book = notebook(tmp_path / "in {x}.ipynb", SHOWN, "len(_)")  # papermill would fill the braces in
+    process = start_notebook(book, tmp_path / "out {x}.ipynb", {}, tmp_path / "log", tmp_path / "page.html", "A title")
+    process.join(120)
+    assert process.exitcode == 0
+    first, second = nbformat.read(tmp_path / "out {x}.ipynb", 4).cells
+    printed, shown, error, picture, value = first.outputs
+    assert (printed.name, printed.text, error.name, error.text) == ("stdout", "42\n", "stderr", "oh\n")
+    assert shown.data["text/html"] == "<b>bold</b>"
+    assert (picture.data["image/png"], picture.metadata["image/png"]["alt"]) == ("cGljdHVyZQ==", "words")
+    assert (value.output_type, value.execution_count, value.data["text/plain"]) == ("execute_result", 1, "[1, 2]")
+    assert second.outputs[0].data["text/plain"] == "2"
+    assert last_lines(tmp_path / "log") == "42\noh"
+    assert "<title>A title" in (tmp_path / "page.html").read_text()
 
 
-def test_a_process_that_waits_runs_nothing_and_leaves_nothing(tmp_path: Path) -> None:
-    book = notebook(tmp_path / "in.ipynb", f"open({str(tmp_path / 'mark')!r}, 'w')")
-    process = NotebookProcess(book, tmp_path / "out.ipynb", {}, tmp_path / "log")
-    time.sleep(2)
-    process.stop()
-    assert process.returncode == 143
-    assert list(tmp_path.iterdir()) == [book]
+@pytest.mark.parametrize(
+    ("cell", "code", "said"),
+    [
+        ("1 / 0", 1, "ZeroDivisionError: division by zero"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL, "nothing was printed"),
+        ("import os; os.write(2, b'oh no'); os.abort()", -signal.SIGABRT, "oh no"),
+        ("import os; os.write(2, b'oh no'); os._exit(3)", 3, "oh no"),
+        ("import sys; sys.exit(0)", 0, None),
+        ("from gan_lib.errors import DataError; raise DataError('one line')", 1, "DataError: one line"),
+    ],
+)
+def test_how_it_ended_is_told_by_exit_codes(tmp_path: Path, cell: str, code: int, said: str | None) -> None:
+    assert executed(tmp_path, cell, "open('never', 'w')") == code
+    assert said is None or last_line(tmp_path / "log") == said
+    assert not (tmp_path / "never").exists()
 
 
 @pytest.mark.slow
@@ -88,59 +102,56 @@ import importlib.util, matplotlib
 assert matplotlib.rcParams["figure.facecolor"] == "white" and matplotlib.get_backend() == "agg"
 assert importlib.util.find_spec("seaborn") is None
 """
-    process = started(notebook(tmp_path / "work/in.ipynb", cell), tmp_path / "out.ipynb", {}, tmp_path / "log")
-    code = process.wait(120)
-    process.stop()
-    assert code == 0, last_lines(tmp_path / "log")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("how", ["stop", "the owner's end of standard input closes", "SIGKILL"])
-def test_no_process_outlives_a_stop(tmp_path: Path, how: str) -> None:
-    cell = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)"
-    process = started(notebook(tmp_path / "in.ipynb", cell), tmp_path / "out.ipynb", {}, tmp_path / "log")
-    wait_for(tmp_path / "pid")
-    kernel = psutil.Process(int((tmp_path / "pid").read_text()))
-    if how == "stop":
-        process.stop()
-        assert process.returncode == 143
-    elif how == "SIGKILL":
-        process.kill()
-    else:
-        assert process.stdin
-        process.stdin.close()
-    assert process.wait(30) is not None
-    kernel.wait(30)
-    process.stop()
-
-
-@pytest.mark.slow
-def test_a_kernel_that_ignores_an_interrupt_is_killed_on_the_second_request(tmp_path: Path) -> None:
-    cell = f"""
-import json, os, signal, time
-signal.signal(signal.SIGINT, signal.SIG_IGN)
+    book = notebook(tmp_path / "work/in.ipynb", cell)
+    code = f"""
 from pathlib import Path
-from gan_lib.runs.locks import Lock
-lock = Lock(Path({str(tmp_path / "run.lock")!r}))
-lock.acquire()
-Path({str(tmp_path / "pid")!r}).write_text(str(os.getpid()))
-while True:
-    try:
-        time.sleep(600)
-    except KeyboardInterrupt:
-        pass
+from gan_lib.batch.notebooks import start_notebook
+folder = Path({str(tmp_path)!r})
+process = start_notebook(Path({str(book)!r}), folder / "out.ipynb", {{}}, folder / "log")
+process.join(120)
+raise SystemExit(process.exitcode)
+"""  # in another process, for the server that starts with these settings
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "work", capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, ""), last_lines(tmp_path / "log")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["stop", "its batch is killed", "its server is killed"])
+def test_no_process_outlives_its_batch(tmp_path: Path, how: str) -> None:
+    cell = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    arguments = [notebook(tmp_path / "in.ipynb", cell), tmp_path / "out.ipynb", {}, tmp_path / "log"]
+    code = f"""
+from pathlib import Path, PosixPath
+from gan_lib.batch.notebooks import start_notebook, stop
+process = start_notebook(*{arguments!r})
+input()
+stop(process)
 """
-    book = notebook(tmp_path / "in.ipynb", cell)
-    process = started(book, tmp_path / "out.ipynb", {}, tmp_path / "log", tmp_path / "run.lock")
-    wait_for(tmp_path / "pid")
-    kernel = psutil.Process(int((tmp_path / "pid").read_text()))
-    process.send_signal(signal.SIGTERM)
-    time.sleep(1)
-    assert kernel.is_running(), "the first request only interrupts"
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 143
-    kernel.wait(30)
-    process.stop()
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as batch:
+        wait_for(tmp_path / "pid")
+        processes = psutil.Process(batch.pid).children(recursive=True)
+        process = psutil.Process(int((tmp_path / "pid").read_text()))
+        assert process in processes
+        if how == "stop":
+            batch.communicate(b"\n")
+        elif how == "its batch is killed":
+            batch.kill()
+        else:
+            process.parent().kill()  # type: ignore[union-attr]
+            process.wait(30)
+            batch.communicate(b"\n")
+    assert not psutil.wait_procs(processes, timeout=30)[1]
+
+
+@pytest.mark.slow
+def test_a_process_that_ignores_a_request_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notebooks, "_PATIENCE", 0.5)
+    mark = str(tmp_path / "mark")
+    cell = f"import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open({mark!r}, 'w'); time.sleep(600)"
+    process = start_notebook(notebook(tmp_path / "in.ipynb", cell), tmp_path / "out.ipynb", {}, tmp_path / "log")
+    wait_for(tmp_path / "mark")
+    stop(process)
+    assert process.exitcode == -signal.SIGKILL
 
 
 def test_a_parameter_that_a_notebook_does_not_declare_is_refused() -> None:

@@ -13,9 +13,8 @@ from gan_lib.batch import progress
 from gan_lib.batch.progress import Progress, ProgressLine, say
 
 
-def at(epoch: int, number: int = 1) -> Progress:
-    done = 1e9 * (150 * (number - 1) + epoch)
-    return Progress("gan-cpu--quick/seed-0", number, 2, epoch, 150, done, 300e9)
+def at(epoch: int) -> Progress:
+    return Progress((("gan-cpu--quick/seed-0", epoch, 150),), 1, 0, 0, 1e9 * epoch, 300e9)
 
 
 def terminal(monkeypatch: pytest.MonkeyPatch, columns: int, encoding: str = "utf-8") -> io.BytesIO:
@@ -64,6 +63,12 @@ def test_the_time_left_weighs_epochs_by_their_arithmetic(monkeypatch: pytest.Mon
         now[0] = seconds
         line.show(at(epoch))
     assert "03:45 left" in drawn.getvalue().decode(), "a second for each epoch: 75 of this run and 150 of the next"
+
+
+def test_runs_side_by_side_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = terminal(monkeypatch, 100)
+    ProgressLine().show(Progress((("one", 1, 9), ("other", 0, 9)), 18, 3, 1, 1e9, 24e9))
+    assert "\r2 running, 18 waiting, 3 done, 1 failed |" in drawn.getvalue().decode()
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
@@ -118,7 +123,7 @@ from gan_lib.batch.progress import Progress, ProgressLine, prepare, say
 prepare()
 line = ProgressLine()
 for epoch in range(100):
-    line.show(Progress("run", 1, 1, epoch, 100, epoch, 100.0))
+    line.show(Progress((("run", epoch, 100),), 0, 0, 0, epoch, 100.0))
     say(epoch)
 line.end()
 os.write(2, b"to the end")

@@ -14,10 +14,10 @@ from PIL import Image
 from gan_lib.batch import notebooks, pages, progress, runner
 from gan_lib.batch.job import is_done
 from gan_lib.config import RunConfig
-from gan_lib.errors import RecordError
+from gan_lib.errors import ConfigurationError, RecordError
 from gan_lib.presets import run_name
 from gan_lib.runs.experiment import Experiment
-from gan_lib.runs.record import RunFolder, count_epochs, is_finished, read_record
+from gan_lib.runs.record import RunFolder, is_finished, read_record
 
 TINY = {"training_images": 64, "batch_size": 32, "image_size": 8, "latent_size": 10, "threads": 1, "sample_every": 1}
 
@@ -111,13 +111,44 @@ def test_finished_runs_are_kept_unless_fresh(results: Path) -> None:
 @pytest.mark.slow
 def test_progress_moves_and_ends_at_the_last_epoch(tmp_path: Path) -> None:
     seen: list[progress.Progress] = []
-    config = tiny(epochs=400)
-    runner.run_batch(runner.plan([config], tmp_path), show=seen.append)
-    epochs = [step.epoch for step in seen]
+    runner.run_batch(runner.plan([tiny(epochs=400)], tmp_path), show=seen.append)
+    epochs = [step.runs[0][1] for step in seen]
     assert epochs == sorted(epochs)
     assert max(epochs) > 0
-    assert seen[0].runs == 1
-    assert [step.done / step.total for step in seen] == pytest.approx([epoch / 400 for epoch in epochs])
+    assert [step.work / step.total for step in seen] == pytest.approx([epoch / 400 for epoch in epochs])
+
+
+def test_runs_side_by_side_share_the_cores_and_have_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gan_lib.runs.machine.physical_cores", lambda: 3)
+    configs = [tiny(seed=seed, threads=0) for seed in range(4)]
+    seen: list[progress.Progress] = []
+    records = runner.run_batch(runner.plan(configs, tmp_path / "two"), workers=2, show=seen.append)
+    assert [(record.status, record.machine["threads"]) for record in records] == [("ok", 1)] * 4
+    assert max(len(step.runs) for step in seen) == 2
+    assert {len(step.runs) + step.waiting + step.done + step.failed for step in seen} == {4}
+    alone = runner.run_batch(runner.plan([tiny(seed=3)], tmp_path / "one"))[0]  # with one thread
+    weights = [(record.path / "generator.safetensors").read_bytes() for record in (records[3], alone)]
+    assert weights[0] == weights[1]
+    for workers, threads in ((4, 0), (2, 2)):
+        with pytest.raises(ConfigurationError, match=r"(workers must be at most 3|threads must be at most 1) .* got"):
+            runner.run_batch(runner.plan([tiny(threads=threads)], tmp_path / "none"), workers=workers)
+    assert not (tmp_path / "none").exists() or not list((tmp_path / "none").rglob("*.json"))
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_all_runs_with_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gan_lib.runs.machine.physical_cores", lambda: 2)
+    jobs = runner.plan([tiny(epochs=100_000, seed=seed) for seed in range(3)], tmp_path)
+
+    def show(progress: progress.Progress) -> None:
+        if len(progress.runs) == 2 and all(epoch > 2 for _, epoch, _ in progress.runs):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.run_batch(jobs, workers=2, show=show)
+    assert [read_record(job.folder).status for job in jobs[:2]] == ["interrupted"] * 2
+    assert all((job.folder / "checkpoint.safetensors").exists() for job in jobs[:2])
+    assert not jobs[2].folder.exists()
 
 
 @pytest.mark.slow
@@ -200,15 +231,6 @@ def test_two_batches_at_once_in_one_results_folder(tmp_path: Path) -> None:
     assert [process.returncode for process in both] == [0, 0], printed
     assert {path.name for path in tmp_path.iterdir()} == {"comparison.html", "comparison.ipynb", "index.html", "runs"}
     assert [is_finished(path) for path in (tmp_path / "runs").glob("*/*")] == [True, True]
-
-
-@pytest.mark.slow
-def test_the_next_process_warms_up_only_once_the_last_epoch_is_timed(tmp_path: Path) -> None:
-    first, second = runner.plan([tiny(), tiny(seed=1)], tmp_path)
-    epochs: list[int] = []
-    second.warm_up = lambda: epochs.append(count_epochs(first.folder))  # type: ignore[method-assign]
-    assert [record.status for record in runner.run_batch([first, second])] == ["ok", "ok"]
-    assert set(epochs) == {2}
 
 
 def test_a_measured_time_is_scaled_by_arithmetic(write_run: WriteRun, tmp_path: Path) -> None:

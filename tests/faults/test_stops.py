@@ -15,6 +15,7 @@ import pytest
 from faults.conftest import SOAK
 from faults.training import run_command, short_run, wait_for_epochs
 from gan_lib.presets import run_name
+from gan_lib.runs.locks import noted_holder
 from gan_lib.runs.record import find_records, is_finished, read_record
 from gan_lib.runs.storage import unpack
 
@@ -59,10 +60,10 @@ def test_a_second_ctrl_c_ends_it_at_once_and_leaves_no_process(tmp_path: Path) -
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as batch:
         folder = tmp_path / "runs" / run_name(config)
         wait_for_epochs(folder, 5, batch)
-        kernel = psutil.Process(batch.pid).children(recursive=True)[-1]
-        kernel.suspend()  # it will not save anything, nor end by itself
+        run = psutil.Process(noted_holder(folder / "run.lock"))
+        run.suspend()  # it will not save anything, nor end by itself
         batch.send_signal(signal.SIGINT)
         time.sleep(1)
         batch.send_signal(signal.SIGINT)
         assert batch.wait(60) == 130
-    assert not psutil.wait_procs([kernel], timeout=30)[1]
+    assert not psutil.wait_procs([run], timeout=30)[1]
