@@ -2,10 +2,7 @@
 
 import contextlib
 import importlib.metadata
-import io
 import json
-import math
-import re
 import shlex
 import signal
 import sys
@@ -19,12 +16,13 @@ from gan_lib.batch.job import Job, is_done, unavailable
 from gan_lib.batch.progress import ProgressLine, prepare, say, short
 from gan_lib.cloud import commands as cloud
 from gan_lib.cloud.commands import Seeds, Set
-from gan_lib.config import RunConfig
+from gan_lib.config import RunConfig, describe_parameters
 from gan_lib.errors import ConfigurationError, GanLibError, RecordError
 from gan_lib.presets import ALL_CONFIGURATIONS, DEFAULT_CONFIGURATIONS, configure, parse_changes, parse_counts, parse_seeds
-from gan_lib.runs.record import Record, find_records, read_record
+from gan_lib.runs import listing
+from gan_lib.runs.record import Record, find_records
 from gan_lib.runs.storage import write_bytes
-from gan_lib.text import duration, nearest, shorten
+from gan_lib.text import counted, nearest, shorten
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,19 +41,6 @@ def _results(text: str | Path) -> Path:
     except UnicodeEncodeError:  # which a notebook's parameters could not hold
         raise ConfigurationError(f"--results-dir must be a folder with a name in UTF-8, got {str(text)!a:.80}") from None
     return Path(text)
-
-
-def _parameters() -> str:
-    """Every parameter with its bounds, for run --help."""
-    lines = ["Parameters, for --set:"]
-    for name, field in RunConfig.model_json_schema()["properties"].items():
-        kinds = [field, *field.get("anyOf", [])]
-        bounds = [", ".join(map(str, kind["enum"])) for kind in kinds if "enum" in kind]
-        for word, keys in (("from", ("minimum", "exclusiveMinimum")), ("to", ("maximum", "exclusiveMaximum"))):
-            bounds += [f"{word} {kind[key]:,}" for kind in kinds for key in keys if key in kind]
-        if name not in ("model", "machine", "seed"):
-            lines.append(f"{name} ({' '.join(bounds) or 'text'}): {field.get('description', '')}")
-    return "\n\n".join(lines)
 
 
 def _version(wanted: bool) -> None:
@@ -94,15 +79,15 @@ Timeout = typer.Option(
 )
 Class = typer.Option("--class", "--digit", help="Of this class alone: its number, or its folder's name.", show_default=False)
 Output = typer.Option(help="Picture to write, in the format of its name; samples-seed-N.png by default.", show_default=False)
-_SORTS = {"name": "name", "date": "finished", "quality": "frechet_distance", "seconds": "seconds_per_epoch"}
 
 
-@app.command(epilog=_parameters())
+@app.command(epilog=describe_parameters())
 def run(
     configurations: Names = None,
     preset: Annotated[str, typer.Option(help="quick: minutes. paper: the paper's length, up to an hour on a CPU.")] = "quick",
     seeds: Seeds = "0",
     set_: Set = None,
+    name: Annotated[str, typer.Option(help="Of this group of runs, in their folders' names.", show_default=False)] = "",
     results_dir: Results = RESULTS,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again: also runs that are finished or half done.")] = False,
     timeout: Annotated[float | None, Timeout] = None,
@@ -117,12 +102,16 @@ def run(
     Configurations that this machine cannot run are reported as unavailable.
     """
     changes, chosen = parse_changes(set_ or []), configurations or DEFAULT_CONFIGURATIONS
-    for name in chosen:
-        _check_configuration(name)
-    configs = [configure(name, preset, **changes, seed=seed) for seed in parse_seeds(seeds) for name in chosen]
+    changes |= {"name": name} if name else {}
+    for configuration in chosen:
+        _check_configuration(configuration)
+    configs = [configure(each, preset, **changes, seed=seed) for seed in parse_seeds(seeds) for each in chosen]
     jobs = runner.plan(list(dict.fromkeys(configs)), results_dir, fresh)
     if dry_run:
-        return _show_plan(jobs, results_dir, fresh)
+        known = [run for runs in (results_dir / "runs", RESULTS / "reference") for run in find_records(runs, series=False)[0]]
+        for text in runner.describe_plan(jobs, known, fresh):
+            say(text)
+        return say(f"Into {short(results_dir / 'runs')}; nothing was run.")
     line = ProgressLine()
     try:
         records = runner.run_batch(
@@ -142,8 +131,8 @@ def run(
         raise
     finally:
         line.end()
-    for record in records:
-        _show(_facts(record))
+    for text in listing.lines(map(listing.facts, records)):
+        say(text)
     if report:
         pages.make_comparison(results_dir, pages.with_siblings({job.folder.parent.name for job in jobs}, results_dir))
         say(f"Report: {short(_index(results_dir))}")
@@ -174,60 +163,29 @@ def _check_inputs(jobs: list[Job], results: Path, fresh: bool) -> None:
     say(f"{runs}, {finished} finished already" if finished else runs)
 
 
-def _show_plan(jobs: list[Job], results: Path, fresh: bool) -> None:
-    known = [run for folder in (results / "runs", RESULTS / "reference") for run in find_records(folder)[0]]
-    total = 0.0
-    for job in jobs:
-        if job.finished and not fresh:
-            what = "finished already"
-        elif reason := unavailable(job.config):
-            what = f"unavailable: {reason}"
-        elif estimate := runner.measured_seconds(job.config, known):
-            done = 0 if fresh or job.found is None else job.found.epochs_done
-            seconds = estimate[0] * (1 - done / job.config.epochs)
-            total += seconds
-            what = f"{job.config.epochs - done:,} epochs, about {duration(seconds)} as measured on {estimate[1]}"
-        else:
-            what = f"{job.config.epochs:,} epochs, never measured"
-        say(f"{job.name}  {what}")
-    say(f"About {duration(total)} of training in all, into {short(results / 'runs')}; nothing was run.")
-
-
 @app.command("list")
 def list_(
     results_dir: Results = RESULTS,
-    sort: Annotated[str, typer.Option(help=f"By {', '.join(_SORTS)}.")] = "name",
+    sort: Annotated[str, typer.Option(help=f"By {', '.join(listing.SORTS)}.")] = "name",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
     """List every run: status, losses, quality, date, machine."""
-    if sort not in _SORTS:
-        raise ConfigurationError(f"unknown order {sort!r}{nearest(sort, _SORTS)}")
-    groups, problems = zip(*(find_records(results_dir / below) for below in ("runs", "reference")), strict=True)
-    rows = [[{**_facts(record), "reference": bool(number)} for record in group] for number, group in enumerate(groups)]
-    for group in rows:
-        group.sort(key=lambda row: _sort_key(row, sort))
-    everything = [*rows[0], *rows[1]]
-    width = max((len(row["name"]) for row in everything), default=0)
+    if sort not in listing.SORTS:
+        raise ConfigurationError(f"unknown order {sort!r}{nearest(sort, listing.SORTS)}")
+    own, problems = listing.list_runs(results_dir / "runs", sort)
+    reference, more_problems = listing.list_runs(results_dir / "reference", sort)
+    rows = [{**row, "reference": runs is reference} for runs in (own, reference) for row in runs]
+    width = max((len(row["name"]) for row in rows), default=0)
     if as_json:
-        for line in json.dumps(everything, indent=2).splitlines():
-            say(line)
-    elif not everything:
-        say(f"No runs in {short(results_dir)} yet: gan-lib run makes some.")
-    for title, group in () if as_json else zip(("", "Reference runs:"), rows, strict=True):
-        if title and group:
-            say(title)
-        for row in group:
-            _show(row, width)
-    for problem in (*problems[0], *problems[1]):
+        texts = json.dumps(rows, indent=2).splitlines()
+    elif not rows:
+        texts = [f"No runs in {short(results_dir)} yet: gan-lib run makes some."]
+    else:
+        texts = [*listing.lines(own, width), *(["Reference runs:"] if reference else []), *listing.lines(reference, width)]
+    for text in texts:
+        say(text)
+    for problem in (*problems, *more_problems):
         say(f"gan-lib: {problem}", error=True)
-
-
-def _sort_key(row: dict[str, Any], sort: str) -> tuple[bool, Any]:
-    """What is missing comes last, and seed-10 after seed-2."""
-    value = row[_SORTS[sort]]
-    if sort == "name":
-        value = [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", value)]
-    return value is None, value
 
 
 @app.command()
@@ -249,25 +207,18 @@ def sample(
     results_dir: Results = RESULTS,
 ) -> None:
     """Draw a grid of images from a run's saved generator."""
-    from PIL import Image
-
     from gan_lib import pictures
-    from gan_lib.runs import trained
+    from gan_lib.runs.trained import load_network
     from gan_lib.training import sampling
 
     target = output or Path(f"samples-seed-{seed}.png")
-    kind = _picture_format(target)
-    record = _find(run, results_dir)
+    kind = pictures.format_of(target)
+    record = listing.find_run(run, results_dir)
     number = _class_number(label, record)
-    generator = trained.load_network(record.config, record.path, "generator")
+    generator = load_network(record.config, record.path, "generator")
     images = sampling.sample(generator, sampling.fixed_latents(record.config, count, seed, number))
-    content = io.BytesIO()
-    try:
-        Image.open(io.BytesIO(pictures.png(pictures.grid(images)))).save(content, kind)
-        write_bytes(target, content.getvalue())
-    except OSError as error:
-        raise RecordError(f"output {target} cannot be written: {error.strerror}") from error
-    say(f"{count} images: {target}")
+    write_bytes(target, pictures.encode(pictures.grid(images), kind))
+    say(f"{counted(count, 'image')}: {target}")
 
 
 @app.command()
@@ -277,13 +228,13 @@ def score(
     label: Annotated[str | None, Class] = None,
     results_dir: Results = RESULTS,
 ) -> None:
-    """Let a run's discriminator judge images: how likely it takes each to be a real one, and how real digits fare."""
+    """Let a run's discriminator judge images: how likely it takes each to be a real one, and how real images fare."""
     from gan_lib import data
-    from gan_lib.runs import trained
+    from gan_lib.runs.trained import Trained
 
-    record = _find(run, results_dir)
+    record = listing.find_run(run, results_dir)
     loaded = data.load_files(images, record.config.image_shape, record.config.background)
-    networks, number = trained.Trained(record.path), _class_number(label, record)
+    networks, number = Trained(record.path), _class_number(label, record)
     beliefs = networks.judge(loaded, number).tolist()
     column, usual = "  score" if record.config.scores else "P(real)", loaded[:0]
     try:
@@ -326,35 +277,6 @@ def bench(
     say(f"Record: {short(target)}")
 
 
-def _picture_format(path: Path) -> str:
-    """The format that a file's name asks for. Raises ConfigurationError where there is none."""
-    from PIL import Image
-
-    Image.init()
-    kind = Image.registered_extensions().get(path.suffix.lower())
-    if kind is None or kind not in Image.SAVE or kind in ("PDF", "EPS"):
-        raise ConfigurationError(f"output must be named after a kind of picture, such as .png or .jpg, got {path.name!r}")
-    return kind
-
-
-def _find(run: str, results: Path) -> Record:
-    """A run by its folder or by its name below the results folder, the seed may be left out where there is one.
-
-    Raises RecordError with the nearest name.
-    """
-    for folder in (Path(run), results / "runs" / run, results / "reference" / run) if run.strip(".") else ():
-        with contextlib.suppress(OSError):  # a name too long for a file, say
-            if (folder / "config.json").exists():
-                return read_record(folder)
-            seeds = sorted(path.parent.name for path in folder.glob("seed-*/config.json"))
-            if len(seeds) > 1:
-                raise RecordError(f"run {run!r} has {len(seeds)} seeds: name one, such as {run.rstrip('/')}/{seeds[0]}")
-            if seeds:
-                return read_record(folder / seeds[0])
-    known = [record.name for record in find_records(results / "runs")[0]]
-    raise RecordError(f"run {run!r} does not exist{nearest(run, known) if known else ': there are no runs yet'}")
-
-
 def _class_number(given: str | None, record: Record) -> int | None:
     """A class by its name, where folders named the classes, or by its number. Raises ConfigurationError."""
     if given is None:
@@ -374,50 +296,9 @@ def _index(results: Path) -> Path:
     """Write the index, and name the runs that no page can show."""
     from gan_lib.reporting.html import write_index
 
-    for problem in find_records(results / "runs")[1]:
+    for problem in find_records(results / "runs", series=False)[1]:
         say(f"gan-lib: {problem}", error=True)
     return write_index(results)
-
-
-def _show(facts: dict[str, Any], width: int = 0) -> None:
-    say(_one_line(facts, width))
-    for note in facts["notes"]:
-        say(f"  note: {note}")
-
-
-def _one_line(facts: dict[str, Any], width: int = 0) -> str:
-    words = [form.format(facts[name]) for name, form in _WORDS.items() if facts[name]]
-    return f"{facts['name']:<{width}}  {facts['status']:<11}  {', '.join(words)}".rstrip()
-
-
-_WORDS = {
-    "epochs": "{:,} epochs",
-    "seconds_per_epoch": "{:.3g} s per epoch",
-    "discriminator_loss": "D {:.3g}",
-    "generator_loss": "G {:.3g}",
-    "frechet_distance": "Fréchet distance {:.3g}",
-    "finished": "{:.10}",
-    "machine": "{}",
-    "reason": "{}",
-}
-
-
-def _facts(record: Record) -> dict[str, Any]:
-    """What is listed of a run, as plain JSON values; None where there is no number."""
-    quality, summary = record.summary.get("quality"), record.summary
-    numbers = {name: summary.get(name) for name in ("seconds_per_epoch", "discriminator_loss", "generator_loss")}
-    numbers["frechet_distance"] = quality.get("frechet_distance") if isinstance(quality, dict) else None
-    return {
-        "name": record.name,
-        "status": record.status,
-        "epochs": record.epochs_done,
-        **{name: value if isinstance(value, float) and math.isfinite(value) else None for name, value in numbers.items()},
-        "finished": str(record.summary.get("finished") or "") or None,
-        "machine": str(record.machine.get("label") or "") or None,
-        "reason": record.reason,
-        "notes": record.notes,
-        "path": str(record.path),
-    }
 
 
 def _explain(error: Any) -> str:

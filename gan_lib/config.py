@@ -1,5 +1,6 @@
 """RunConfig: every choice that somebody might vary between two runs, validated."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,13 @@ def _one_of(known: Mapping[str, Any]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _check_name(name: str) -> str:
+    """A group's name is part of a folder's name."""
+    if name and (len(name) > 40 or not re.fullmatch(r"[a-z0-9]+([.-][a-z0-9]+)*", name)):
+        raise PydanticCustomError("group", "at most 40 lower-case letters, digits, and points or dashes between them")
+    return name
+
+
 class RunConfig(BaseModel):
     """One training run, completely. A field that is missing or None takes what its model and its loss imply
     (registry.implied), else its default: the paper's. Where the paper is silent, see results/README.md.
@@ -34,6 +42,9 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    name: Annotated[str, AfterValidator(_check_name)] = Field(
+        default="", description="of a group of runs, in place of what sets them apart in their folders' names"
+    )
     model: Annotated[str, _one_of(MODELS)] = Field(default="gan", description=f"the networks: {', '.join(MODELS)}")
     width: int = Field(default=24, ge=2, le=512, description="small only: maps of its widest layers, divided by four")
     machine: Literal["cpu", "gpu"] = Field(default="cpu", description="the device to train on: cpu, or gpu (one CUDA GPU)")
@@ -262,7 +273,23 @@ def _explain(error: ErrorDetails) -> str:
     return f"{name} must be {bound} ({reason}), got {shorten(value)}"
 
 
-# What a run that goes on may have otherwise than when it began: nothing that is learnt or drawn depends on it, and each line of
+def describe_parameters() -> str:
+    """Every parameter with its bounds, for run --help."""
+    lines = ["Parameters, for --set:"]
+    for name, field in RunConfig.model_json_schema()["properties"].items():
+        kinds = [field, *field.get("anyOf", [])]
+        bounds = [", ".join(map(str, kind["enum"])) for kind in kinds if "enum" in kind]
+        for word, keys in (("from", ("minimum", "exclusiveMinimum")), ("to", ("maximum", "exclusiveMaximum"))):
+            bounds += [f"{word} {kind[key]:,}" for kind in kinds for key in keys if key in kind]
+        meaning = field["description"]
+        if name == "loss":
+            meaning = "; ".join(f"{loss}: {entry.title}" for loss, entry in LOSSES.items())
+        if name not in ("model", "machine", "seed"):
+            lines.append(f"{name} ({' '.join(bounds) or 'text'}): {meaning}")
+    return "\n\n".join(lines)
+
+
+# What may change when a run is resumed: nothing that is learnt or drawn depends on it, and each line of
 # metrics.csv says its epoch.
 FREE = ("checkpoint_seconds", "evaluate_every", "sample_every")
 

@@ -28,7 +28,7 @@ class RecordError(GanLibError):
 
 
 class TrainingError(GanLibError):
-    """Training that cannot go on: a loss that is not finite."""
+    """Training that cannot continue: a loss that is not finite."""
 
     exit_code = 1
 

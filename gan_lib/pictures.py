@@ -17,7 +17,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from gan_lib.errors import DataError
+from gan_lib.errors import ConfigurationError, DataError
 from gan_lib.text import first_line
 
 _ZOOM = 3  # a 28-pixel digit is too small to judge at its real size
@@ -199,6 +199,21 @@ def png(picture: Image.Image, zoom: int = _ZOOM) -> bytes:
     """A PNG file's bytes, each pixel enlarged to zoom x zoom."""
     buffer = io.BytesIO()
     _enlarge(picture, zoom).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def format_of(path: Path) -> str:
+    """The format that a picture's file name asks for. Raises ConfigurationError where there is none."""
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind is None or kind not in Image.SAVE or kind in ("PDF", "EPS"):
+        raise ConfigurationError(f"output must be named after a kind of picture, such as .png or .jpg, got {path.name!r}")
+    return kind
+
+
+def encode(picture: Image.Image, kind: str) -> bytes:
+    """A file's bytes in a format of `format_of`, each pixel enlarged. Raises OSError where the format cannot hold it."""
+    buffer = io.BytesIO()
+    _enlarge(picture, _ZOOM).save(buffer, kind)
     return buffer.getvalue()
 
 

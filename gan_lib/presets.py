@@ -110,9 +110,12 @@ def configure(configuration: str, preset: str = "paper", **changes: Any) -> RunC
 
 def variant(config: RunConfig) -> str:
     """What sets a run apart from the paper's schedule, as a short name: "" for the paper's own, "quick", "quick-epochs-5".
+    A group's own name comes in its place.
 
     Seeds of one variant are repetitions of one experiment, and every variant has folders of its own.
     """
+    if config.name:
+        return config.name
     candidates = {
         preset: differences(config, configure(config.configuration, preset, data=config.data, loss=config.loss))
         for preset in PRESETS
@@ -123,9 +126,14 @@ def variant(config: RunConfig) -> str:
     words += [] if config.data == "digits" else [f"data-{config.data}"]
     words += [f"{name.replace('_', '-')}-{value}" for name, (value, _) in candidates[preset].items()]
     exact = "-".join(words)
-    name = re.sub(r"[^a-z0-9.]+|\.\.+", "-", exact.lower()).strip("-.")
-    if name != exact or len(name) > 60:  # two variants never share a name, and every file system takes it
-        name = f"{name[:50].rstrip('-.')}-{hashlib.sha256(exact.encode()).hexdigest()[:8]}"
+    kept: list[str] = []
+    for word in words:  # of a folder its own name; whole words only, so that 150 is never cut to 15
+        path = word.removeprefix("data-folder:")
+        short = re.sub(r"[^a-z0-9.]+|\.\.+", "-", (f"data-{Path(path).name}" if path != word else word).lower()).strip("-.")
+        kept += [short] if len("-".join([*kept, short])) <= 50 else []
+    name = "-".join(kept)
+    if name != exact:  # two variants never share a name, and every file system takes it
+        name = "-".join([*kept, hashlib.sha256(exact.encode()).hexdigest()[:8]])
     return name
 
 
@@ -175,7 +183,7 @@ def parse_changes(settings: list[str]) -> dict[str, Any]:
         if name == "seed":
             raise ConfigurationError("seed is not set with --set: use --seeds")
         try:
-            changes[name] = json.loads(value)
+            changes[name] = None if value == "None" else json.loads(value)
         except (ValueError, RecursionError):
             changes[name] = value
         if name == "data":

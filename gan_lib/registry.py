@@ -20,7 +20,6 @@ class Loss:
     """What the two networks descend on. Logits are (N, 1), losses are means over the batch."""
 
     title: str  # for tables and figures
-    description: str  # one line for the parameters cell
     discriminator: Function  # (real logits, generated logits) -> scalar
     generator: Function  # (generated logits) -> scalar; with pairs (generated logits, real logits) -> scalar
     penalty: Function | None = None  # (network, real, generated, random numbers) -> scalar, times penalty_weight
@@ -37,7 +36,6 @@ class Architecture:
     """A generator and a discriminator that fit each other."""
 
     title: str
-    description: str  # one line for the parameters cell
     build: Function  # RunConfig -> Pair
     colour: str = "#999999"  # in figures; of Okabe and Ito's palette, which colour-blind readers can tell apart
     multiple: int = 1  # image_size must be a multiple of this
@@ -85,13 +83,11 @@ _GLOROT_FOR_CGAN = {"cgan": {"initialisation": "glorot"}}
 LOSSES: dict[str, Loss] = {
     "bce": Loss(
         "cross-entropy",
-        "cross-entropy, the paper's",
         _LOSS + "discriminator_loss",
         _LOSS + "generator_loss",
         band=True,
     ),
     "wgan": Loss(
-        "Wasserstein, clipped weights",
         "Wasserstein, clipped weights",
         _LOSS + "critic_loss",
         _LOSS + "critic_generator_loss",
@@ -101,7 +97,6 @@ LOSSES: dict[str, Loss] = {
         uses=("clip", "critic_steps"),
     ),
     "wgan-gp": Loss(
-        "Wasserstein, gradient penalty",
         "Wasserstein, gradient penalty",
         _LOSS + "critic_loss",
         _LOSS + "critic_generator_loss",
@@ -114,7 +109,6 @@ LOSSES: dict[str, Loss] = {
     # Lim and Ye 2017, Miyato et al. 2018.
     "hinge": Loss(
         "hinge",
-        "hinge, as in spectrally normalised GANs",
         _LOSS + "hinge_loss",
         _LOSS + "critic_generator_loss",
         scores=True,
@@ -123,7 +117,6 @@ LOSSES: dict[str, Loss] = {
     # Huang et al. 2024 (R3GAN): each real image against a generated one, both slopes held down by R1 and R2.
     "rpgan": Loss(
         "relativistic pairing",
-        "each generated image against a real one, with R1 and R2",
         _LOSS + "relativistic_loss",
         _LOSS + "relativistic_generator_loss",
         pairs=True,
@@ -143,14 +136,12 @@ LOSSES: dict[str, Loss] = {
 MODELS: dict[str, Architecture] = {
     "gan": Architecture(
         "GAN",
-        "fully connected",
         _MODEL + "build_gan",
         "#0072B2",
         plain=_BENCH + "plain_gan",
     ),
     "cgan": Architecture(
         "CGAN",
-        "convolutional (the paper's name; not a conditional GAN)",
         _MODEL + "build_cgan",
         "#D55E00",
         multiple=4,
@@ -159,7 +150,6 @@ MODELS: dict[str, Architecture] = {
     ),
     "small": Architecture(
         "small",
-        "convolutional, a tenth of the paper's parameters",
         _MODEL + "build_small",
         "#009E73",
         multiple=4,

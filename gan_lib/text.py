@@ -71,6 +71,8 @@ def one_line(error: BaseException) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """ ": did you mean 'epochs'?", or the names there are when none is near."""
     names = list(known)
+    if not names:
+        return ": there are none yet"
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     for known_name in () if close or len(name) < 2 else names:  # lr, beta1
         words = known_name.split("_")

@@ -70,6 +70,7 @@ def finished_run(finished_runs: dict[str, Experiment]) -> Path:
         (["run", "--epochs", "5"], ["--set epochs=5"]),
         (["run", "gan-cpu", "lr=0.1"], ["--set learning_rate=0.1"]),
         (["run", "gan"], ["gan-cpu"]),
+        (["run", "gan-cpu", "--name", "A b"], ["name must be at most 40 lower-case letters", "'A b'"]),
         (["run", "--set", "data=/tmp"], ["data=folder:/tmp"]),
         (["run", "gan-cpu", "--set", "data=folder:~nosuchuser"], ["nosuchuser"]),
         *(

@@ -1,5 +1,6 @@
 """The named configurations, the presets, and the name of a run."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,19 @@ def test_two_different_runs_never_share_a_folder_and_names_stay_short(one: str, 
     assert max(map(len, names)) <= 60
 
 
+def test_a_name_is_never_cut_through_a_value() -> None:
+    config = configure("gan-cpu", "quick", data=f"folder:{LONG}", training_images=150, image_size=64, channels=3)
+    assert re.fullmatch(r"quick-data-photos-training-images-150-channels-3-[0-9a-f]{8}", variant(config))
+
+
+def test_a_groups_name_takes_the_place_of_what_sets_its_runs_apart() -> None:
+    config = configure("gan-cpu", "quick", epochs=5, name="flowers.1")
+    assert run_name(config) == "gan-cpu--flowers.1/seed-0"
+    for name in ("Flowers", "a/b", "..", "a--b", "-a", "x" * 41):
+        with pytest.raises(ConfigurationError, match=r"^name must be at most 40 lower-case letters, .* got "):
+            configure("gan-cpu", name=name)
+
+
 def test_the_seed_alone_makes_no_variant() -> None:
     assert variant(configure("cgan-gpu", seed=7)) == ""
     assert differences(configure("cgan-gpu", seed=7), configure("cgan-gpu")) == {}
@@ -159,6 +173,9 @@ def test_changes_take_numbers_as_numbers_and_words_as_words() -> None:
         "learning_rate": 1e-4,
         "data": "folder:/a=b",
     }
+    assert parse_changes(["epochs=None", "discriminator_learning_rate=null"]) == dict.fromkeys(
+        ("epochs", "discriminator_learning_rate")
+    )
 
 
 def test_a_folder_of_images_is_named_from_where_the_user_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +185,7 @@ def test_a_folder_of_images_is_named_from_where_the_user_stands(tmp_path: Path, 
 
 def test_a_run_of_ones_own_images_is_named_after_their_number_only_where_it_was_chosen() -> None:
     every, few = (configure("gan-cpu", "quick", data="folder:cats", **changes) for changes in ({}, {"training_images": 2000}))
-    assert run_name(every).startswith("gan-cpu--quick-data-folder-cats") and "all" not in run_name(every)
+    assert run_name(every).startswith("gan-cpu--quick-data-cats-") and "all" not in run_name(every)
     assert run_name(every) != run_name(few)
     assert parse_changes(["data=folder:"]) == {"data": "folder:"}
     assert parse_changes(["data=folder:~nosuchuser/x"]) == {"data": "folder:~nosuchuser/x"}

@@ -44,8 +44,8 @@ def plain_linear(config: RunConfig) -> tuple[nn.Module, nn.Module]:
 
 @pytest.fixture
 def new_entries() -> Iterator[None]:
-    LOSSES["least-squares"] = Loss("least squares", "least squares", least_squares, least_squares_generator, scores=True)
-    MODELS["linear"] = Architecture("linear", "one layer each", build_linear, plain=plain_linear)
+    LOSSES["least-squares"] = Loss("least squares", least_squares, least_squares_generator, scores=True)
+    MODELS["linear"] = Architecture("linear", build_linear, plain=plain_linear)
     yield
     del LOSSES["least-squares"], MODELS["linear"]
 

@@ -16,6 +16,7 @@ from gan_lib.presets import run_name
 from gan_lib.runs.locks import holder
 from gan_lib.runs.record import Record, check_images, check_same, read_record
 from gan_lib.runs.storage import refuse_outside
+from gan_lib.text import duration
 
 _POLL_SECONDS = 0.5
 # What loading images depends on.
@@ -29,6 +30,8 @@ def plan(configs: Iterable[RunConfig], results: Path, fresh: bool = False) -> li
     holds a run of other parameters, or when another process is writing one of the runs.
     """
     jobs = [Job(config, results / "runs" / run_name(config)) for config in configs]
+    if len({job.folder for job in jobs}) < len(jobs):
+        raise ConfigurationError("name must tell runs apart (two of this batch would share a folder), got one for both")
     for job in jobs:
         refuse_outside(job.folder, results)
     for folder in (results, *(job.folder for job in jobs)):
@@ -41,7 +44,7 @@ def plan(configs: Iterable[RunConfig], results: Path, fresh: bool = False) -> li
             if not fresh:
                 check_same(job.folder, job.config)
             with contextlib.suppress(RecordError):  # of a damaged run: it is made again
-                job.found = read_record(job.folder)
+                job.found = read_record(job.folder, series=False)
     return jobs
 
 
@@ -185,3 +188,23 @@ def measured_seconds(config: RunConfig, records: Iterable[Record]) -> tuple[floa
             label = str(record.machine.get("label", "a machine without a name"))
             return seconds * relative_work(config, record.config) * config.epochs, label
     return None
+
+
+def describe_plan(jobs: Iterable[Job], known: Sequence[Record], fresh: bool = False) -> list[str]:
+    """What would run and how long, a line for each job and one for all; known: the runs that seconds are estimated from."""
+    lines, total = [], 0.0
+    for job in jobs:
+        left = job.config.epochs - (0 if fresh or job.found is None else job.found.epochs_done)
+        what = f"{left:,} epoch{'' if left == 1 else 's'}"
+        if job.finished and not fresh:
+            what = "finished already"
+        elif reason := unavailable(job.config):
+            what = f"unavailable: {reason}"
+        elif estimate := measured_seconds(job.config, known):
+            seconds = estimate[0] * left / job.config.epochs
+            total += seconds
+            what += f", about {duration(seconds)} as measured on {estimate[1]}"
+        else:
+            what += ", never measured"
+        lines.append(f"{job.name}  {what}")
+    return [*lines, f"About {duration(total)} of training in all."]

@@ -1,7 +1,7 @@
 """Records -> data frames: what tables and figures are made from, and what answers questions that they do not ask."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -68,6 +68,6 @@ def _identity(record: Record) -> dict[str, Any]:
     return dict(zip(_IDENTITY, (record.name, record.config.configuration, record.variant, record.config.seed), strict=True))
 
 
-def _long(series: Iterable[tuple[Record, Mapping[str, list[float]]]]) -> pd.DataFrame:
+def _long(series: Iterable[tuple[Record, Mapping[str, Sequence[float]]]]) -> pd.DataFrame:
     frames = [pd.DataFrame({**_identity(record), **columns}) for record, columns in series if any(columns.values())]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*_IDENTITY, "epoch"])

@@ -18,7 +18,7 @@ MAX_FRAMES = 120  # of progress.gif, all of which a checkpoint keeps
 
 
 class Checkpoint(NamedTuple):
-    """What a run goes on from: tensors by name, and plain facts."""
+    """What a run resumes from: tensors by name, and plain facts."""
 
     tensors: "dict[str, Tensor]"
     facts: dict[str, Any]
@@ -31,7 +31,7 @@ def save(folder: Path, config: RunConfig, tensors: "Mapping[str, Tensor]", facts
 
 
 def load(folder: Path, config: RunConfig) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that is whole, and one line for each that is not; None when there is none to go on from.
+    """The newest checkpoint that is whole, and one line for each that is not; None where there is none.
 
     Raises RecordError, naming the fields, when it was made with other parameters.
     """
@@ -42,11 +42,11 @@ def load(folder: Path, config: RunConfig) -> tuple[Checkpoint | None, list[str]]
             continue
         try:
             tensors, facts = unpack(path, _most_bytes(config))
-            theirs = RunConfig(**facts.pop("config"))
+            saved = RunConfig(**facts.pop("config"))
         except (RecordError, ConfigurationError, KeyError, TypeError) as error:
             notes.append(f"{error if isinstance(error, RecordError) else f'{path} is no checkpoint of this version'}; left out")
             continue
-        if changed := differences(theirs, config, ignore=FREE):
+        if changed := differences(saved, config, ignore=FREE):
             listed = ", ".join(f"{field} = {there!r} there, {here!r} here" for field, (there, here) in changed.items())
             raise RecordError(f"{path} is of a run with other parameters ({listed}): use --fresh to start again")
         return Checkpoint(tensors, facts), notes

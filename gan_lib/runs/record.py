@@ -16,7 +16,7 @@ from gan_lib.errors import ConfigurationError, RecordError
 from gan_lib.presets import variant
 from gan_lib.runs import checkpoint, storage
 from gan_lib.runs.locks import Lock, holder
-from gan_lib.runs.storage import checksum, pack, read_bytes, read_json, refuse_outside, unpack, write_bytes, write_json
+from gan_lib.runs.storage import Series, checksum, pack, read_bytes, read_json, refuse_outside, unpack, write_bytes, write_json
 from gan_lib.text import one_line, shorten
 
 if TYPE_CHECKING:
@@ -127,8 +127,8 @@ class RunFolder:
             self._write_config(config)
 
     def reopen(self, config: RunConfig) -> None:
-        """Go on with a folder that holds an unfinished run, or make it where there is none. Raises RecordError as create does,
-        and where the run is of other parameters."""
+        """Resume a folder with an unfinished run, or make it where there is none. Raises RecordError as create does, and where
+        the run has other parameters."""
         if not (self.path / "config.json").exists():
             return self.create(config)
         check_same(self.path, config)
@@ -147,7 +147,7 @@ class RunFolder:
             (self.path / name).unlink(missing_ok=True)
 
     def write_history(self, lines: Iterable[Sequence[float]]) -> None:
-        """Write history.csv anew, as far as a run goes on from; there is none before the first epoch."""
+        """Write history.csv anew, as far as a run is resumed from; there is none before the first epoch."""
         storage.write(self.path / "history.csv", HISTORY_COLUMNS, lines)
 
     def append(self, line: Mapping[str, float]) -> None:
@@ -155,7 +155,7 @@ class RunFolder:
         storage.append(self.path / "history.csv", {name: line[name] for name in HISTORY_COLUMNS})
 
     def write_metrics(self, lines: Sequence[Mapping[str, float]]) -> None:
-        """Write metrics.csv anew, as far as a run goes on from; there is none before the first evaluation."""
+        """Write metrics.csv anew, as far as a run is resumed from; there is none before the first evaluation."""
         columns = list(lines[0]) if lines else []
         storage.write(self.path / "metrics.csv", columns, [[line[name] for name in columns] for line in lines])
 
@@ -219,9 +219,9 @@ class Record:
     reason: str | None = None  # why it is not ok
     machine: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
-    history: dict[str, list[float]] = field(default_factory=dict)  # HISTORY_COLUMNS, one value an epoch
-    metrics: dict[str, list[float]] = field(default_factory=dict)  # METRICS_COLUMNS and measures of quality, one an evaluation
-    notes: list[str] = field(default_factory=list)  # where it went on after a stop; what was wrong with its files and mended
+    history: Series = field(default_factory=dict)  # HISTORY_COLUMNS, one value an epoch
+    metrics: Series = field(default_factory=dict)  # METRICS_COLUMNS and measures of quality, one an evaluation
+    notes: list[str] = field(default_factory=list)  # where it was resumed; what was wrong with its files and mended
 
     @property
     def name(self) -> str:
@@ -239,8 +239,11 @@ class Record:
         return len(self.history.get("epoch", []))
 
 
-def read_record(path: Path) -> Record:
-    """Read a run folder. A series with a broken last line loses that line, with a note; anything worse is a RecordError."""
+def read_record(path: Path, series: bool = True) -> Record:
+    """Read a run folder. A series with a broken last line loses that line, with a note; anything worse is a RecordError.
+
+    series: False checks history and metrics, and keeps no more of them than the number of epochs, for a list of many runs.
+    """
     name = "/".join(path.parts[-2:])
     try:
         name.encode()
@@ -252,18 +255,23 @@ def read_record(path: Path) -> Record:
     config = read_config(path)
     summary = _read_facts(path / "summary.json", _Summary)
     notes = list(summary.get("notes", []))
-    history = storage.read_series(
-        path / "history.csv", HISTORY_COLUMNS, notes, summary.get("history_sha256"), epochs=config.epochs
-    )
-    metrics = storage.read_series(
-        path / "metrics.csv", METRICS_COLUMNS, notes, summary.get("metrics_sha256"), more=True, epochs=config.epochs
-    )
+    file = (path / "history.csv", HISTORY_COLUMNS, notes, summary.get("history_sha256"))
+    metrics_file = (path / "metrics.csv", METRICS_COLUMNS, notes, summary.get("metrics_sha256"))
+    metrics: Series = {}
+    if series:
+        history = storage.read_series(*file, epochs=config.epochs)
+    else:
+        history = {"epoch": range(1, 1 + storage.count_lines(*file, epochs=config.epochs))}
+    if series or not metrics_file[-1]:
+        metrics = storage.read_series(*metrics_file, more=True, epochs=config.epochs)
+    elif metrics_file[0].exists():
+        storage.read_checked(metrics_file[0], metrics_file[-1])
     status, reason = summary.get("status"), summary.get("reason")
     if not summary:
         batch = holder(path / "batch.lock")  # of another process, which is about to resume this run
         running = writer is not None or lock_holder(path) is not None or batch not in (None, os.getpid())
         status = "running" if running else "lost"
-        reason = None if running else "the process that wrote this folder is gone, and said nothing"
+        reason = None if running else "the process that wrote this folder ended without writing summary.json"
     machine = _read_facts(path / "machine.json", _Machine)
     return Record(path, config, str(status), reason, machine, summary, history, metrics, notes)
 
@@ -295,17 +303,20 @@ def read_config(path: Path) -> RunConfig:
 def is_finished(path: Path) -> bool:
     """Whether a folder holds a run that was trained to its end."""
     try:
-        return read_record(path).status == "ok"
+        return read_record(path, series=False).status == "ok"
     except (RecordError, OSError):
         return False
 
 
-def find_records(root: Path) -> tuple[list[Record], list[str]]:
-    """Every readable run below a folder, in order of name; and one line for each folder that is not readable."""
+def find_records(root: Path, series: bool = True) -> tuple[list[Record], list[str]]:
+    """Every readable run below a folder, in order of name; and one line for each folder that is not readable.
+
+    series: as in read_record.
+    """
     records, problems = [], []
     for config_file in sorted(root.glob("*/seed-*/config.json")):
         try:
-            records.append(read_record(config_file.parent))
+            records.append(read_record(config_file.parent, series))
         except (RecordError, OSError) as error:
             problems.append(one_line(error))
     return records, problems
@@ -340,19 +351,19 @@ def load_weights(network: "nn.Module", path: Path) -> None:
         raise RecordError(f"{path} does not exist: this run kept no weights (a reference run keeps a small generator alone)")
     weights, _ = unpack(path, 2 * sum(tensor.nbytes for tensor in network.state_dict().values()) + 2**26)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    wrong = sorted(name for name in expected.keys() | shapes.keys() if expected.get(name) != shapes.get(name))
     if wrong:
         name = wrong[0]
         raise RecordError(
-            f"{path} does not fit the model: {name} must be {expected.get(name, 'absent')}, got {found.get(name, 'none')}"
+            f"{path} does not fit the model: {name} must be {expected.get(name, 'absent')}, got {shapes.get(name, 'none')}"
             f"{f' ({len(wrong) - 1} more differ)' if len(wrong) > 1 else ''}"
         )
     network.load_state_dict(weights)
 
 
 def lock_holder(path: Path) -> int | None:
-    """The process that is writing a run folder now, 0 where its number cannot be told, or None."""
+    """The process that is writing a run folder now, 0 where its number is unknown, or None."""
     return holder(path / "run.lock")
 
 
@@ -362,7 +373,7 @@ def copy_records(source: Path, target: Path) -> list[str]:
     Of its weights the sampled generator's alone, in half precision, where they take at most MOST_KEPT bytes.
     """
     copied = []
-    for record in find_records(source)[0]:
+    for record in find_records(source, series=False)[0]:
         if record.status == "ok" and not record.variant:
             kept = target / record.name
             unkept = shutil.ignore_patterns("*.safetensors", "*.lock", "run.log", ".*")

@@ -3,12 +3,16 @@
 import contextlib
 import csv
 import hashlib
+import itertools
 import json
 import math
+import operator
 import os
 import re
 import secrets
 import stat
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +26,9 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 MOST_JSON = 2**20  # bytes of a JSON file; ours have some thousand
 _ENTRY = "gan-lib"  # in a safetensors file's metadata: its checksum and facts
-_LINE = 4096  # bytes of a line of history.csv or metrics.csv; ours have some hundred
-MOST_SERIES = 2**28  # bytes of such a file: more than a line for each of the most epochs that a config takes
+MOST_SERIES = 2**28  # bytes of history.csv or metrics.csv: more than a line for each of the most epochs that a config takes
 _MOST_COLUMNS = 64
+_TORN = "the last line was broken and is left out"
 LARGEST = 1e39  # of a number that is read: more than float32 holds, and nothing that is worked out of such numbers overflows
 _CHANGED = "it was changed or damaged after it was written"
 
@@ -33,7 +37,7 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = False, keep: Path
     """Write a file under another name and rename it: a reader sees the old one or the new one, never half of it.
 
     Never through a link, and two processes may write it at once. durable: on the disk itself before the rename, so that a
-    power cut cannot leave half of it either. keep: the name that the old file goes on under. Raises OSError, which names the
+    power cut cannot leave half of it either. keep: the old file's new name. Raises OSError, which names the
     file and leaves nothing behind.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -122,8 +126,10 @@ def read_json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, An
     if missing is not None and not path.exists():
         return missing
     try:
-        value = json.loads(read_bytes(path).decode())
-        json.dumps(value, ensure_ascii=False).encode()  # refuses halves of characters, which nothing could print
+        text = read_bytes(path).decode()
+        value = json.loads(text)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()  # refuses halves of characters, which nothing could print
         noted = value.pop("sha256", None) if isinstance(value, dict) else None
         whole = noted == _json_checksum(value)
     except (ValueError, RecursionError) as error:
@@ -189,7 +195,7 @@ def _tensor_checksum(tensors: Mapping[str, "Tensor"], text: str) -> str:
     return total.hexdigest()
 
 
-Series = dict[str, list[float]]  # columns by name, one value a line
+Series = dict[str, Sequence[float]]  # columns by name, one value a line
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -207,7 +213,7 @@ def _no_link(name: str, flags: int) -> int:
 
 
 def write(path: Path, columns: Sequence[str], lines: Iterable[Sequence[float]]) -> None:
-    """Write a file anew, as far as a run goes on from; without lines there is none. The first column is the epoch."""
+    """Write a file anew, as far as a run is resumed from; without lines there is none. The first column is the epoch."""
     if not (lines := list(lines)):
         return path.unlink(missing_ok=True)
     text = "".join(",".join(map(repr, (int(epoch), *rest))) + "\n" for epoch, *rest in lines)
@@ -230,49 +236,83 @@ def read_series(
     file that is missing has empty columns. Raises RecordError, naming the file, for everything else that is not as it was
     written.
     """
-    series: Series = {name: [] for name in columns}
     if not path.exists():
-        return series
-    _check_file(path, MOST_SERIES // 8 if more else MOST_SERIES)  # a short line of many columns holds more values
-    digest, broken = hashlib.sha256(), ""
-    with path.open("rb") as file:
-        for number, line in enumerate(iter(lambda: file.readline(_LINE), b""), start=1):
-            digest.update(line)
-            if broken:
-                raise RecordError(f"{path}: line {number - 1} is broken ({broken})")
-            try:
-                if not line.endswith(b"\n"):
-                    raise ValueError("no line end")
-                cells = line[:-1].decode().split(",")
-                if number == 1:
-                    series = {name: [] for name in _names(path, cells, columns, more)}
-                    continue
-                before = series["epoch"][-1] if series["epoch"] else 0.0
-                for column, value in zip(series.values(), _values(cells, before, len(series), more, epochs), strict=True):
-                    column.append(value)
-            except ValueError as error:
-                broken = f"{first_line(error):.100}"
-    if broken:
-        notes.append(f"{path}: the last line was broken and is left out")
-    if expected is not None and digest.hexdigest() != expected:
+        return {name: [] for name in columns}
+    content = read_checked(path, expected, MOST_SERIES // 8 if more else MOST_SERIES)  # a short line of many columns is more
+    *lines, torn = content.split(b"\n")
+    names = _names(path, lines.pop(0), columns, more) if lines else list(columns)
+
+    def parse(end: int) -> "list[array[float]]":
+        return _parse(lines[:end], len(names), more, 1, epochs)
+
+    def is_broken(end: int) -> bool:
+        with contextlib.suppress(ValueError):
+            return not parse(end)
+        return True
+
+    try:
+        values = parse(len(lines))
+    except ValueError as error:
+        first = bisect_left(range(1, len(lines)), True, key=is_broken)  # the broken line; the last one where no other is
+        if torn or first < len(lines) - 1:
+            raise RecordError(f"{path}: line {first + 2} is broken ({first_line(error):.100})") from error
+        torn, values = lines[-1], parse(first)
+    if torn:
+        notes.append(f"{path}: {_TORN}")
+    return {name: column.tolist() for name, column in zip(names, values, strict=True)}
+
+
+def count_lines(
+    path: Path, columns: Sequence[str], notes: list[str], expected: str | None = None, *, epochs: int = 10**6
+) -> int:
+    """How many epochs a file of these columns has, as `read_series` would read it, from its last line and its checksum."""
+    if not path.exists():
+        return 0
+    content = read_checked(path, expected, MOST_SERIES)
+    count, end = content.count(b"\n") - 1, content.rfind(b"\n")
+    torn = end + 1 < len(content)
+    if count > 0:
+        try:
+            _parse([content[content.rfind(b"\n", 0, end) + 1 : end]], len(columns), False, count, epochs)
+        except ValueError as error:
+            if torn:
+                raise RecordError(f"{path}: line {count + 1} is broken ({first_line(error):.100})") from error
+            count, torn = count - 1, True
+    if end > 0:
+        _names(path, content[: content.index(b"\n")], columns, False)
+    if torn:
+        notes.append(f"{path}: {_TORN}")
+    return max(0, count)
+
+
+def read_checked(path: Path, expected: str | None, most: int = MOST_SERIES) -> bytes:
+    """A file's content. Raises RecordError where its SHA-256 is another than what is expected."""
+    content = read_bytes(path, most)
+    if expected is not None and checksum(content) != expected:
         raise RecordError(f"{path} does not match its checksum in summary.json: {_CHANGED}")
-    return series
+    return content
 
 
-def _names(path: Path, names: list[str], columns: Sequence[str], more: bool) -> list[str]:
+def _names(path: Path, head: bytes, columns: Sequence[str], more: bool) -> list[str]:
+    names = head.decode(errors="replace").split(",")
     whole = names[: len(columns)] == list(columns) and len(set(names)) == len(names) and all(map(_NAME.fullmatch, names))
     if not whole or len(names) > (_MOST_COLUMNS if more else len(columns)):
         raise RecordError(f"{path}: the first line must be {','.join(columns)}{' and names of measures' if more else ''}")
     return names
 
 
-def _values(cells: list[str], before: float, count: int, more: bool, epochs: int) -> list[float]:
-    values = [float(cell) for cell in cells]
-    next_one = values[0] > before and values[0].is_integer() if more else values[0] == before + 1
-    if len(values) != count or not next_one:
-        raise ValueError(f"{len(values)} values, epoch {values[0]:g}")
-    if values[0] > epochs:
-        raise ValueError(f"epoch {values[0]:g} of {epochs}")
-    if not all(abs(value) <= LARGEST or (more and not math.isfinite(value)) for value in values):
+def _parse(lines: Sequence[bytes], count: int, more: bool, first: int, epochs: int) -> "list[array[float]]":
+    """Lines of `count` values -> columns; the first holds epochs from `first` on. Raises ValueError."""
+    if any(line.count(b",") != count - 1 for line in lines):
+        raise ValueError(f"it must hold {count} values")
+    values = array("d", map(float, itertools.chain.from_iterable(line.split(b",") for line in lines)))
+    columns = [values[place::count] for place in range(count)]
+    rising = all(map(operator.lt, columns[0], columns[0][1:])) and all(map(float.is_integer, columns[0]))
+    if not rising if more else columns[0] != array("d", range(first, first + len(lines))):
+        raise ValueError("its epoch does not follow")
+    if lines and not first <= columns[0][-1] <= epochs:
+        raise ValueError(f"epoch {columns[0][-1]:g} of {epochs}")
+    finite = [value for value in values if math.isfinite(value)]
+    if (len(finite) < len(values) and not more) or max(map(abs, finite), default=0.0) > LARGEST:
         raise ValueError("a value is not finite, or beyond what float32 holds")
-    return values
+    return columns

@@ -22,7 +22,9 @@ def runs_with_weights(*folders: Path) -> dict[str, Path]:
     """
     runs: dict[str, Path] = {}
     for folder in folders:
-        records = [record for record in find_records(folder)[0] if (record.path / "generator.safetensors").exists()]
+        records = [
+            record for record in find_records(folder, series=False)[0] if (record.path / "generator.safetensors").exists()
+        ]
         for record in sorted(records, key=lambda record: str(record.summary.get("finished")), reverse=True):
             name = record.name if folder == folders[0] else f"{folder.name}: {record.name}"
             runs[name] = record.path

@@ -10,8 +10,8 @@ import pytest
 from conftest import WriteRun
 
 from faults.conftest import Count
-from gan_lib.cli import _facts, _one_line
 from gan_lib.reporting.html import write_index
+from gan_lib.runs.listing import facts, lines
 from gan_lib.runs.record import find_records
 from gan_lib.runs.storage import _json_checksum, read_json
 
@@ -59,7 +59,7 @@ def test_one_bad_run_is_named_and_never_hides_the_others(
         assert good in [record.path for record in records]
         assert len(records) + len(problems) == 2
         refused += len(problems)
-        for text in (*problems, *(_one_line(_facts(record)) for record in records)):
+        for text in (*problems, *lines(map(facts, records))):
             text.encode()
             assert len(text) < 25_000
         for problem in problems:

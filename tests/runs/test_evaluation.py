@@ -146,7 +146,7 @@ def test_without_labels_only_what_needs_no_classifier_is_measured(tiny: MakeConf
 
 def test_images_too_large_to_be_measured_are_refused() -> None:
     large = torch.zeros(1, 3, 1024, 1024)
-    with pytest.raises(DataError, match=r"at most 134,217,728 pixels in all .* choose fewer or smaller ones"):
+    with pytest.raises(DataError, match=r"at most 268,435,456 pixels in all .* choose fewer or smaller ones"):
         Standard(Images(large.expand(2, -1, -1, -1), None, large.expand(100, -1, -1, -1), None, ""), None)
 
 

@@ -90,20 +90,14 @@ def test_a_broken_last_line_of_an_unfinished_run_is_left_out_and_said(write_run:
     assert record.notes == [f"{path / 'history.csv'}: the last line was broken and is left out"]
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "problem"),
-    [
-        ("0.2", "0.3", "does not match its checksum in summary.json"),  # a digit
-        ("2,0.2,", "2,", "line 3 is broken ("),
-        ("epoch,", "epoch,loss,", "the first line must be epoch,discriminator_loss,"),
-    ],
-)
-def test_a_changed_history_is_refused(write_run: WriteRun, old: str, new: str, problem: str) -> None:
+@pytest.mark.parametrize(("old", "new"), [("0.2", "0.3"), ("2,0.2,", "2,"), ("epoch,", "epoch,loss,")])
+@pytest.mark.parametrize("series", [True, False])
+def test_a_changed_history_is_refused(write_run: WriteRun, old: str, new: str, series: bool) -> None:
     path = write_run("gan-cpu", d=[0.1, 0.2, 0.3]) / "history.csv"
     path.write_text(path.read_text().replace(old, new))
-    with pytest.raises(RecordError) as caught:
-        read_record(path.parent)
-    assert f"{path}{'' if problem[0] == 'd' else ':'} {problem}" in str(caught.value)
+    with pytest.raises(RecordError, match=r"does not match its checksum in summary\.json") as caught:
+        read_record(path.parent, series)
+    assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize("status", STATUSES)

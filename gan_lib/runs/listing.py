@@ -1,0 +1,87 @@
+"""Runs as people name and list them: found by name, one line each, in an order."""
+
+import contextlib
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from gan_lib.errors import RecordError
+from gan_lib.runs.record import Record, find_records, read_record
+from gan_lib.text import nearest
+
+SORTS = {"name": "name", "date": "finished", "quality": "frechet_distance", "seconds": "seconds_per_epoch"}
+_WORDS = {
+    "epochs": "{:,} epochs",
+    "seconds_per_epoch": "{:.3g} s per epoch",
+    "discriminator_loss": "D {:.3g}",
+    "generator_loss": "G {:.3g}",
+    "frechet_distance": "Fréchet distance {:.3g}",
+    "finished": "{:.10}",
+    "machine": "{}",
+    "reason": "{}",
+}
+
+
+def find_run(name: str, results: Path) -> Record:
+    """A run by its folder, or by its name below runs/ or reference/; the seed may be left out where there is one.
+
+    Raises RecordError with the nearest name.
+    """
+    for folder in (Path(name), results / "runs" / name, results / "reference" / name) if name.strip(".") else ():
+        with contextlib.suppress(OSError):  # a name too long for a file, say
+            if (folder / "config.json").exists():
+                return read_record(folder)
+            seeds = sorted(path.parent.name for path in folder.glob("seed-*/config.json"))
+            if len(seeds) > 1:
+                raise RecordError(f"run {name!r} has {len(seeds)} seeds: name one, such as {name.rstrip('/')}/{seeds[0]}")
+            if seeds:
+                return read_record(folder / seeds[0])
+    known = [path.relative_to(results / "runs").parent.as_posix() for path in results.glob("runs/*/seed-*/config.json")]
+    raise RecordError(f"run {name!r} does not exist{nearest(name, sorted(known))}")
+
+
+def list_runs(root: Path, sort: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """What is listed of each run below a folder, by one of SORTS; and one line for each folder that is not readable."""
+    records, problems = find_records(root, series=False)
+    return sorted(map(facts, records), key=lambda row: _sort_key(row, sort)), problems
+
+
+def _sort_key(row: dict[str, Any], sort: str) -> tuple[bool, Any]:
+    """Missing values come last, and seed-10 after seed-2."""
+    value = row[SORTS[sort]]
+    if sort == "name":
+        value = [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", value)]
+    return value is None, value
+
+
+def facts(record: Record) -> dict[str, Any]:
+    """What is listed of a run, as plain JSON values; None where there is no number."""
+    quality, summary = record.summary.get("quality"), record.summary
+    numbers = {name: summary.get(name) for name in ("seconds_per_epoch", "discriminator_loss", "generator_loss")}
+    numbers["frechet_distance"] = quality.get("frechet_distance") if isinstance(quality, dict) else None
+    return {
+        "name": record.name,
+        "status": record.status,
+        "epochs": record.epochs_done,
+        **{name: value if isinstance(value, float) and math.isfinite(value) else None for name, value in numbers.items()},
+        "finished": str(summary.get("finished") or "") or None,
+        "machine": str(record.machine.get("label") or "") or None,
+        "reason": record.reason,
+        "notes": record.notes,
+        "path": str(record.path),
+    }
+
+
+def lines(rows: Iterable[dict[str, Any]], width: int = 0) -> list[str]:
+    """A line for each run, as `facts` has it, and one for each of its notes. width: of the names' column."""
+    text: list[str] = []
+    for row in rows:
+        words = ", ".join(form.format(row[name]) for name, form in _WORDS.items() if row[name])
+        words = words.replace("1 epochs", "1 epoch") if row["epochs"] == 1 else words
+        text += [
+            f"{row['name']:<{width}}  {row['status']:<11}  {words}".rstrip(),
+            *(f"  note: {note}" for note in row["notes"]),
+        ]
+    return text
