@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,14 @@ def settings(parameters: dict[str, Any]) -> list[str]:
         for name, value in parameters.items()
         if value is not None and name not in ("model", "machine", "seed")
     ]
+
+
+def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Wait for something, and fail when it does not come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come"
+        time.sleep(0.02)
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from gan_lib.cloud import stack
-from gan_lib.cloud.service import Aws
+from gan_lib.cloud import stack as stacks
+from gan_lib.cloud.service import Aws, ask
 from gan_lib.errors import CloudError, ConfigurationError, RecordError
 from gan_lib.runs.record import lock_holder
 from gan_lib.runs.storage import refuse_outside
@@ -52,23 +52,12 @@ def find_runs(aws: Aws, bucket: str, prefix: str) -> tuple[dict[str, dict[str, s
 
 
 def read(aws: Aws, bucket: str, key: str) -> tuple[str, datetime] | None:
-    """A small text and when it was written, or None when there is none."""
-    from botocore.exceptions import ClientError
-
-    try:
-        answer = aws.s3.get_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if error.response["Error"].get("Code") in ("NoSuchKey", "404"):
-            return None
-        raise
+    """A small text and when it was written, or None."""
+    if (answer := ask(aws.s3.get_object, "NoSuchKey", "(404)", Bucket=bucket, Key=key)) is None:
+        return None
     with answer["Body"] as body:
         text: str = body.read(20_000_000).decode("utf-8", "replace")
     return text, answer["LastModified"]
-
-
-def write(aws: Aws, bucket: str, key: str, content: bytes | str) -> None:
-    """Write one object."""
-    aws.s3.put_object(Bucket=bucket, Key=key, Body=content.encode() if isinstance(content, str) else content)
 
 
 @dataclass(frozen=True)
@@ -76,13 +65,9 @@ class Project:
     """The project as it is committed: what an instance unpacks."""
 
     archive: bytes
+    sha256: str  # of the archive, as sha256sum writes it
     commit: str
     changes: int  # files that differ from the commit, and stay behind
-
-    @property
-    def sha256(self) -> str:
-        """Of the archive, as sha256sum writes it."""
-        return hashlib.sha256(self.archive).hexdigest()
 
 
 def pack_project(root: Path) -> Project:
@@ -95,7 +80,8 @@ def pack_project(root: Path) -> Project:
 
     try:
         changed = git("status", "--porcelain", "--untracked-files=normal").splitlines()
-        return Project(git("archive", "--format=tar.gz", "HEAD"), git("rev-parse", "HEAD").decode().strip(), len(changed))
+        archive, commit = git("archive", "--format=tar.gz", "HEAD"), git("rev-parse", "HEAD").decode().strip()
+        return Project(archive, hashlib.sha256(archive).hexdigest(), commit, len(changed))
     except FileNotFoundError as error:
         raise CloudError("git is not installed: what runs in the cloud is packed by git archive") from error
     except subprocess.CalledProcessError as error:
@@ -103,7 +89,7 @@ def pack_project(root: Path) -> Project:
 
 
 def upload_project(aws: Aws, bucket: str, project: Project) -> bool:
-    """Put the archive, then its checksum, into the bucket, unless they are there; returns whether it was needed."""
+    """Put the archive, then its checksum, into the bucket, unless it has them; returns whether it was needed."""
     checksum = read(aws, bucket, f"{ARCHIVE}.sha256")
     objects = aws.s3.list_objects_v2(Bucket=bucket, Prefix=ARCHIVE).get("Contents", [])
     whole = (ARCHIVE, len(project.archive))
@@ -115,8 +101,8 @@ def upload_project(aws: Aws, bucket: str, project: Project) -> bool:
 
 def write_project(aws: Aws, bucket: str, key: str, project: Project) -> None:
     """Write the archive and, after it and beside it, its checksum."""
-    write(aws, bucket, key, project.archive)
-    write(aws, bucket, f"{key}.sha256", f"{project.sha256}  gan-lib.tar.gz\n")
+    aws.s3.put_object(Bucket=bucket, Key=key, Body=project.archive)
+    aws.s3.put_object(Bucket=bucket, Key=f"{key}.sha256", Body=f"{project.sha256}  gan-lib.tar.gz\n".encode())
 
 
 def request_text(arguments: list[str], comment: str) -> str:
@@ -130,14 +116,13 @@ def request_text(arguments: list[str], comment: str) -> str:
 
 def fetch(aws: Aws, name: str, results: Path, *, replace: bool, say: Callable[[str], None]) -> list[str]:
     """Download the finished runs of every instance and job; returns their names. Raises CloudError, RecordError."""
-    there = stack.find(aws, name)
-    where = stack.find_bucket(aws, there)
-    if not where:
-        raise CloudError(f"there is no bucket of {name} in this account: gan-lib cloud up makes one")
-    prefixes = [f"{PREFIX}/{there.instance(machine)}" for machine in stack.MACHINES]
+    stack = stacks.find(aws, name)
+    if not (bucket := stacks.find_bucket(aws, stack)):
+        raise CloudError(f"this account has no bucket of {name}: gan-lib cloud up makes one")
+    prefixes = [f"{PREFIX}/{stack.instance(machine)}" for machine in stacks.MACHINES]
     fetched: list[str] = []
-    for prefix in [*prefixes, *(jobs_prefix(machine) for machine in stack.MACHINES)]:
-        runs, strange = find_runs(aws, where, prefix)
+    for prefix in [*prefixes, *(jobs_prefix(machine) for machine in stacks.MACHINES)]:
+        runs, strange = find_runs(aws, bucket, prefix)
         for key in strange:
             say(f"left where it is, no run writes such a file: {key!r:.120}")
         for run, files in sorted(runs.items()):
@@ -145,17 +130,17 @@ def fetch(aws: Aws, name: str, results: Path, *, replace: bool, say: Callable[[s
                 say(f"{run}: from {prefix} left where it is, another of this name was fetched")
             elif "summary.json" not in files or "config.json" not in files:
                 say(f"{run}: not finished yet, left where it is")
-            elif _fetch_run(aws, where, files, results / "runs" / run, replace=replace):
+            elif _fetch_run(aws, bucket, files, results / "runs" / run, replace=replace):
                 fetched.append(run)
                 say(f"{run}: {len(files)} files")
             else:
                 say(f"{run}: {results / 'runs' / run} holds another run, left as it is; --replace replaces it")
     if not fetched:
-        raise CloudError(f"there are no finished runs in s3://{where} to fetch: gan-lib cloud status says how far they are")
+        raise CloudError(f"no finished runs in s3://{bucket} to fetch: gan-lib cloud status says how far they are")
     return fetched
 
 
-def _fetch_run(aws: Aws, where: str, files: dict[str, str], folder: Path, *, replace: bool) -> bool:
+def _fetch_run(aws: Aws, bucket: str, files: dict[str, str], folder: Path, *, replace: bool) -> bool:
     """Download one run, its summary last: what is cut off is not taken for finished. False when another run is in its place."""
     root = folder.parents[1]
     refuse_outside(folder, root.parent)
@@ -164,7 +149,7 @@ def _fetch_run(aws: Aws, where: str, files: dict[str, str], folder: Path, *, rep
         history = Path(staged, "history.csv")
         history.touch()
         for file in sorted(files, key="history.csv".__ne__):  # first what may say that it is another run
-            aws.s3.download_file(where, files[file], f"{staged}/{file}")
+            aws.s3.download_file(bucket, files[file], f"{staged}/{file}")
             if not replace and not _continues(history, folder):
                 return False
         folder.mkdir(parents=True, exist_ok=True)
@@ -193,7 +178,7 @@ def empty(aws: Aws, bucket: str) -> int:
     count = 0
     for page in aws.s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
         entries = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-        objects = [{"Key": entry["Key"], "VersionId": entry["VersionId"]} for entry in entries]
+        objects = [{key: entry[key] for key in ("Key", "VersionId")} for entry in entries]
         if objects:  # at most 1,000 a page, as many as one deletion takes
             answer = aws.s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
             if failed := answer.get("Errors"):

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from gan_lib.batch.progress import say
-from gan_lib.cloud import bucket, instances, jobs, stack
+from gan_lib.cloud import bucket, instances, jobs
 from gan_lib.cloud import plan as planning
+from gan_lib.cloud import stack as stacks
 from gan_lib.cloud.service import Aws, explained
 from gan_lib.cloud.status import describe
 from gan_lib.errors import ConfigurationError, ServiceError
@@ -61,14 +62,14 @@ def up(
     """Make the stack: bucket, roles, lifecycle configuration. Instances come with the first run; none is paid before."""
     half_made = f"the stack may be half made; gan-lib cloud status shows it, gan-lib cloud down{_at(name)} removes it"
     with _session(name, half_made) as aws:
-        if stack.find(aws, name).exists:
-            there = stack.require(aws, name)
-            say(f"stack {name} is there already ({there.status})")
+        if stacks.find(aws, name).exists:
+            stack = stacks.require(aws, name)
+            say(f"stack {name} exists already ({stack.status})")
         else:
             say(f"making stack {name} in {aws.region}: a bucket, roles, the lifecycle configuration; no instance yet")
-            there = stack.create(aws, name, idle_minutes=planning.IDLE_MINUTES, max_hours=max_hours)
-        idle, cap = there.parameters.get("IdleMinutes"), there.parameters.get("MaxHours", max_hours)
-        say(f"bucket: s3://{there.bucket}")
+            stack = stacks.create(aws, name, idle_minutes=planning.IDLE_MINUTES, max_hours=max_hours)
+        idle, cap = stack.parameters.get("IdleMinutes"), stack.parameters.get("MaxHours", max_hours)
+        say(f"bucket: s3://{stack.bucket}")
         say(f"an instance stops itself after {idle} idle minutes, after {cap} hours in any case")
         say(f"next: gan-lib cloud run{_at(name)} [configurations]")
 
@@ -96,18 +97,18 @@ def run(
     if on == "jobs" and follow:
         raise ConfigurationError("--follow belongs to --on instances: a job ends by itself")
     with _session(name) as aws:
-        there = stack.require(aws, name)
+        stack = stacks.require(aws, name)
         project = bucket.pack_project(ROOT)
-        cap = max_hours or int(there.parameters.get("MaxHours", planning.MAX_HOURS))
+        cap = max_hours or int(stack.parameters.get("MaxHours", planning.MAX_HOURS))
         _show_plan(batch, aws.region, on, name, max_usd, max_hours, cap)
         if project.changes:
             _warn(f"{project.changes} changed or new files are not committed and stay here: {project.commit[:12]} is what runs")
         if on == "jobs":
-            jobs.launch(aws, there, batch, project, say, jobs.Settings(cap, spot, image or ""))
+            jobs.launch(aws, stack, batch, project, say, jobs.Settings(cap, spot, image or ""))
         else:
-            names = instances.launch(aws, there, batch, project, say, max_hours)
+            names = instances.launch(aws, stack, batch, project, say, max_hours)
             if follow:
-                if not instances.follow(aws, there.bucket, names, say):
+                if not instances.follow(aws, stack.bucket, names, say):
                     _warn("a batch did not end well, its batch.log is in the bucket")
                     raise typer.Exit(1)
                 say(f"all batches ended, every instance is stopped; next: gan-lib cloud fetch{_at(name)}")
@@ -118,8 +119,8 @@ def run(
 
 @app.command()
 def status(name: Name = "gan-lib") -> None:
-    """Show what is there, what runs, what it costs and how far it is, live."""
-    stack.check_name(name)
+    """Show what exists, what runs, what it costs and how far it is, live."""
+    stacks.check_name(name)
     with explained():
         for line in describe(Aws(), name):
             say(line)
@@ -135,7 +136,7 @@ def fetch(
     from gan_lib.batch import pages
     from gan_lib.reporting import html
 
-    stack.check_name(name)
+    stacks.check_name(name)
     with explained():
         fetched = bucket.fetch(Aws(), name, results_dir, replace=replace, say=say)
     experiments = {run.partition("/")[0] for run in fetched}
@@ -147,7 +148,7 @@ def fetch(
 def stop(name: Name = "gan-lib") -> None:
     """Stop every instance and job of the stack, and wait until they have stopped. Volumes and results stay."""
     with _session(name) as aws:
-        if not _stop_all(aws, stack.find(aws, name)):
+        if not _stop_all(aws, stacks.find(aws, name)):
             say("nothing runs")
 
 
@@ -156,36 +157,36 @@ def down(
     name: Name = "gan-lib",
     delete_bucket: Annotated[bool, typer.Option("--delete-bucket", help="The bucket too, with all results in it.")] = False,
 ) -> None:
-    """Stop and remove everything, and check that it is gone. The bucket with the results is kept unless told otherwise."""
+    """Stop and remove everything, and check that it is gone. The bucket with the results is kept by default."""
     with _session(name, f"what is left goes with the same command: gan-lib cloud down{_at(name)}") as aws:
-        there = stack.find(aws, name)
-        _stop_all(aws, there)
-        if there.exists:
-            if there.status.startswith("UPDATE") and there.moving:  # which cannot be cut short by a deletion
-                say(f"waiting for the change that is under way ({there.status})")
+        stack = stacks.find(aws, name)
+        _stop_all(aws, stack)
+        if stack.exists:
+            if stack.status.startswith("UPDATE") and stack.moving:  # a deletion cannot cut this short
+                say(f"waiting for the change that is under way ({stack.status})")
                 with contextlib.suppress(ServiceError):
-                    stack.settle(aws, there.id, "stack_update_complete", "the change failed")
+                    stacks.settle(aws, stack.id, "stack_update_complete", "the change failed")
             say(f"removing stack {name}; instances go with their volumes")
-            stack.delete(aws, there)
-        names = [there.instance(machine) for machine in stack.MACHINES]
-        if found := [item.name for instance in names if (item := instances.find(aws, instance))]:  # look again, by another way
-            raise ServiceError(f"still there after the stack's removal: {', '.join(found)}")
-        made = "the stack and all that it lists" if there.exists else "no stack"
+            stacks.delete(aws, stack)
+        names = [stack.instance(machine) for machine in stacks.MACHINES]
+        if left := [name for name in names if instances.find(aws, name)]:  # look again, by another way
+            raise ServiceError(f"still in the account after the stack's removal: {', '.join(left)}")
+        made = "the stack and all that it lists" if stack.exists else "no stack"
         say(f"gone, checked: {made}, no instance, no job that runs")
-        for left in stack.left_buckets(aws, name):
+        for bucket_name in stacks.left_buckets(aws, name):
             if delete_bucket:
-                count = bucket.empty(aws, left)
-                aws.s3.delete_bucket(Bucket=left)
-                say(f"bucket s3://{left} deleted, with {count} versions of objects")
+                count = bucket.empty(aws, bucket_name)
+                aws.s3.delete_bucket(Bucket=bucket_name)
+                say(f"bucket s3://{bucket_name} deleted, with {count} versions of objects")
             else:
-                say(f"s3://{left} is kept, and its storage costs: gan-lib cloud down{_at(name)} --delete-bucket deletes it")
+                say(f"s3://{bucket_name} is kept and costs storage: gan-lib cloud down{_at(name)} --delete-bucket deletes it")
 
 
-def _stop_all(aws: Aws, there: stack.Stack) -> bool:
+def _stop_all(aws: Aws, stack: stacks.Stack) -> bool:
     """Stop instances and jobs, each in the ledger until it has stopped; returns whether anything ran."""
-    found = [instances.find(aws, there.instance(machine)) for machine in stack.MACHINES]
-    running = [(instances.stop, item) for item in found if item and item.running]
-    running += [(jobs.stop, item) for item in jobs.find(aws, there.name) if item.running]
+    items = [instances.find(aws, stack.instance(machine)) for machine in stacks.MACHINES]
+    running = [(instances.stop, item) for item in items if item and item.running]
+    running += [(jobs.stop, item) for item in jobs.find(aws, stack.name) if item.running]
     aws.started |= {item.name: item.type for _, item in running}
     for stop_it, item in running:
         say(f"stopping {item.name} ({item.type})")
@@ -195,7 +196,7 @@ def _stop_all(aws: Aws, there: stack.Stack) -> bool:
 
 
 def _batch(names: list[str] | None, preset: str, seeds: str, set_: list[str] | None, name: str, on: str) -> planning.Batch:
-    stack.check_name(name)
+    stacks.check_name(name)
     if on not in ("instances", "jobs"):
         raise ConfigurationError(f"on must be instances or jobs, got {on!r}")
     names, settings = list(dict.fromkeys(names or CONFIGURATIONS)), tuple(set_ or ())
@@ -219,7 +220,7 @@ def _show_plan(
 @contextlib.contextmanager
 def _session(name: str, also: str = "") -> Iterator[Aws]:
     """A command that may leave something running or half done: however it ends, the ledger says what may run. Ctrl-C too."""
-    stack.check_name(name)
+    stacks.check_name(name)
     with explained():
         aws = Aws()
     try:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from gan_lib.cloud import bucket, service, stack
+from gan_lib.cloud import bucket, service
+from gan_lib.cloud import stack as stacks
 from gan_lib.cloud.plan import INSTANCE_TYPES, Batch, rate
 from gan_lib.cloud.service import Aws
 from gan_lib.errors import CloudError
@@ -54,16 +55,11 @@ def ledger(aws: Aws, name: str) -> str:
 
 def find(aws: Aws, name: str) -> Instance | None:
     """The instance of a name, or None."""
-    from botocore.exceptions import ClientError
-
-    try:
-        found = aws.sagemaker.describe_notebook_instance(NotebookInstanceName=name)
-    except ClientError as error:
-        if "RecordNotFound" in str(error):
-            return None
-        raise
-    status, since = found["NotebookInstanceStatus"], found["LastModifiedTime"]
-    return Instance(name, name[-3:], found["InstanceType"], status, since, found.get("FailureReason", ""))
+    answer = service.ask(aws.sagemaker.describe_notebook_instance, "RecordNotFound", NotebookInstanceName=name)
+    if answer is None:
+        return None
+    status, since = answer["NotebookInstanceStatus"], answer["LastModifiedTime"]
+    return Instance(name, name[-3:], answer["InstanceType"], status, since, answer.get("FailureReason", ""))
 
 
 def stop(aws: Aws, name: str) -> None:
@@ -90,60 +86,60 @@ def _wait(aws: Aws, waiter: str, name: str) -> None:
 
 
 def launch(
-    aws: Aws, there: stack.Stack, batch: Batch, project: bucket.Project, say: Say, max_hours: int | None = None
+    aws: Aws, stack: stacks.Stack, batch: Batch, project: bucket.Project, say: Say, max_hours: int | None = None
 ) -> list[str]:
     """Upload project and requests, start the instances one after the other; returns the names of those in service.
 
     Raises CloudError or ServiceError; what was started before stays in aws.started.
     """
     for machine in batch.machines:
-        instance = find(aws, there.instance(machine))
+        instance = find(aws, stack.instance(machine))
         if instance and instance.status not in ("Stopped", "Failed"):
             remedy = "wait until it has stopped, or stop it with gan-lib cloud stop"
             raise CloudError(f"{instance.name} is {instance.status}, and a request is read at a start only: {remedy}")
     if max_hours:
-        there = stack.extend(aws, there, max_hours=max_hours)
-    new = bucket.upload_project(aws, there.bucket, project)
-    say(f"project {project.commit[:12]} {'uploaded to' if new else 'is in'} s3://{there.bucket}/{bucket.ARCHIVE}")
+        stack = stacks.extend(aws, stack, max_hours=max_hours)
+    new = bucket.upload_project(aws, stack.bucket, project)
+    say(f"project {project.commit[:12]} {'uploaded to' if new else 'is in'} s3://{stack.bucket}/{bucket.ARCHIVE}")
     names = []
     for machine in batch.machines:
-        name, arguments = there.instance(machine), batch.arguments(machine)
+        name, arguments = stack.instance(machine), batch.arguments(machine)
         request = bucket.request_text(arguments, f"{now()}, project {project.commit[:12]}")
-        bucket.write(aws, there.bucket, f"{bucket.PREFIX}/{name}/batch.txt", request)
+        aws.s3.put_object(Bucket=stack.bucket, Key=f"{bucket.PREFIX}/{name}/batch.txt", Body=request.encode())
         # a stack made in the console may have another type than the paper's
-        aws.started[name] = there.parameters.get(f"{machine.capitalize()}InstanceType", INSTANCE_TYPES[machine])
-        say(f"starting {name}: {ledger(aws, there.name)}")
+        aws.started[name] = stack.parameters.get(f"{machine.capitalize()}InstanceType", INSTANCE_TYPES[machine])
+        say(f"starting {name}: {ledger(aws, stack.name)}")
         try:
-            if machine in there.machines:
+            if machine in stack.machines:
                 aws.sagemaker.start_notebook_instance(NotebookInstanceName=name)
                 _wait(aws, "notebook_instance_in_service", name)
             else:  # it is added to the stack, which starts it
-                there = stack.extend(aws, there, machines=[machine])
+                stack = stacks.extend(aws, stack, machines=[machine])
         except Exception:
             with contextlib.suppress(Exception):  # take the request back, where it is certain that the instance does not run
                 instance = find(aws, name)
                 if instance is None or not instance.running:
                     del aws.started[name]
-                    aws.s3.delete_object(Bucket=there.bucket, Key=f"{bucket.PREFIX}/{name}/batch.txt")
+                    aws.s3.delete_object(Bucket=stack.bucket, Key=f"{bucket.PREFIX}/{name}/batch.txt")
             raise
         names.append(name)
         say(f"{name} is in service and sets itself up; then it runs: gan-lib run {' '.join(arguments)}")
     return names
 
 
-def read_state(aws: Aws, where: str, name: str) -> State:
+def read_state(aws: Aws, bucket_name: str, name: str) -> State:
     """The state of the last request. A status that is older than the request speaks of an earlier one."""
     files = ("batch.txt", "status.txt", "batch.status.txt")
-    request, setup, batch = (bucket.read(aws, where, f"{bucket.PREFIX}/{name}/{file}") for file in files)
+    request, setup, batch = (bucket.read(aws, bucket_name, f"{bucket.PREFIX}/{name}/{file}") for file in files)
 
     def fresh(answer: tuple[str, datetime] | None) -> str:
         return answer[0].strip() if answer and (request is None or answer[1] >= request[1]) else ""
 
     first_line = fresh(setup).partition("\n")[0].removeprefix("gan-lib: ")
-    return State(first_line, (fresh(batch) or "nothing said yet") if request else "no request")
+    return State(first_line, (fresh(batch) or "no word yet") if request else "no request")
 
 
-def follow(aws: Aws, where: str, names: list[str], say: Say) -> bool:
+def follow(aws: Aws, bucket_name: str, names: list[str], say: Say) -> bool:
     """Wait for the batches, saying what changes; stop each instance when its batch has ended. Returns whether all is well."""
     import tenacity
 
@@ -152,7 +148,7 @@ def follow(aws: Aws, where: str, names: list[str], say: Say) -> bool:
 
     def look() -> bool:
         for name in [name for name in names if name not in results]:
-            state, instance = read_state(aws, where, name), find(aws, name)
+            state, instance = read_state(aws, bucket_name, name), find(aws, name)
             if state != seen.get(name):
                 say(f"{name}: setup {state.setup or 'has begun'}; batch {state.batch}")
                 seen[name] = state
@@ -164,7 +160,6 @@ def follow(aws: Aws, where: str, names: list[str], say: Say) -> bool:
                 say(f"{name} stopped")
         return len(results) == len(names)
 
-    tenacity.Retrying(wait=tenacity.wait_fixed(service.POLL_SECONDS), retry=tenacity.retry_if_result(lambda done: not done))(
-        look
-    )
+    again = tenacity.retry_if_result(lambda finished: not finished)
+    tenacity.Retrying(wait=tenacity.wait_fixed(service.POLL_SECONDS), retry=again)(look)
     return all(results.values())

@@ -5,7 +5,8 @@ import re
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from gan_lib.cloud import bucket, stack
+from gan_lib.cloud import bucket
+from gan_lib.cloud import stack as stacks
 from gan_lib.cloud.instances import Instance, Say, ledger
 from gan_lib.cloud.plan import INSTANCE_TYPES, Batch
 from gan_lib.cloud.service import Aws, wait
@@ -37,14 +38,14 @@ def image(machine: str, region: str) -> str:
 
 
 def request(
-    name: str, there: stack.Stack, archive: str, machine: str, arguments: list[str], settings: Settings
+    name: str, stack: stacks.Stack, archive: str, machine: str, arguments: list[str], settings: Settings
 ) -> dict[str, Any]:
     """The CreateTrainingJob request of one machine's batch. archive: the project's key in the bucket."""
-    where, seconds = f"s3://{there.bucket}", settings.max_hours * 3600
+    where, seconds = f"s3://{stack.bucket}", settings.max_hours * 3600
     project = {"S3DataType": "S3Prefix", "S3Uri": f"{where}/{archive}", "S3DataDistributionType": "FullyReplicated"}
     return {
         "TrainingJobName": name,
-        "RoleArn": there.job_role,
+        "RoleArn": stack.job_role,
         "AlgorithmSpecification": {
             "TrainingImage": settings.container,
             "TrainingInputMode": "File",
@@ -65,28 +66,28 @@ def request(
     }
 
 
-def launch(aws: Aws, there: stack.Stack, batch: Batch, project: bucket.Project, say: Say, settings: Settings) -> None:
+def launch(aws: Aws, stack: stacks.Stack, batch: Batch, project: bucket.Project, say: Say, settings: Settings) -> None:
     """Create one job for each machine. Raises CloudError or ServiceError."""
-    for job in find(aws, there.name):
+    for job in find(aws, stack.name):
         if job.running and job.machine in batch.machines:
             remedy = "wait for it, or gan-lib cloud stop"
             raise CloudError(f"{job.name} is {job.status}, and its checkpoints would be shared: {remedy}")
-    there = stack.extend(aws, there, jobs=True)
+    stack = stacks.extend(aws, stack, jobs=True)
     archive = f"{bucket.PREFIX}/jobs/projects/{project.sha256[:16]}/gan-lib.tar.gz"  # a job that is restarted gets it again
-    bucket.write_project(aws, there.bucket, archive, project)
+    bucket.write_project(aws, stack.bucket, archive, project)
     for machine in batch.machines:
-        name = f"{there.name}-{machine}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        name = f"{stack.name}-{machine}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
         own = settings._replace(container=settings.container or image(machine, aws.region))
-        ask = request(name, there, archive, machine, batch.arguments(machine), own)
+        ask = request(name, stack, archive, machine, batch.arguments(machine), own)
         aws.started[name] = INSTANCE_TYPES[machine]
-        say(f"starting {'spot ' if own.spot else ''}job {name}: {ledger(aws, there.name)}")
+        say(f"starting {'spot ' if own.spot else ''}job {name}: {ledger(aws, stack.name)}")
         assumed = "" if settings.container else " (assumed to exist in this region; --image names another)"
         say(f"  container {own.container}{assumed}")
         try:
             aws.sagemaker.create_training_job(**ask)
         except Exception:
             with contextlib.suppress(Exception):
-                if not any(job.name == name and job.running for job in find(aws, there.name)):
+                if not any(job.name == name and job.running for job in find(aws, stack.name)):
                     del aws.started[name]
             raise
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gan_lib.errors import CloudError, ServiceError
+from gan_lib.errors import CloudError, GanLibError, ServiceError
 
 _ATTEMPTS = 6  # in all, at a call that was throttled or met a broken connection, with growing pauses
 POLL_SECONDS = 5.0  # between two looks at what AWS is doing
@@ -15,7 +15,7 @@ WAIT_MINUTES = 30.0  # for one change: an instance takes about five, a stack a l
 
 
 class Aws:
-    """Clients of the services in use, made when first asked for. They find region and credentials as every SDK does."""
+    """Clients of the services in use. They find region and credentials as every SDK does."""
 
     def __init__(self) -> None:
         try:
@@ -28,26 +28,17 @@ class Aws:
         self.region = self._session.region_name or ""
         self.started: dict[str, str] = {}  # what may run because of this command, with its type: see instances.ledger
         if not self.region:
-            raise CloudError("region must be set (AWS_REGION, AWS_DEFAULT_REGION or `aws configure`), found none")
+            raise CloudError("region must be set (AWS_REGION, AWS_DEFAULT_REGION or `aws configure`), got none")
         partitions = self._session.get_available_partitions()
         if not any(self.region in self._session.get_available_regions("sagemaker", name) for name in partitions):
             raise CloudError(f"region must be one that has SageMaker (such as us-east-1), got {self.region!r}")
+        self.sagemaker, self.cloudformation = self._client("sagemaker"), self._client("cloudformation")
 
     def _client(self, service: str) -> Any:
         from botocore.config import Config
 
         retries = {"mode": "standard", "total_max_attempts": _ATTEMPTS}
         return self._session.client(service, config=Config(retries=retries, connect_timeout=10, read_timeout=60))
-
-    @functools.cached_property
-    def sagemaker(self) -> Any:
-        """Notebook instances and training jobs."""
-        return self._client("sagemaker")
-
-    @functools.cached_property
-    def cloudformation(self) -> Any:
-        """The stack."""
-        return self._client("cloudformation")
 
     @functools.cached_property
     def s3(self) -> Any:
@@ -60,6 +51,18 @@ class Aws:
 
         client.meta.events.register("provide-client-params.s3", expect_owner)
         return client
+
+
+def ask(call: Callable[..., Any], *absent: str, **request: Any) -> Any:
+    """The answer to one call, or None where AWS refuses it with one of these words, which mean that nothing is there."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return call(**request)
+    except ClientError as error:
+        if any(word in str(error) for word in absent):
+            return None
+        raise
 
 
 def wait(client: Any, waiter: str, trouble: str, reason: Callable[[], str], **request: str) -> None:
@@ -93,27 +96,29 @@ def explained() -> Iterator[None]:
     """Turn what the SDK raises into CloudError (the user can mend it) or ServiceError (the service failed), one line each."""
     try:
         yield
+    except GanLibError:
+        raise
     except Exception as error:
-        explanation = explain(error)
-        if explanation is None:
-            raise
-        raise explanation from error
+        if explanation := explain(error):
+            raise explanation from error
+        raise
 
 
 def explain(error: Exception) -> CloudError | None:
     """One line for an error of the SDK; None for any other."""
-    try:
-        from boto3.exceptions import Boto3Error
-        from botocore import exceptions as botocore
-        from botocore.parsers import ResponseParserError
-    except ImportError:
-        return None
-    credentials = (botocore.NoCredentialsError, botocore.PartialCredentialsError, botocore.CredentialRetrievalError)
+    from boto3.exceptions import Boto3Error
+    from botocore import exceptions as botocore
+    from botocore.parsers import ResponseParserError
+
+    credentials = (
+        *(botocore.NoCredentialsError, botocore.PartialCredentialsError, botocore.CredentialRetrievalError),
+        *(botocore.SSOError, botocore.TokenRetrievalError),
+    )
     configuration = (botocore.ProfileNotFound, botocore.ConfigParseError, botocore.NoRegionError, botocore.ParamValidationError)
     text = " ".join(str(error).split())
     if isinstance(error, botocore.ClientError):
         return _explain_answer(error)
-    if isinstance(error, (*credentials, botocore.SSOError, botocore.TokenRetrievalError)):
+    if isinstance(error, credentials):
         return CloudError(f"credentials must be set (`aws configure`, `aws sso login`, AWS_PROFILE or a role), got: {text}")
     if isinstance(error, configuration):
         return CloudError(f"the AWS configuration or request does not fit: {text}")
@@ -123,27 +128,24 @@ def explain(error: Exception) -> CloudError | None:
     return ServiceError(f"AWS: {text}") if known else None
 
 
-_EXPIRED = r"\w*Expired\w*|TokenRefreshRequired"
 _INVALID = (
     r"Invalid(ClientTokenId|AccessKeyId|Signature\w*|Token)|UnrecognizedClient\w*|SignatureDoesNotMatch|AuthFailure"
     r"|IncompleteSignature|MissingAuthenticationToken"
 )
-_DENIED = r"AccessDenied\w*|UnauthorizedOperation|Forbidden|403"
-_THROTTLED = r"Throttling\w*|TooManyRequests\w*|RequestLimitExceeded|SlowDown"
 
 
 def _explain_answer(error: Any) -> CloudError:
     """One line for an error that a service answered with."""
     code, text = str(error.response["Error"].get("Code", "")), str(error.response["Error"].get("Message", "")).strip()
     what = f"{error.operation_name}: {' '.join(text.split()) or code}"
-    if re.fullmatch(_EXPIRED, code):
+    if re.fullmatch(r"\w*Expired\w*|TokenRefreshRequired", code):
         return CloudError(f"credentials have expired: renew them, then repeat the command ({code})")
     if re.fullmatch(_INVALID, code):
         return CloudError(f"credentials are not valid: AWS does not know them ({code})")
-    if re.fullmatch(_DENIED, code):
+    if re.fullmatch(r"AccessDenied\w*|UnauthorizedOperation|Forbidden|403", code):
         rights = 'see "Rights" in lifecycle/README.md; a bucket of another account is refused too'
         return CloudError(f"access denied, {rights}: {what}")
-    if re.fullmatch(_THROTTLED, code):
+    if re.fullmatch(r"Throttling\w*|TooManyRequests\w*|RequestLimitExceeded|SlowDown", code):
         return ServiceError(f"AWS asks for fewer calls, after {_ATTEMPTS} attempts: {what}; repeat the command in a minute")
     if code == "ResourceLimitExceeded" or "capacity" in f"{code} {text}".lower():
         return failure(error.operation_name, f"{code}: {text}")

@@ -1,7 +1,8 @@
 """The CloudFormation stack: everything that gan-lib has in an account, made and removed as one.
 
 Why a stack and not single calls: lifecycle/stack.yaml is the only description of roles, bucket and instances, for the console
-as for here; a creation that fails is rolled back by the service, also when this program is gone; one deletion takes all of it.
+as for this program; a creation that fails is rolled back by the service, also when this program is gone; one deletion removes
+all of it.
 """
 
 import re
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gan_lib.cloud.service import Aws, wait
+from gan_lib.cloud.service import Aws, ask, wait
 from gan_lib.errors import CloudError, ConfigurationError
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "lifecycle" / "stack.yaml"
@@ -57,22 +58,18 @@ def check_name(name: str) -> None:
 
 def find(aws: Aws, name: str) -> Stack:
     """The stack of a name or id."""
-    from botocore.exceptions import ClientError
-
-    try:
-        (found,) = aws.cloudformation.describe_stacks(StackName=name)["Stacks"]
-    except ClientError as error:
-        if error.response["Error"].get("Code") == "ValidationError" and "does not exist" in str(error):
-            return Stack(name)
-        raise
-    parameters = {item["ParameterKey"]: item["ParameterValue"] for item in found.get("Parameters", [])}
-    outputs = {item["OutputKey"]: item["OutputValue"] for item in found.get("Outputs", [])}
+    answer = ask(aws.cloudformation.describe_stacks, "does not exist", StackName=name)
+    if answer is None:
+        return Stack(name)
+    (facts,) = answer["Stacks"]
+    parameters = {item["ParameterKey"]: item["ParameterValue"] for item in facts.get("Parameters", [])}
+    outputs = {item["OutputKey"]: item["OutputValue"] for item in facts.get("Outputs", [])}
     bucket, role = outputs.get("BucketName", ""), outputs.get("JobRoleArn", "")
-    return Stack(found["StackName"], found["StackId"], found["StackStatus"], parameters, bucket, role)
+    return Stack(facts["StackName"], facts["StackId"], facts["StackStatus"], parameters, bucket, role)
 
 
 def require(aws: Aws, name: str) -> Stack:
-    """The stack, ready for use. Raises CloudError when there is none, or when it is broken or busy."""
+    """The stack, ready for use. Raises CloudError when none exists, or when it is broken or busy."""
     stack = find(aws, name)
     if not stack.exists:
         raise CloudError(f"stack {name} does not exist in {aws.region}: gan-lib cloud up makes it")
@@ -103,8 +100,6 @@ def extend(aws: Aws, stack: Stack, *, machines: Iterable[str] = (), jobs: bool =
 
     Raises CloudError or ServiceError with the service's reason when it rolls the change back.
     """
-    from botocore.exceptions import ClientError
-
     wanted = stack.machines | set(machines)
     values: dict[str, Any] = {"Instances": "both" if len(wanted) == 2 else next(iter(wanted), "none")}
     values["Jobs"] = "yes" if jobs or stack.parameters.get("Jobs") == "yes" else "no"
@@ -112,16 +107,15 @@ def extend(aws: Aws, stack: Stack, *, machines: Iterable[str] = (), jobs: bool =
     if all(stack.parameters.get(key) == str(value) for key, value in values.items()):
         return stack
     kept = [key for key in stack.parameters if key not in values]
-    try:
-        aws.cloudformation.update_stack(
-            StackName=stack.id,
-            TemplateBody=TEMPLATE.read_text(encoding="utf-8"),
-            Parameters=[*_parameters(values), *({"ParameterKey": key, "UsePreviousValue": True} for key in kept)],
-            Capabilities=["CAPABILITY_IAM"],
-        )
-    except ClientError as error:
-        if "No updates are to be performed" not in str(error):
-            raise
+    answer = ask(
+        aws.cloudformation.update_stack,
+        "No updates are to be performed",
+        StackName=stack.id,
+        TemplateBody=TEMPLATE.read_text(encoding="utf-8"),
+        Parameters=[*_parameters(values), *({"ParameterKey": key, "UsePreviousValue": True} for key in kept)],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    if answer is None:
         return stack
     what = " and ".join(sorted(machines)) or "the change"
     settle(aws, stack.id, "stack_update_complete", f"{what} could not be added to {stack.name}")
@@ -160,20 +154,14 @@ def find_bucket(aws: Aws, stack: Stack) -> str:
 
 def left_buckets(aws: Aws, name: str) -> list[str]:
     """Buckets that stacks of this name made, by name and by their tags; the newest last."""
-    from botocore.exceptions import ClientError
-
     buckets = [item for item in aws.s3.list_buckets()["Buckets"] if item["Name"].startswith(f"{name.lower()}-bucket")]
-    found = []
+    names = []
     for bucket in sorted(buckets, key=lambda item: item["CreationDate"]):
-        try:
-            tags = {tag["Key"]: tag["Value"] for tag in aws.s3.get_bucket_tagging(Bucket=bucket["Name"])["TagSet"]}
-        except ClientError as error:
-            if error.response["Error"].get("Code") not in ("NoSuchTagSet", "AccessDenied"):
-                raise
-            continue
+        answer = ask(aws.s3.get_bucket_tagging, "NoSuchTagSet", "AccessDenied", Bucket=bucket["Name"])
+        tags = {tag["Key"]: tag["Value"] for tag in answer["TagSet"]} if answer else {}
         if tags.get("project") == "gan-lib" and tags.get("stack", name) == name:
-            found.append(bucket["Name"])
-    return found
+            names.append(bucket["Name"])
+    return names
 
 
 def _parameters(values: dict[str, Any]) -> list[dict[str, str]]:

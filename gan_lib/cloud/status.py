@@ -3,7 +3,8 @@
 import json
 from datetime import UTC, datetime
 
-from gan_lib.cloud import bucket, instances, jobs, stack
+from gan_lib.cloud import bucket, instances, jobs
+from gan_lib.cloud import stack as stacks
 from gan_lib.cloud.plan import price, rate
 from gan_lib.cloud.service import Aws
 from gan_lib.text import duration
@@ -11,23 +12,23 @@ from gan_lib.text import duration
 
 def describe(aws: Aws, name: str) -> list[str]:
     """The state of everything of a stack's name, for people; what runs, with the command that stops it, comes last."""
-    there = stack.find(aws, name)
-    where = stack.find_bucket(aws, there)
-    lines = [f"stack {name} in {aws.region}: {there.status if there.exists else 'does not exist'}"]
-    lines += [f"bucket: s3://{where}" + ("" if there.exists else " (left by an earlier stack)")] if where else []
-    for machine in stack.MACHINES:
-        if (instance := instances.find(aws, there.instance(machine))) is None:
+    stack = stacks.find(aws, name)
+    bucket_name = stacks.find_bucket(aws, stack)
+    lines = [f"stack {name} in {aws.region}: {stack.status if stack.exists else 'does not exist'}"]
+    lines += [f"bucket: s3://{bucket_name}" + ("" if stack.exists else " (left by an earlier stack)")] if bucket_name else []
+    for machine in stacks.MACHINES:
+        if (instance := instances.find(aws, stack.instance(machine))) is None:
             continue
         lines.append(f"{instance.name}: {_state(aws, instance)}")
         lines += [f"  reason: {' '.join(instance.reason.split())}"] if instance.reason else []
-        if where:
-            state = instances.read_state(aws, where, instance.name)
-            lines.append(f"  setup: {state.setup or 'nothing said yet'}; batch: {state.batch}")
-            lines += _runs(aws, where, f"{bucket.PREFIX}/{instance.name}")
-    found = jobs.find(aws, name)
-    lines += [f"job {job.name}: {_state(aws, job)}" for job in found if job.running or job in found[:4]]
-    for machine in sorted({job.machine for job in found}) if where else ():
-        lines += _runs(aws, where, bucket.jobs_prefix(machine))
+        if bucket_name:
+            state = instances.read_state(aws, bucket_name, instance.name)
+            lines.append(f"  setup: {state.setup or 'no word yet'}; batch: {state.batch}")
+            lines += _runs(aws, bucket_name, f"{bucket.PREFIX}/{instance.name}")
+    job_list = jobs.find(aws, name)
+    lines += [f"job {job.name}: {_state(aws, job)}" for job in job_list if job.running or job in job_list[:4]]
+    for machine in sorted({job.machine for job in job_list}) if bucket_name else ():
+        lines += _runs(aws, bucket_name, bucket.jobs_prefix(machine))
     return [*lines, instances.ledger(aws, name) or "nothing runs"]
 
 
@@ -42,13 +43,12 @@ def _state(aws: Aws, item: instances.Instance) -> str:
     return f"{item.type}, {item.status} for {duration(seconds)}, {rate(item.type, aws.region)}{cost}"
 
 
-def _runs(aws: Aws, where: str, prefix: str) -> list[str]:
+def _runs(aws: Aws, bucket_name: str, prefix: str) -> list[str]:
     """How far each run below a prefix is."""
     lines = []
-    for name, files in sorted(bucket.find_runs(aws, where, prefix)[0].items()):
-        read = {file: bucket.read(aws, where, files[file]) for file in ("summary.json", "history.csv", "config.json")
-                if file in files}  # fmt: skip
-        text = {file: answer[0] for file, answer in read.items() if answer}
+    for name, files in sorted(bucket.find_runs(aws, bucket_name, prefix)[0].items()):
+        names = files.keys() & {"summary.json", "history.csv", "config.json"}
+        text = {file: answer[0] for file in names if (answer := bucket.read(aws, bucket_name, files[file]))}
         if "summary.json" in text:
             lines.append(f"  {name}: {_value(text['summary.json'], 'status') or 'finished'}")
         elif "history.csv" in text:

@@ -3,7 +3,6 @@
 import functools
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -78,9 +77,13 @@ def client(service: str) -> Any:
     return boto3.Session(region_name="us-east-1").client(service)
 
 
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Wait for something, and fail when it does not come."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it does not come"
-        time.sleep(0.02)
+def running() -> list[str]:
+    """The instances that AWS would charge for."""
+    items = client("sagemaker").list_notebook_instances()["NotebookInstances"]
+    return [item["NotebookInstanceName"] for item in items if item["NotebookInstanceStatus"] not in ("Stopped", "Failed")]
+
+
+def only_bucket() -> str:
+    """The name of the account's one bucket."""
+    (bucket,) = client("s3").list_buckets()["Buckets"]
+    return str(bucket["Name"])

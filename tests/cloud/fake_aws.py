@@ -13,6 +13,7 @@ None of this proves what the real service does; it is what its documentation say
 """
 
 import http.client
+import io
 import json
 import re
 import threading
@@ -92,8 +93,7 @@ class Instance(sagemaker.FakeSagemakerNotebookInstance):
         name = given["NotebookInstanceName"]
         if reason := REFUSED.get(name):
             raise RuntimeError(reason)
-        backend = sagemaker.sagemaker_backends[account_id][region_name]
-        made: Instance = backend.create_notebook_instance(
+        made: Instance = sagemaker.sagemaker_backends[account_id][region_name].create_notebook_instance(
             notebook_instance_name=name,
             instance_type=given["InstanceType"],
             role_arn=given["RoleArn"],
@@ -110,8 +110,7 @@ class Instance(sagemaker.FakeSagemakerNotebookInstance):
         cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
     ) -> None:
         """As the service does: stop, then delete."""
-        backend = sagemaker.sagemaker_backends[account_id][region_name]
-        backend.notebook_instances.pop(resource_name.split("/")[-1], None)
+        sagemaker.sagemaker_backends[account_id][region_name].notebook_instances.pop(resource_name.split("/")[-1], None)
 
 
 class Stack(cloudformation.Stack):
@@ -138,7 +137,7 @@ class Stack(cloudformation.Stack):
     def update(self, template: str, role_arn: Any = None, parameters: Any = None, tags: Any = None) -> None:
         self._add_stack_event("UPDATE_IN_PROGRESS", resource_status_reason="User Initiated")
         resources = self.resource_map
-        before, there = dict(resources.input_parameters), set(resources._parsed_resources)
+        before, old = dict(resources.input_parameters), set(resources._parsed_resources)
         self._load({**before, **parameters})
         try:
             for name in resources.resources:
@@ -146,13 +145,16 @@ class Stack(cloudformation.Stack):
                     _ = resources[name]  # made when first asked for, unless its condition says no
         except RuntimeError as error:
             self._resource_event(name, "CREATE_FAILED", str(error))
-            for made in set(resources._parsed_resources) - there:
+            for made in set(resources._parsed_resources) - old:
                 resources._delete_resource(resources._parsed_resources.pop(made), resources._resource_json_map[made])
             self._load(before)
             self._add_stack_event("UPDATE_ROLLBACK_COMPLETE")
             self.status = "UPDATE_ROLLBACK_COMPLETE"
             return
-        self._rewrite_lifecycle(before)
+        if before.get("MaxHours") != resources.input_parameters.get("MaxHours"):
+            name, where = "LifecycleConfig", {"account_id": self.account_id, "region_name": self.region_name}
+            changed = parsing.parse_and_update_resource(name, resources._resource_json_map[name], resources, **where)
+            resources._parsed_resources[name] = changed
         self.output_map = cloudformation.OutputMap(resources, self.template_dict, self.stack_id)
         self.parameters = dict(resources.input_parameters)
         self._add_stack_event("UPDATE_COMPLETE")
@@ -167,32 +169,9 @@ class Stack(cloudformation.Stack):
         self.resource_map.load_parameters()
         self.resource_map.load_conditions()
 
-    def _rewrite_lifecycle(self, before: dict[str, Any]) -> None:
-        resources = self.resource_map
-        if before.get("MaxHours") == resources.input_parameters.get("MaxHours"):
-            return
-        changed = parsing.parse_and_update_resource(
-            "LifecycleConfig",
-            resources._resource_json_map["LifecycleConfig"],
-            resources,
-            account_id=self.account_id,
-            region_name=self.region_name,
-        )
-        resources._parsed_resources["LifecycleConfig"] = changed
-
     def _resource_event(self, name: str, status: str, reason: str) -> None:
-        self.events.append(
-            cloudformation.Event(
-                stack_id=self.stack_id,
-                stack_name=self.name,
-                logical_resource_id=name,
-                physical_resource_id="",
-                resource_type="AWS::SageMaker::NotebookInstance",
-                resource_status=status,
-                resource_status_reason=reason,
-                resource_properties=None,
-            )
-        )
+        kind, nothing = "AWS::SageMaker::NotebookInstance", None
+        self.events.append(cloudformation.Event(self.stack_id, self.name, name, "", kind, status, reason, nothing))
 
 
 class Job(sagemaker.FakeTrainingJob):
@@ -254,16 +233,16 @@ def _extend_moto() -> Callable[[], None]:
 
 @dataclass
 class Hold:
-    """A request that is kept waiting. `reached` is set when it has come; `release` lets it go on."""
+    """A request that is kept waiting. `reached` is set when it has come; setting `released` lets it continue."""
 
     pattern: str
-    nth: int
     after: bool  # AWS has done it, only its answer waits
     reached: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
 
-    def release(self) -> None:
-        self.released.set()
+    def wait(self) -> None:
+        self.reached.set()
+        self.released.wait(30)
 
 
 @dataclass
@@ -274,7 +253,7 @@ class Failure:
     code: str
     message: str
     status: int
-    times: int
+    times: int = 1
 
 
 class _Quiet(WSGIRequestHandler):
@@ -287,7 +266,7 @@ class FakeAws:
 
     def __init__(self) -> None:
         self._undo = _extend_moto()
-        self._moto = DomainDispatcherApplication(lambda service: _unhidden(create_backend_app(service)))
+        self._moto = DomainDispatcherApplication(_app)
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=_Quiet)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self.requests: list[str] = []
@@ -306,10 +285,9 @@ class FakeAws:
 
     def reset(self) -> None:
         """An empty account."""
-        for hold in self._holds:
-            hold.release()
+        self.release()
         REFUSED.clear()
-        self._holds, self._failures = [], []
+        self._failures = []
         connection = http.client.HTTPConnection("127.0.0.1", self._server.server_port)
         connection.request("POST", "/moto-api/reset")
         assert connection.getresponse().status == 200
@@ -317,18 +295,20 @@ class FakeAws:
         self.requests, self.broken, self.refused = [], [], []
         self.bucket_owner = _ACCOUNT
 
-    def hold(self, pattern: str, nth: int = 1, after: bool = False) -> Hold:
-        """Keep the nth request that matches waiting."""
-        self._holds.append(Hold(pattern, nth, after))
+    def hold(self, pattern: str, after: bool) -> Hold:
+        """Keep the first request that matches waiting."""
+        self._holds.append(Hold(pattern, after))
         return self._holds[-1]
+
+    def release(self) -> None:
+        """Let every request continue."""
+        for hold in self._holds:
+            hold.released.set()
+        self._holds = []
 
     def fail(self, pattern: str, code: str, message: str = "because", status: int = 400, times: int = 10**6) -> None:
         """Answer the next requests that match with an error."""
         self._failures.append(Failure(pattern, code, message, status, times))
-
-    def asked(self, pattern: str) -> int:
-        """How many requests matched."""
-        return sum(bool(re.search(pattern, request)) for request in self.requests)
 
     def add_event(self, resource: str, status: str, reason: str) -> None:
         """The newest event of the only stack."""
@@ -338,26 +318,23 @@ class FakeAws:
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         what = _operation(environ)
         self.requests.append(what)
-        hold = next((hold for hold in self._holds if re.search(hold.pattern, what)), None)
-        waits = hold is not None and self.asked(hold.pattern) == hold.nth
-        if hold and waits and not hold.after:
-            hold.reached.set()
-            hold.released.wait(30)
+        hold = next((hold for hold in self._holds if re.search(hold.pattern, what) and not hold.reached.is_set()), None)
+        if hold and not hold.after:
+            hold.wait()
         for failure in self._failures:
             if failure.times > 0 and re.search(failure.pattern, what):
                 failure.times -= 1
                 return _error(environ, start_response, failure)
         if environ.get("HTTP_X_AMZ_EXPECTED_BUCKET_OWNER", self.bucket_owner) != self.bucket_owner:
             self.refused.append(what)
-            return _error(environ, start_response, Failure("", "AccessDenied", "Access Denied", 403, 1))
+            return _error(environ, start_response, Failure("", "AccessDenied", "Access Denied", 403))
         try:
             body = list(self._moto(environ, start_response))
         except Exception as error:  # of moto itself, or of what is added to it
             self.broken.append(f"{what}: {''.join(traceback.format_exception(error))}")
-            return _error(environ, start_response, Failure("", "FakeAwsIsBroken", str(error), 400, 1))
-        if hold and waits and hold.after:
-            hold.reached.set()
-            hold.released.wait(30)
+            return _error(environ, start_response, Failure("", "FakeAwsIsBroken", str(error), 400))
+        if hold and hold.after:
+            hold.wait()
         return body
 
 
@@ -366,21 +343,22 @@ def _operation(environ: dict[str, Any]) -> str:
     if target := environ.get("HTTP_X_AMZ_TARGET"):
         return str(target).split(".")[-1]
     if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
-        import io
-
         body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
         environ["wsgi.input"] = io.BytesIO(body)
         return parse_qs(body.decode())["Action"][0]
     return f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
 
 
-def _unhidden(app: Any) -> Any:
-    """Errors of moto itself go to the test, not into an answer that the SDK tries again and again."""
+def _app(service: str) -> Any:
+    """Errors of moto itself go to the test, not into an answer that makes the SDK try again and again."""
+    app = create_backend_app(service)
     app.config["PROPAGATE_EXCEPTIONS"] = True
     return app
 
 
 def _error(environ: dict[str, Any], start_response: Callable[..., Any], failure: Failure) -> Iterable[bytes]:
+    # the whole request is read first: answered early, a client that is still sending sees a broken connection and tries again
+    environ["wsgi.input"].read(*([] if environ.get("wsgi.input_terminated") else [int(environ.get("CONTENT_LENGTH") or 0)]))
     if environ.get("HTTP_X_AMZ_TARGET"):
         kind, text = "application/x-amz-json-1.1", json.dumps({"__type": failure.code, "message": failure.message})
     else:

@@ -1,13 +1,14 @@
-"""Trouble with AWS: one line each, the right exit code, and nothing left running that the user was not told of."""
+"""Trouble with AWS: one line each, the right exit code, and no instance that runs on without the user's knowledge."""
 
 import builtins
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from gan_lib.cloud import service
+from gan_lib.cloud import service, stack
 
-from .conftest import STOP, Cloud, Done, client
+from .conftest import STOP, Cloud, Done, client, only_bucket, running
 from .fake_aws import REFUSED, FakeAws
 
 
@@ -26,16 +27,10 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
 
 
-def running() -> list[str]:
-    items = client("sagemaker").list_notebook_instances()["NotebookInstances"]
-    return [item["NotebookInstanceName"] for item in items if item["NotebookInstanceStatus"] not in ("Stopped", "Failed")]
-
-
 def test_no_credentials_no_region_an_unknown_region(cloud: Cloud, aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", "us-east-9")
     assert_one_line(cloud("status"), 2, "region must be one that has SageMaker", "'us-east-9'")
     monkeypatch.delenv("AWS_REGION")
-    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
     assert_one_line(cloud("status"), 2, "region must be set")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -68,10 +63,8 @@ CAPACITY = "Resource handler returned message: Insufficient capacity for ml.g4dn
 @pytest.mark.parametrize(
     ("reason", "code", "part"), [(QUOTA, 2, "quota is used up or 0"), (CAPACITY, 1, "no such instance free now")]
 )
-def test_a_gpu_that_cannot_be_had_leaves_the_cpu_and_says_so(
-    cloud: Cloud, aws: FakeAws, reason: str, code: int, part: str
-) -> None:
-    """The stack rolls the GPU back. The CPU instance works on its own batch: it is not stopped, the user is told."""
+def test_a_gpu_that_cannot_be_had_leaves_the_cpu(cloud: Cloud, aws: FakeAws, reason: str, code: int, part: str) -> None:
+    """The stack rolls the GPU back. The CPU instance works on its own batch: it is not stopped, the error names it."""
     cloud("up")
     REFUSED["gan-lib-gpu"] = reason
     done = cloud("run", "gan-cpu", "gan-gpu")
@@ -80,7 +73,7 @@ def test_a_gpu_that_cannot_be_had_leaves_the_cpu_and_says_so(
     assert "gan-lib-cpu (ml.c5.2xlarge, 0.408 USD per hour)" in done.stderr
     assert STOP in done.stderr
     assert "gan-lib-gpu (" not in done.stderr, "it is certain that it does not run"
-    keys = [item["Key"] for item in client("s3").list_objects_v2(Bucket=_bucket())["Contents"]]
+    keys = [item["Key"] for item in client("s3").list_objects_v2(Bucket=only_bucket())["Contents"]]
     assert "gan-lib/gan-lib-cpu/batch.txt" in keys
     assert "gan-lib/gan-lib-gpu/batch.txt" not in keys, "the request is taken back: a later start by hand must not run it"
     assert cloud("stop").returncode == 0 and running() == []
@@ -88,7 +81,7 @@ def test_a_gpu_that_cannot_be_had_leaves_the_cpu_and_says_so(
     assert cloud("run", "gan-gpu").returncode == 0, "and it can be tried again"
 
 
-def test_an_instance_that_is_there_and_cannot_be_started(cloud: Cloud, aws: FakeAws) -> None:
+def test_a_stopped_instance_that_cannot_be_started(cloud: Cloud, aws: FakeAws) -> None:
     cloud("up")
     cloud("run", "gan-cpu")
     cloud("stop")
@@ -109,24 +102,20 @@ def test_credentials_that_expire_midway_leave_a_name_a_price_and_a_command(cloud
     assert running() == ["gan-lib-cpu"]
 
 
-def test_the_reason_of_a_stack_that_cannot_be_made_is_told(cloud: Cloud, aws: FakeAws) -> None:
-    """moto makes every stack, so its events are written here: others were only cancelled, the newest come first."""
-    from gan_lib.cloud import stack
-
+def test_a_stack_that_cannot_be_made_names_its_reason(cloud: Cloud, aws: FakeAws) -> None:
+    """moto makes every stack, so the test writes its events: others were only cancelled, the newest come first."""
     cloud("up")
     aws.add_event("Bucket", "CREATE_FAILED", "API: s3:CreateBucket Access Denied")
     aws.add_event("CpuRole", "CREATE_FAILED", "Resource creation cancelled")
-    there = stack.find(service.Aws(), "gan-lib")
-    assert stack.failure_reason(service.Aws(), there.id) == "Bucket: API: s3:CreateBucket Access Denied"
+    made = stack.find(service.Aws(), "gan-lib")
+    assert stack.failure_reason(service.Aws(), made.id) == "Bucket: API: s3:CreateBucket Access Denied"
 
 
 def test_a_stack_from_the_console_with_another_prefix_is_seen_and_stopped(cloud: Cloud, aws: FakeAws) -> None:
     """Way 2 lets the stack and its instances have different names: what runs must not be overlooked."""
-    from gan_lib.cloud.stack import TEMPLATE
-
     client("cloudformation").create_stack(
         StackName="byhand",
-        TemplateBody=TEMPLATE.read_text(),
+        TemplateBody=stack.TEMPLATE.read_text(),
         Parameters=[{"ParameterKey": "Instances", "ParameterValue": "cpu"}],
         Capabilities=["CAPABILITY_IAM"],
     )
@@ -140,17 +129,10 @@ def test_a_stack_from_the_console_with_another_prefix_is_seen_and_stopped(cloud:
 
 @pytest.mark.quick
 def test_an_access_key_in_an_answer_of_aws_reaches_no_message() -> None:
-    from botocore.exceptions import ClientError
-
     key = "AKIAEXAMPLEEXAMPLE12"
     facts = {"Code": "InvalidAccessKeyId", "Message": "It does not exist", "AWSAccessKeyId": key}
     message = str(service.explain(ClientError({"Error": facts}, "ListBuckets")))  # type: ignore[arg-type]
     assert key not in message and "credentials" in message
-
-
-def _bucket() -> str:
-    (bucket,) = client("s3").list_buckets()["Buckets"]
-    return str(bucket["Name"])
 
 
 @pytest.mark.parametrize("command", ["up", "run", "status", "fetch", "stop", "down"])

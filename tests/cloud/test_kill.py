@@ -1,4 +1,4 @@
-"""`gan-lib cloud run`, a real process, ended at ten points: what runs on afterwards, and what the user was told."""
+"""`gan-lib cloud run`, a real process, ended at ten points: what runs on afterwards, and what the user was shown."""
 
 import os
 import signal
@@ -7,7 +7,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from .conftest import STOP, Cloud, client, until
+from conftest import until
+
+from .conftest import STOP, Cloud, client, running
 from .fake_aws import FakeAws
 
 INT, TERM, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGKILL
@@ -40,18 +42,17 @@ POINTS = [
 ]
 
 
-def test_nothing_runs_on_that_the_user_was_not_told_of(cloud: Cloud, aws: FakeAws, tmp_path: Path) -> None:
+def test_what_runs_on_was_shown_with_price_and_command(cloud: Cloud, aws: FakeAws, tmp_path: Path) -> None:
     assert cloud("up").returncode == 0
     for point in POINTS:
         code, out, err = _kill(aws, point, tmp_path)
-        told = out + err
+        shown = out + err
         assert code == {INT: 130, TERM: 143, KILL: -9}[point.sign], (point, err)
         assert "Traceback" not in err, (point, err)
-        assert _running() == point.runs, point
+        assert running() == list(point.runs), point
         for name in point.runs:
             kind, price = {"cpu": ("ml.c5.2xlarge", "0.408"), "gpu": ("ml.g4dn.xlarge", "0.736")}[name[-3:]]
-            assert f"{name} ({kind}" in told and f"{price} USD per hour" in told, (point, told)
-            assert STOP in told, (point, told)
+            assert f"{name} ({kind}" in shown and f"{price} USD per hour" in shown and STOP in shown, (point, shown)
         if not point.runs and point.sign is not KILL and "batch" not in point.request:
             assert "started nothing that is still running" in err, (point, err)
         status = cloud("status")
@@ -60,13 +61,13 @@ def test_nothing_runs_on_that_the_user_was_not_told_of(cloud: Cloud, aws: FakeAw
         for name in point.runs:  # also after SIGKILL, when nothing could be said any more
             assert f"{name}: ml." in seen and "USD per hour, about" in seen and STOP in seen, (point, seen)
         assert cloud("stop").returncode == 0
-        assert _running() == ()
+        assert running() == []
 
 
 def _kill(aws: FakeAws, point: Point, tmp_path: Path) -> tuple[int, str, str]:
-    """Start the command, end it at the point; returns its exit code and what it said."""
+    """Start the command, end it at the point; returns its exit code and what it printed."""
     aws.requests.clear()
-    hold = aws.hold(point.request, after=point.after)
+    hold = aws.hold(point.request, point.after)
     out, err = tmp_path / "out", tmp_path / "err"
     command = [sys.executable, "-m", "gan_lib", "cloud", "run", *point.arguments.split()]
     with out.open("wb") as stdout, err.open("wb") as stderr:
@@ -77,13 +78,6 @@ def _kill(aws: FakeAws, point: Point, tmp_path: Path) -> tuple[int, str, str]:
         code = process.wait(20)
     finally:
         process.kill()
-        hold.release()
-        aws._holds.clear()
+        aws.release()
     until(lambda: "UPDATE_IN_PROGRESS" not in client("cloudformation").describe_stacks()["Stacks"][0]["StackStatus"])
     return code, out.read_text(), err.read_text()
-
-
-def _running() -> tuple[str, ...]:
-    items = client("sagemaker").list_notebook_instances()["NotebookInstances"]
-    running = [item for item in items if item["NotebookInstanceStatus"] in ("Pending", "InService", "Stopping")]
-    return tuple(item["NotebookInstanceName"] for item in running)

@@ -1,7 +1,6 @@
 """The whole way against moto: up, run, an instance that really trains, status, fetch, down."""
 
 import base64
-import os
 import re
 import shutil
 import sys
@@ -30,12 +29,13 @@ class Machine(threading.Thread):
     systemctl and the like; `aws` is a small program that speaks to moto with the real SDK.
     """
 
-    def __init__(self, sandbox: Sandbox, name: str) -> None:
+    def __init__(self, sandbox: Sandbox, name: str, url: str) -> None:
         super().__init__(daemon=True)
         self.sandbox, self.name = sandbox, name
         self.over = False
         self.trouble = ""
-        settings = "".join(f"export {key}={value}\n" for key, value in _environment().items())
+        environment = {**CREDENTIALS, "AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL": url, "OMP_NUM_THREADS": "1"}
+        settings = "".join(f"export {key}={value}\n" for key, value in environment.items())
         python = f"exec nice -n 10 {sys.executable}"
         sandbox.on("aws", settings, f'{python} {STAND_IN} "$@"')
         sandbox.on("gan-lib", settings, f'PYTHONPATH="$PWD" {python} {TRAIN} "$@"')
@@ -46,33 +46,20 @@ class Machine(threading.Thread):
     def run(self) -> None:
         sagemaker, booted = client("sagemaker"), False
         while not self.over:
-            there = [
-                item
-                for item in sagemaker.list_notebook_instances()["NotebookInstances"]
-                if item["NotebookInstanceName"] == self.name
-            ]
-            if there and there[0]["NotebookInstanceStatus"] == "InService" and not booted:
+            items = sagemaker.list_notebook_instances(StatusEquals="InService")["NotebookInstances"]
+            if self.name in [item["NotebookInstanceName"] for item in items] and not booted:
                 booted = True
                 self._boot(sagemaker)
             time.sleep(0.1)
 
     def _boot(self, sagemaker: object) -> None:
         name = sagemaker.describe_notebook_instance(NotebookInstanceName=self.name)["NotebookInstanceLifecycleConfigName"]  # type: ignore[attr-defined]
-        found = sagemaker.describe_notebook_instance_lifecycle_config(NotebookInstanceLifecycleConfigName=name)  # type: ignore[attr-defined]
+        hooks = sagemaker.describe_notebook_instance_lifecycle_config(NotebookInstanceLifecycleConfigName=name)  # type: ignore[attr-defined]
         for hook in ("OnCreate", "OnStart"):
             script = self.sandbox.root / hook
-            script.write_bytes(base64.b64decode(found[hook][0]["Content"]))
+            script.write_bytes(base64.b64decode(hooks[hook][0]["Content"]))
             done = self.sandbox.hook(hook, script)
             self.trouble += done.stderr if done.returncode else ""
-
-
-def _environment() -> dict[str, str]:
-    return {
-        **CREDENTIALS,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"],
-        "OMP_NUM_THREADS": "1",
-    }
 
 
 @pytest.fixture
@@ -81,7 +68,7 @@ def machine(aws: FakeAws, tmp_path: Path) -> Iterator[Machine]:
         if shutil.which(program) is None:
             pytest.skip(f"the lifecycle scripts are for Linux: {program} is missing here")
     sandbox = Sandbox(tmp_path / "instance", project=False)
-    machine = Machine(sandbox, "gan-lib-cpu")
+    machine = Machine(sandbox, "gan-lib-cpu", aws.url)
     machine.start()
     yield machine
     machine.over = True
@@ -100,20 +87,18 @@ def test_from_an_empty_account_to_a_report_and_back(machine: Machine, cloud: Clo
     assert "setup ready; batch ended with exit status 0" in ran.stdout
     assert "gan-lib-cpu stopped" in ran.stdout
 
-    seen = cloud("status")
-    (run,) = re.findall(r"^  (gan-cpu--\S+/seed-0): ok$", seen.stdout, re.M)
-    assert seen.stdout.endswith("nothing runs\n")
+    shown = cloud("status").stdout
+    (run,) = re.findall(r"^  (gan-cpu--\S+/seed-0): ok$", shown, re.M)
+    assert shown.endswith("nothing runs\n")
 
     results = tmp_path / "results"
     fetched = cloud("fetch", "--results-dir", results)
     assert fetched.returncode == 0, fetched.stderr
-    folder = results / "runs" / run
-    written = {path.name for path in (machine.sandbox.project / "results/runs" / run).iterdir()}
+    folder, origin = results / "runs" / run, machine.sandbox.project / "results/runs" / run
+    written = {path.name for path in origin.iterdir()}
     assert {path.name for path in folder.iterdir()} == {name for name in written if "checkpoint" not in name}
     assert {"config.json", "history.csv", "summary.json", "generator.safetensors", "samples.png"} <= written
-    assert (folder / "history.csv").read_bytes() == (
-        machine.sandbox.project / "results/runs" / run / "history.csv"
-    ).read_bytes()
+    assert (folder / "history.csv").read_bytes() == (origin / "history.csv").read_bytes()
     assert (results / "comparison.html").stat().st_size > 10_000
     for secret in CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"]:
         assert not [path for path in results.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]

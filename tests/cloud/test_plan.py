@@ -6,12 +6,12 @@ import pytest
 
 from gan_lib.cloud import plan as planning
 from gan_lib.cloud.plan import PRICES, price
-from gan_lib.presets import configure
+from gan_lib.presets import ALL_CONFIGURATIONS, CONFIGURATIONS, configure
 from gan_lib.reporting import paper
 
 from .conftest import in_process
 
-PAPER = [configure(name) for name in ("gan-cpu", "cgan-cpu", "gan-gpu", "cgan-gpu")]
+PAPER = [configure(name) for name in CONFIGURATIONS]
 REFERENCE = Path(__file__).resolve().parents[2] / "results/reference"
 
 
@@ -82,6 +82,16 @@ def test_within_the_limits_it_is_shown(capfd: pytest.CaptureFixture[str], monkey
     assert "price unknown" in in_process(capfd, "cloud", "plan", "--region", "eu-west-1").stdout
 
 
-def test_a_configuration_that_the_paper_does_not_have_has_no_seconds_of_its(tmp_path: Path) -> None:
-    plan = planning.make_plan([configure("wgan-cpu"), configure("gan-cpu")], "us-east-1", tmp_path)
-    assert ["published" in run.seconds for run in plan.machines[0].runs] == [False, True]
+def test_every_configuration_is_planned_and_asked_of_its_machine(tmp_path: Path) -> None:
+    """The paper's seconds stand by the paper's own only."""
+    names = (*ALL_CONFIGURATIONS, "gan-hinge-cpu")
+    batch = planning.Batch(names, "paper", (0,))
+    plan = planning.make_plan(batch.configs, "us-east-1", tmp_path)
+    assert [machine.machine for machine in plan.machines] == batch.machines == ["cpu", "gpu"]
+    for machine in plan.machines:
+        own = [name for name in names if name.endswith(machine.machine)]
+        assert batch.arguments(machine.machine)[: len(own) + 1] == [*own, "--preset"]
+        assert [run.config.configuration for run in machine.runs] == own
+        assert [run.config.configuration for run in machine.runs if "published" in run.seconds] == [
+            name for name in own if name in CONFIGURATIONS
+        ]
