@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable
@@ -38,9 +39,13 @@ def warm_up() -> None:
     environment = dict(os.environ)
     os.environ.update(_own_environment())
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C is kept away from it from its first moment
+    folder = tempfile.tempdir
+    if len(os.fsencode(tempfile.gettempdir())) > 60:  # the name of its socket has room for some 100 bytes
+        tempfile.tempdir = "/tmp"
     try:
         forkserver.ensure_running()
     finally:
+        tempfile.tempdir = folder
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         os.environ.clear()
         os.environ.update(environment)
