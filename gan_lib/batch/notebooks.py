@@ -41,7 +41,7 @@ def warm_up() -> None:
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C is kept away from it from its first moment
     folder = tempfile.tempdir
     if len(os.fsencode(tempfile.gettempdir())) > 60:  # the name of its socket has room for some 100 bytes
-        tempfile.tempdir = "/tmp"
+        tempfile.tempdir = "/tmp"  # noqa: S108 - in which it makes a folder of its own
     try:
         forkserver.ensure_running()
     finally:

@@ -1,6 +1,7 @@
 """A notebook's process is started, asked to stop, and made to stop."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -144,6 +145,14 @@ stop(process)
 
 
 @pytest.mark.slow
+def test_a_temporary_folder_with_a_long_name_ends_no_run(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 20)
+    folder.mkdir()
+    program = "from gan_lib.batch.notebooks import warm_up; warm_up()"
+    done = subprocess.run([sys.executable, "-c", program], env={**os.environ, "TMPDIR": str(folder)}, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_a_process_that_ignores_a_request_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notebooks, "_PATIENCE", 0.5)
     mark = str(tmp_path / "mark")
