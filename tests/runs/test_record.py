@@ -119,7 +119,7 @@ def test_an_unfinished_run_is_running_while_its_process_lives_and_lost_afterward
     (path / "run.lock").unlink()  # ... a lock whose process is gone holds nothing; neither does none
     assert lock_holder(path) is None
     assert read_record(path).status == "lost"
-    assert "gone" in str(read_record(path).reason)
+    assert read_record(path).reason
 
 
 def test_a_run_that_ends_while_it_is_read_is_never_lost(write_run: WriteRun, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,6 +145,7 @@ def test_a_run_that_another_process_is_about_to_resume_is_not_lost(write_run: Wr
     batch.kill()
     batch.communicate()
     assert read_record(path).status == "lost"
+    assert read_record(path).reason
 
 
 @pytest.mark.usefixtures("no_hanging")
