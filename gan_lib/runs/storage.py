@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 MOST_JSON = 2**20  # bytes of a JSON file; ours have some thousand
 _ENTRY = "gan-lib"  # in a safetensors file's metadata: its checksum and facts
+_LINE = 4096  # bytes of a line of history.csv or metrics.csv; ours have some hundred
 MOST_SERIES = 2**28  # bytes of history.csv or metrics.csv: more than a line for each of the most epochs that a config takes
 _MOST_COLUMNS = 64
 _TORN = "the last line was broken and is left out"
@@ -240,6 +241,7 @@ def read_series(
         return {name: [] for name in columns}
     content = read_checked(path, expected, MOST_SERIES // 8 if more else MOST_SERIES)  # a short line of many columns is more
     *lines, torn = content.split(b"\n")
+    _check_torn(path, torn)
     names = _names(path, lines.pop(0), columns, more) if lines else list(columns)
 
     def parse(end: int) -> "list[array[float]]":
@@ -271,6 +273,7 @@ def count_lines(
     content = read_checked(path, expected, MOST_SERIES)
     count, end = content.count(b"\n") - 1, content.rfind(b"\n")
     torn = end + 1 < len(content)
+    _check_torn(path, content[end + 1 :])
     if count > 0:
         try:
             _parse([content[content.rfind(b"\n", 0, end) + 1 : end]], len(columns), False, count, epochs)
@@ -283,6 +286,12 @@ def count_lines(
     if torn:
         notes.append(f"{path}: {_TORN}")
     return max(0, count)
+
+
+def _check_torn(path: Path, torn: bytes) -> None:
+    """Raise RecordError for a last line that no stop can have cut: one that is longer than any whole one."""
+    if len(torn) > _LINE:
+        raise RecordError(f"{path}: its last line is broken ({len(torn):,} bytes, where a line has at most {_LINE:,})")
 
 
 def read_checked(path: Path, expected: str | None, most: int = MOST_SERIES) -> bytes:
