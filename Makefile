@@ -4,6 +4,7 @@
 # make test-all   everything
 # make soak       the tests of faults, the long version: hundreds of kills, stops and damaged files
 # make lab        JupyterLab on this machine only
+# make cluster    a Dask scheduler and two workers on this machine, for gan-lib run --scheduler; Ctrl-C ends them
 # make check      linters and types
 # make reference  keep the finished runs of the paper's length in results/reference (of the weights a small generator's alone), and compare them there
 # make precision  the same runs in float32 and in bf16, three seeds of GAN and five of CGAN: over an hour with -j2
@@ -21,7 +22,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help run reproduce test test-slow test-all soak lab check reference precision choices choices-long ablation classifier quality readme lock audit clean
+.PHONY: help run reproduce test test-slow test-all soak lab cluster check reference precision choices choices-long ablation classifier quality readme lock audit clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -45,6 +46,14 @@ soak: $(STAMP)
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
+
+# They end together, and listen to this machine alone: who reaches a scheduler can run anything on its workers.
+CLUSTER := 127.0.0.1:8786
+cluster: $(STAMP)
+	@echo "$(BIN)/gan-lib run --scheduler tcp://$(CLUSTER)"
+	@trap 'trap - INT TERM EXIT; kill $$(jobs -p); wait' INT TERM EXIT; \
+	$(BIN)/dask scheduler --host 127.0.0.1 --port 8786 --no-dashboard & \
+	$(BIN)/dask worker --nthreads 1 --nworkers 2 --no-dashboard tcp://$(CLUSTER) & wait
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -102,7 +111,7 @@ readme: $(STAMP)
 
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra notebooks --extra aws --extra dev \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra notebooks --extra aws --extra cluster --extra dev \
 		--no-header --no-annotate --no-emit-index-url pyproject.toml --output-file requirements.lock
 
 audit: $(STAMP)

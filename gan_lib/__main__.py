@@ -27,7 +27,7 @@ def main() -> None:
         package = (error.name or "").partition(".")[0]
         if package == "gan_lib":
             raise
-        extra = "aws" if package in ("boto3", "botocore") else "notebooks"
+        extra = {"boto3": "aws", "botocore": "aws", "dask": "cluster", "distributed": "cluster"}.get(package, "notebooks")
         print(f"gan-lib: {package} is not installed: pip install -e '.[{extra}]'", file=sys.stderr)
         sys.exit(2)
 

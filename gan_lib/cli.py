@@ -6,6 +6,7 @@ import json
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,6 +78,9 @@ Experiments = Annotated[
 Timeout = typer.Option(
     min=1, max=1e9, metavar="SECONDS", help="Stop a run after so long, with a checkpoint.", show_default=False
 )
+Scheduler = typer.Option(
+    metavar="ADDRESS", help="Make the runs on the workers of a Dask cluster, such as tcp://HOST:8786.", show_default=False
+)
 Class = typer.Option("--class", "--digit", help="Of this class alone: its number, or its folder's name.", show_default=False)
 Output = typer.Option(help="Picture to write, in the format of its name; samples-seed-N.png by default.", show_default=False)
 
@@ -93,6 +97,7 @@ def run(
     timeout: Annotated[float | None, Timeout] = None,
     retries: Annotated[int, typer.Option(min=0, max=100, help="Resume a run that was killed so many times.")] = 0,
     workers: Annotated[int, typer.Option(min=1, max=1024, help="Runs side by side, which share this machine's cores.")] = 1,
+    scheduler: Annotated[str, Scheduler] = "",
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write the comparison at the end.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, how long and where; run nothing.")] = False,
 ) -> None:
@@ -106,6 +111,8 @@ def run(
     for configuration in chosen:
         _check_configuration(configuration)
     configs = [configure(each, preset, **changes, seed=seed) for seed in parse_seeds(seeds) for each in chosen]
+    if scheduler and workers > 1:
+        raise ConfigurationError(f"--workers is for this machine, leave it out with --scheduler, got {workers}")
     jobs = runner.plan(list(dict.fromkeys(configs)), results_dir, fresh)
     if dry_run:
         known = [run for runs in (results_dir / "runs", RESULTS / "reference") for run in find_records(runs, series=False)[0]]
@@ -114,15 +121,17 @@ def run(
         return say(f"Into {short(results_dir / 'runs')}; nothing was run.")
     line = ProgressLine()
     try:
-        records = runner.run_batch(
-            jobs,
-            workers=workers,
-            check=lambda: _check_inputs(jobs, results_dir, fresh),
-            show=line.show,
-            fresh=fresh,
-            timeout=timeout,
-            retries=retries,
-        )
+        with _cluster(scheduler, results_dir) as cluster:
+            records = runner.run_batch(
+                jobs,
+                workers=workers,
+                cluster=cluster,
+                check=lambda: _check_inputs(jobs, results_dir, fresh),
+                show=line.show,
+                fresh=fresh,
+                timeout=timeout,
+                retries=retries,
+            )
     except (KeyboardInterrupt, SystemExit):
         line.end()
         # Without --fresh, which would throw away what there is.
@@ -136,8 +145,21 @@ def run(
     if report:
         pages.make_comparison(results_dir, pages.with_siblings({job.folder.parent.name for job in jobs}, results_dir))
         say(f"Report: {short(_index(results_dir))}")
-    if not all(is_done(record) or unavailable(record.config) for record in records):
+    if not all(is_done(record) or record.status == "unavailable" or unavailable(record.config) for record in records):
         raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _cluster(address: str, results: Path) -> Iterator[runner.Place | None]:
+    """The Dask cluster at an address, and a line on it; None without one."""
+    if not address:
+        yield None
+        return
+    from gan_lib.batch.cluster import Cluster
+
+    with Cluster(address, results) as cluster:
+        say(cluster)
+        yield cluster
 
 
 def _check_configuration(name: str) -> None:

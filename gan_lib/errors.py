@@ -39,6 +39,12 @@ class ReportError(GanLibError):
     exit_code = 1
 
 
+class ClusterError(GanLibError):
+    """A cluster that began, and went away."""
+
+    exit_code = 1
+
+
 class CloudError(GanLibError):
     """AWS cannot do what was asked for, and the user can mend it: credentials, rights, quotas, a stack that is not there."""
 

@@ -34,7 +34,7 @@ ARROWS: dict[str, set[str]] = {
 ARROWS["cli"] = GROUND | set(WINGS)
 
 # Packages that a bare GPU machine may lack, or that take seconds to import: only these wings and files may import them with
-# themselves. batch/shell is imported nowhere but in a notebook's process.
+# themselves. batch/shell is imported nowhere but in a notebook's process, batch/cluster where a cluster is asked for.
 HEAVY: dict[str, set[str]] = {
     "pandas": {"reporting", "studies"},
     "matplotlib": {"reporting", "studies", "batch/shell"},
@@ -50,6 +50,8 @@ HEAVY: dict[str, set[str]] = {
     "botocore": set(),
     "tenacity": set(),
     "mlxtend": set(),
+    "dask": set(),
+    "distributed": {"batch/cluster", "batch/worker"},
 }
 PRINTS = {"__main__"}
 

@@ -68,7 +68,7 @@ class Run:
             with self._noting():
                 if process.is_alive():
                     stop(process)
-                    self._close_stopped("timed-out", f"stopped after {duration(self._timeout or 0)}, as --timeout asks")
+                    close_stopped(self.job, "timed-out", f"stopped after {duration(self._timeout or 0)}, as --timeout asks")
                 else:
                     self._settle(process)
                 _render_trouble(record_of(self.job))
@@ -85,7 +85,7 @@ class Run:
 
     def interrupted(self) -> None:
         """Record that its process was stopped."""
-        self._close_stopped("interrupted", "stopped while it was running")
+        close_stopped(self.job, "interrupted", "stopped while it was running")
 
     def _start(self, fresh: bool) -> None:
         folder, config = self.job.folder, self.job.config
@@ -118,14 +118,14 @@ class Run:
         except (GanLibError, OSError, EOFError) as error:
             self._trouble = one_line(error)
             with contextlib.suppress(OSError, RecordError):
-                self._close("failed", self._trouble)
+                close(self.job, "failed", self._trouble)
 
     def _settle(self, process: BaseProcess) -> None:
         """The run's status, from the exit code of its process and what its record says; never from papermill's own metadata."""
         deadline = time.monotonic() + _PATIENCE
         while lock_holder(self.job.folder) is not None and time.monotonic() < deadline:
             time.sleep(0.1)  # its server was killed, and the process itself notices
-        log, code, status = self.job.folder / "run.log", process.exitcode or 0, self._summary().get("status")
+        log, code, status = self.job.folder / "run.log", process.exitcode or 0, _summary(self.job).get("status")
         if code == 0 and status == "ok":
             log.unlink(missing_ok=True)
         elif status == "ok":
@@ -136,32 +136,35 @@ class Run:
         elif code < 0:
             words = last_lines(log, 1)[:300]
             reason = describe(-code, process.pid, self._oom_kills)
-            self._close("killed", reason + (f"; its last line: {words}" if words else ""))
+            close(self.job, "killed", reason + (f"; its last line: {words}" if words else ""))
         elif code == 0:
-            self._close("lost", "its notebook ended without a word from the run")
+            close(self.job, "lost", "its notebook ended without a word from the run")
         else:
-            self._close("failed", last_line(log))
+            close(self.job, "failed", last_line(log))
 
-    def _close_stopped(self, status: str, reason: str) -> None:
-        """Record the end of a run that this batch stopped, unless it was over before."""
-        if self._summary().get("status") in ("interrupted", None):
-            self._close(status, reason)
 
-    def _close(self, status: str, reason: str) -> None:
-        """Record the end of a run where the run itself could not."""
-        folder, known = RunFolder(self.job.folder), self._summary()
-        if known.get("status") == "ok" or lock_holder(folder.path) is not None:
-            return
-        if not (folder.path / "config.json").exists():
-            folder.create(self.job.config)
-        before = {key: known[key] for key in known.keys() - {"status", "reason", "schema_version", "finished"}}
-        folder.finish(status, reason, **{"epochs": self.epochs, **before})
-        (folder.path / "run.lock").unlink(missing_ok=True)
+def close_stopped(job: Job, status: str, reason: str) -> None:
+    """Record the end of a run that a batch stopped, unless it was over before."""
+    if _summary(job).get("status") in ("interrupted", None):
+        close(job, status, reason)
 
-    def _summary(self) -> dict[str, Any]:
-        with contextlib.suppress(RecordError):
-            return read_json(self.job.folder / "summary.json", missing={})
-        return {}
+
+def close(job: Job, status: str, reason: str) -> None:
+    """Record the end of a run where the run itself could not."""
+    folder, known = RunFolder(job.folder), _summary(job)
+    if known.get("status") == "ok" or lock_holder(folder.path) is not None:
+        return
+    if not (folder.path / "config.json").exists():
+        folder.create(job.config)
+    before = {key: known[key] for key in known.keys() - {"status", "reason", "schema_version", "finished"}}
+    folder.finish(status, reason, **{"epochs": count_epochs(job.folder), **before})
+    (folder.path / "run.lock").unlink(missing_ok=True)
+
+
+def _summary(job: Job) -> dict[str, Any]:
+    with contextlib.suppress(RecordError):
+        return read_json(job.folder / "summary.json", missing={})
+    return {}
 
 
 @contextlib.contextmanager

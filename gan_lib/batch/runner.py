@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from gan_lib.batch.job import Job, Run, hold, is_done, record_of, record_unavailable, unavailable
 from gan_lib.batch.notebooks import stop, warm_up
@@ -86,10 +86,76 @@ def check_inputs(jobs: Iterable[Job], fresh: bool = False) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
+class Making(Protocol):
+    """A run that is being made, here or elsewhere."""
+
+    job: Job
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that are done."""
+
+    def poll(self) -> Record | None:
+        """Its record; None while it is being made."""
+
+
+class Place(Protocol):
+    """Where a batch's runs are made: this machine, or a cluster (cluster.py)."""
+
+    def unavailable(self, config: RunConfig) -> str | None:
+        """Why a run cannot be made there, or None when it can."""
+
+    def share(self, jobs: Sequence[Job]) -> None:
+        """Share out the cores. Raises ConfigurationError where each run would not get those that it asks for."""
+
+    def has_room(self, config: RunConfig, running: Sequence[Any]) -> bool:
+        """Whether a run can be made beside those that are."""
+
+    def start(self, job: Job, **options: Any) -> Making:
+        """Start a run. options: fresh, timeout and retries, as Run has them."""
+
+    def wait(self, running: Sequence[Any]) -> None:
+        """Wait a moment, or until a run ends."""
+
+    def stop(self, running: Sequence[Any]) -> None:
+        """Stop runs, with a checkpoint, and record it."""
+
+
+class _Here:
+    """This machine: so many runs side by side, which share its cores; on a GPU one by one."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers, self._threads = workers, 0
+        warm_up()
+
+    def unavailable(self, config: RunConfig) -> str | None:
+        return unavailable(config)
+
+    def share(self, jobs: Sequence[Job]) -> None:
+        if self._workers > 1:
+            self._threads = _share(self._workers, jobs)
+
+    def has_room(self, config: RunConfig, running: Sequence[Run]) -> bool:
+        gpu_is_free = all(run.job.config.machine == "cpu" for run in running)
+        return len(running) < self._workers and (config.machine == "cpu" or gpu_is_free)
+
+    def start(self, job: Job, **options: Any) -> Run:
+        return Run(job, threads=self._threads, **options)
+
+    def wait(self, running: Sequence[Run]) -> None:
+        wait([run.process.sentinel for run in running if run.process], _POLL_SECONDS)
+
+    def stop(self, running: Sequence[Run]) -> None:
+        stop(*(run.process for run in running if run.process))
+        for run in running:
+            run.interrupted()
+
+
 def run_batch(
     jobs: Sequence[Job],
     *,
     workers: int = 1,
+    cluster: Place | None = None,
     check: Callable[[], object] = lambda: None,
     show: Callable[[Progress], None] = lambda progress: None,
     fresh: bool = False,
@@ -97,22 +163,23 @@ def run_batch(
 ) -> list[Record]:
     """Make the runs; finished ones are kept unless fresh, unfinished ones resume from their checkpoints.
 
-    One run's failure stops no other. workers: runs side by side, which share the cores. check: what may refuse the batch, such
-    as check_inputs. options: a Run's timeout and retries. Raises ConfigurationError for more workers than cores,
-    KeyboardInterrupt after stopping the current runs, with a checkpoint, and RecordError when another batch holds one of them.
+    One run's failure stops no other. workers: runs side by side, which share the cores. cluster: where they are made, in place
+    of this machine. check: what may refuse the batch, such as check_inputs. options: a Run's timeout and retries. Raises
+    ConfigurationError for more workers than cores, KeyboardInterrupt after stopping the current runs, with a checkpoint, and
+    RecordError when another batch holds one of them.
     """
     with contextlib.ExitStack() as stack:
         for job in jobs:
             stack.enter_context(hold(job))
-        warm_up()
-        reasons = {job.name: unavailable(job.config) for job in jobs}
+        place = cluster or _Here(workers)
+        reasons = {job.name: place.unavailable(job.config) for job in jobs}
         to_do = [job for job in jobs if (fresh or not is_done(job.found)) and not reasons[job.name]]
-        threads = 0 if workers == 1 else _share(workers, to_do)
+        place.share(to_do)
         check()
         for job in jobs:
             if reason := reasons[job.name]:
                 record_unavailable(job, reason, fresh)
-        records = _make(to_do, workers, show, fresh=fresh, threads=threads, **options)
+        records = _make(to_do, place, show, fresh=fresh, **options)
         return [records.get(job.name) or record_of(job) for job in jobs]
 
 
@@ -123,47 +190,47 @@ def _share(workers: int, jobs: Iterable[Job]) -> int:
     cores = physical_cores()
     if workers > cores:
         raise ConfigurationError(f"workers must be at most {cores} (one for each core of this machine), got {workers}")
-    if (threads := max((job.config.threads for job in jobs), default=0)) > cores // workers:
-        raise ConfigurationError(
-            f"threads must be at most {cores // workers} ({workers} workers share {cores} cores), got {threads}"
-        )
+    check_threads(jobs, cores // workers, f"{workers} workers share {cores} cores")
     return cores // workers
 
 
-def _make(jobs: Sequence[Job], workers: int, show: Callable[[Progress], None], **options: Any) -> dict[str, Record]:
-    """Make runs, so many at once but on a GPU one by one; returns their records by name."""
-    waiting, running, records = list(jobs), list[Run](), dict[str, Record]()
+def check_threads(jobs: Iterable[Job], most: int, why: str) -> None:
+    """Raise ConfigurationError where a run asks for more threads than its share of the cores."""
+    if (threads := max((job.config.threads for job in jobs), default=0)) > most:
+        raise ConfigurationError(f"threads must be at most {most} ({why}), got {threads}")
+
+
+def _make(jobs: Sequence[Job], place: Place, show: Callable[[Progress], None], **options: Any) -> dict[str, Record]:
+    """Make runs, as many at once as there is room for; returns their records by name."""
+    waiting, running, records = list(jobs), list[Making](), dict[str, Record]()
     progress = _progress(jobs)
     try:
         while waiting or running:
-            gpu_is_free = all(run.job.config.machine == "cpu" for run in running)
-            able = [job for job in waiting if job.config.machine == "cpu" or gpu_is_free]
-            if able and len(running) < workers:
-                waiting.remove(able[0])
-                running.append(Run(able[0], **options))
+            able = next((job for job in waiting if place.has_room(job.config, running)), None)
+            if able:
+                waiting.remove(able)
+                running.append(place.start(able, **options))
                 continue
             show(progress(running, records))
-            wait([run.process.sentinel for run in running if run.process], _POLL_SECONDS)
+            place.wait(running)
             for run in running[:]:
                 if record := run.poll():
                     records[run.job.name] = record
                     running.remove(run)
     except BaseException:
-        stop(*(run.process for run in running if run.process))
-        for run in running:
-            run.interrupted()
+        place.stop(running)
         raise
     return records
 
 
-def _progress(jobs: Sequence[Job]) -> Callable[[Sequence[Run], dict[str, Record]], Progress]:
+def _progress(jobs: Sequence[Job]) -> Callable[[Sequence[Making], dict[str, Record]], Progress]:
     """How far some jobs are, as the share of the arithmetic of all of them that is done."""
     from gan_lib.training.flops import flops_per_epoch
 
     work = {job.name: flops_per_epoch(job.config) for job in jobs}
     total = sum(work[job.name] * job.config.epochs for job in jobs)
 
-    def progress(running: Sequence[Run], records: dict[str, Record]) -> Progress:
+    def progress(running: Sequence[Making], records: dict[str, Record]) -> Progress:
         runs = tuple((run.job.name, run.epochs, run.job.config.epochs) for run in running)
         failed = sum(record.status != "ok" for record in records.values())
         done = sum(work[job.name] * job.config.epochs for job in jobs if job.name in records)

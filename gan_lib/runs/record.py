@@ -36,7 +36,7 @@ HISTORY_COLUMNS = (
 )
 METRICS_COLUMNS = ("epoch", "training_seconds", "evaluation_seconds")  # the measures of quality follow
 # What a run writes into its folder. Starting a run anew removes these and nothing else.
-_FILES = (
+FILES = (
     *("config.json", "machine.json", "history.csv", "metrics.csv", "summary.json", *checkpoint.NAMES),
     *("samples.png", "progress.gif"),
     *("generator.safetensors", "generator.raw.safetensors", "discriminator.safetensors"),
@@ -143,7 +143,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an earlier run left, and only that."""
-        for name in _FILES:
+        for name in FILES:
             (self.path / name).unlink(missing_ok=True)
 
     def write_history(self, lines: Iterable[Sequence[float]]) -> None:
