@@ -58,7 +58,7 @@ reference: $(STAMP)
 	$(BIN)/python -m gan_lib.studies.readme comparison
 
 # One thread each, so that make -j2 keeps two cores busy without their getting in each other's way.
-STUDY = $(BIN)/gan-lib run --preset paper --set threads=1 --set evaluate_every=0
+STUDY = $(BIN)/gan-lib run --preset paper --set threads=1 --set initialisation=pytorch --set evaluate_every=0
 precision: precision-cgan-fp32 precision-gan-fp32 precision-cgan-bf16 precision-gan-bf16
 	$(BIN)/python -m gan_lib.studies.readme precision
 

@@ -133,6 +133,11 @@ def run(
         line.end()
     for text in listing.lines(map(listing.facts, records)):
         say(text)
+    from gan_lib.runs.machine import BUSY
+
+    made = [record for job, record in zip(jobs, records, strict=True) if not job.finished]
+    if workers == 1 and (share := max((record.summary.get("others_cpu_share") or 0.0 for record in made), default=0.0)) >= BUSY:
+        say(f"Other programs took up to {share:.0%} of the CPU: on a quiet machine it takes fewer seconds.")
     if report:
         pages.make_comparison(results_dir, pages.with_siblings({job.folder.parent.name for job in jobs}, results_dir))
         say(f"Report: {short(_index(results_dir))}")

@@ -132,7 +132,7 @@ class RunConfig(BaseModel):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto", description="auto: bf16, on older GPUs fp16, where the hardware multiplies it; fp32, bf16 or fp16"
     )
-    threads: int = Field(default=0, ge=0, le=1024, description="CPU threads; 0: one for each physical core")
+    threads: int = Field(default=0, ge=0, le=1024, description="CPU threads; 0: one for each physical core that is free")
     sample_every: int = Field(default=10, ge=1, le=1_000_000, description="epochs between two frames of progress.gif")
     evaluate_every: int = Field(
         default=25, ge=0, le=1_000_000, description="epochs between two measurements of quality, and at the end; 0: none"

@@ -224,6 +224,26 @@ def test_a_run_that_was_stopped_is_resumed_to_the_same_last_bit(
     assert not list((tmp_path / "stopped").glob("*checkpoint*"))
 
 
+@pytest.mark.parametrize(("cores", "given", "resumed_with"), [(2, "", 2), (1, "", 1), (2, "1", 1)])
+def test_a_run_resumes_with_the_threads_that_it_had(
+    tiny: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, given: str, resumed_with: int
+) -> None:
+    threads = torch.get_num_threads()
+    monkeypatch.delenv("GAN_LIB_THREADS")
+    monkeypatch.setattr(experiment_module, "fastest_threads", lambda others: 2)
+    train(tiny(threads=0), tmp_path, stop_after=1)
+    monkeypatch.setattr(experiment_module, "fastest_threads", lambda others: 1)  # busy by now
+    monkeypatch.setattr(experiment_module, "physical_cores", lambda: cores)
+    if given:
+        monkeypatch.setenv("GAN_LIB_THREADS", given)
+    try:
+        again = Experiment(tiny(threads=0), tmp_path)
+        assert torch.get_num_threads() == resumed_with
+        assert [stretch["threads"] for stretch in again.machine["stretches"]] == [2, resumed_with]
+    finally:
+        torch.set_num_threads(threads)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_middle_of_an_epoch_loses_nothing(
     tmp_path: Path, finished_runs: dict[str, Experiment], number: int
