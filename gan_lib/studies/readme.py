@@ -111,7 +111,7 @@ def _line(row: Row) -> str:
 
 def write_readme(results: Path) -> str:
     """Write the tables of README.md and of results/README.md from what is in results; returns one line."""
-    reference, answer = results / "reference", results / "choices" / "answer.md"
+    reference = results / "reference"
     rows = at_paper_length(reference, reference)
     benches, problems = bench.read_benches(results / "bench")
     parts = {
@@ -119,7 +119,8 @@ def write_readme(results: Path) -> str:
         results / "README.md": {
             "quality": quality_table(rows),
             "claims": markdown(claims.claims_table(claims.claims(rows, rows))),  # judged on the reference runs alone
-            "choices": answer.read_text(encoding="utf-8").strip() if answer.exists() else "Not run yet: make -j2 choices.",
+            "choices": _answer(results / "choices", "make -j2 choices"),
+            "ablation": _answer(results / "ablation", "make ablation"),
             "speed": markdown(bench.speed_table(benches)),
         },
     }
@@ -129,6 +130,12 @@ def write_readme(results: Path) -> str:
             text = update(text, name, part)
         path.write_text(text, encoding="utf-8")
     return "\n".join([f"wrote the tables of {README.name} and results/README.md", *problems])
+
+
+def _answer(study: Path, command: str) -> str:
+    """What a study's notebook left for README."""
+    answer = study / "answer.md"
+    return answer.read_text(encoding="utf-8").strip() if answer.exists() else f"Not run yet: {command}."
 
 
 def _published(page: Path) -> str:

@@ -347,13 +347,19 @@ def test_losses_that_left_all_bounds_and_a_single_class_are_noted() -> None:
     assert "75%" in collapsed
 
 
-def test_progress_is_one_line_with_the_losses_the_speed_and_the_time_left(tiny: MakeConfig, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("others", "end"), [(None, " left"), (0.19, " left"), (0.35, " left · other programs take 35% of the CPU")]
+)
+def test_progress_is_one_line_with_the_losses_the_speed_and_the_time_left(
+    tiny: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: float | None, end: str
+) -> None:
+    monkeypatch.setattr(experiment_module.Neighbours, "share", lambda self: others)
     experiment = Experiment(tiny(), tmp_path)
     stats = next(iter(experiment))
     line = experiment.progress(stats)
     assert line.startswith("epoch 1/3 · ")
     assert f"D {stats.discriminator_loss:.3f} · G {stats.generator_loss:.3f}" in line
-    assert line.endswith(" left")
+    assert line.endswith(end)
     assert "\n" not in line
 
 
