@@ -29,7 +29,7 @@ def say(text: object = "", *, error: bool = False) -> None:
 
 
 def prepare() -> None:
-    """Let nothing fail later: for characters that the terminal lacks, because it was closed, or for want of a home folder."""
+    """Prevent later failures: characters that the terminal lacks, a closed terminal, a user without a home folder."""
     if os.path.expanduser("~") == "~":  # noqa: PTH111, which raises; a user of a container, say: Jupyter needs a home
         os.environ["HOME"] = tempfile.gettempdir()
     for name in ("stdin", "stdout", "stderr"):

@@ -104,7 +104,7 @@ class Experiment:
         check_classes(self.config, self.images.train_labels)
         self.trainer = Trainer(self.config, self.images.train.to(self.device), self.precision, labels=self.images.train_labels)
         self.evaluation = Evaluation(self.config, self.images)
-        self._latents = fixed_latents(self.config, SAMPLES, seed=0)  # the same for every seed: runs can be told apart by eye
+        self._latents = fixed_latents(self.config, SAMPLES, seed=0)  # the same for every seed, to compare runs by eye
         reading = self.images.reading._asdict()
         names = {name: _first(reading[name], most) for name, most in _MOST_NAMES.items()}
         self.machine = {

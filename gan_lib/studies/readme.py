@@ -86,10 +86,10 @@ def publish_classifier(path: Path) -> str:
     come from digits that it has seen, hence the cross-validation.
     """
     images, labels = labelled_images(load_images(RunConfig()))
-    found = cross_validate(images, labels)
-    facts = {"data": "digits", "epochs": EPOCHS, "seed": 0, "torch": torch.__version__, **found}
+    scores = cross_validate(images, labels)
+    facts = {"data": "digits", "epochs": EPOCHS, "seed": 0, "torch": torch.__version__, **scores}
     save_classifier(train_classifier(images, labels), path, **facts)
-    return f"{found['accuracy']:.2%} of {found['images']:,} digits named rightly by a classifier that had not seen them"
+    return f"accuracy on {scores['images']:,} digits that the classifier was not trained on: {scores['accuracy']:.2%}"
 
 
 def _line(row: Row) -> str:

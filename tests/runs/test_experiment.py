@@ -40,7 +40,7 @@ def test_a_finished_run_leaves_its_whole_record_and_nothing_temporary(finished: 
     }  # fmt: skip
     assert (record.status, record.reason, record.notes) == ("ok", None, [])
     assert record.config == finished.config
-    assert record.history["epoch"] == [1, 2, 3]
+    assert list(record.history["epoch"]) == [1, 2, 3]
     assert record.machine["data_sha256"] == load_images(finished.config).checksum
     assert record.machine["threads"] == 1
     assert record.machine["started"] <= str(record.summary["finished"])
@@ -66,7 +66,7 @@ def test_a_wasserstein_run_records_scores_in_the_same_columns(loss: str, tiny: M
     experiment = train(tiny(loss=loss, critic_steps=2), tmp_path)
     record = read_record(tmp_path)
     assert record.status == "ok"
-    assert experiment.history == {name: record.history[name] for name in LOSSES}
+    assert experiment.history == {name: list(record.history[name]) for name in LOSSES}
 
 
 def test_the_saved_weights_are_the_trained_ones(finished: Experiment, record: Record) -> None:
