@@ -243,7 +243,8 @@ def _compare(own: list[Record], wanted: set[str], runs: Path, reference: Path) -
                     f"a comparison takes runs of one {name} (else neither seconds nor distances compare), got "
                     f"{shorten(first)} in {chosen[0].path.parent.name} and {shorten(other)} in {run.path.parent.name}"
                 )
-    itself, papers = runs.resolve() == reference.resolve(), not chosen or papers_images(chosen[0].config)
+    itself = os.path.realpath(runs) == os.path.realpath(reference)  # never raises, as resolve() does for a loop of links
+    papers = not chosen or papers_images(chosen[0].config)
     stand_ins = [
         run
         for run in (() if itself else find_records(reference, series=False)[0])
