@@ -262,6 +262,7 @@ def bench(
     machine: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
     rounds: Annotated[int, typer.Option(min=1, max=1000, help="Alternating rounds of an epoch each.")] = 7,
     images: Annotated[str, typer.Option(help="Numbers of images to see the cost grow with, such as 2000,20000,60000.")] = "",
+    compiled: Annotated[bool, typer.Option("--compile", help="Measure the plain loop with torch.compile too.")] = False,
     results_dir: Results = RESULTS,
 ) -> None:
     """Measure training speed: ours against a plain PyTorch loop, and against what the machine could do at best.
@@ -272,7 +273,7 @@ def bench(
 
     if machine not in ("cpu", "gpu"):
         raise ConfigurationError(f"machine must be cpu or gpu, got {machine!r}")
-    report = speed.bench(machine, rounds, parse_counts(images), say)
+    report = speed.bench(machine, rounds, parse_counts(images), say, compiled)
     target = speed.save_bench(report, results_dir / "bench")
     write_bytes(target.with_suffix(".png"), speed.chart([speed.Bench.model_validate(report)]).png())
     for model, facts in report["models"].items():
