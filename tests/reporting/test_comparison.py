@@ -116,7 +116,7 @@ def test_experiments_on_different_images_are_not_compared(write_run: WriteRun, r
     ("preset", "changes", "words"),
     [
         ("paper", {}, "Your runs. GAN, CPU: 1,200 epochs."),
-        ("quick", {}, "Your runs. GAN, CPU: 150 epochs with adam_beta1 = 0.5."),
+        ("quick", {}, "Your runs. GAN, CPU: 150 epochs with adam_beta1 = 0.5, initialisation = pytorch."),
         ("paper", {"epochs": 7, "batch_size": 64}, "Your runs. GAN, CPU: 7 epochs with batch_size = 64."),
     ],
 )
