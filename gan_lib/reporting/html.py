@@ -74,7 +74,7 @@ def write_index(results: Path) -> Path:
     import jinja2
 
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)
-    records, problems = find_records(results / "runs")
+    records, problems = find_records(results / "runs", series=False)
     others = {"reference/comparison.html": "The reference runs", "choices/choices.html": "What the paper leaves open"}
     html = environment.get_template("index.html.j2").render(
         head=HEAD,

@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import hashlib
-import itertools
 import json
 import math
 import operator
@@ -314,14 +313,14 @@ def _parse(lines: Sequence[bytes], count: int, more: bool, first: int, epochs: i
     """Lines of `count` values -> columns; the first holds epochs from `first` on. Raises ValueError."""
     if any(line.count(b",") != count - 1 for line in lines):
         raise ValueError(f"it must hold {count} values")
-    values = array("d", map(float, itertools.chain.from_iterable(line.split(b",") for line in lines)))
+    values = array("d", map(float, b",".join(lines).split(b",") if lines else ()))
     columns = [values[place::count] for place in range(count)]
     rising = all(map(operator.lt, columns[0], columns[0][1:])) and all(map(float.is_integer, columns[0]))
     if not rising if more else columns[0] != array("d", range(first, first + len(lines))):
         raise ValueError("its epoch does not follow")
     if lines and not first <= columns[0][-1] <= epochs:
         raise ValueError(f"epoch {columns[0][-1]:g} of {epochs}")
-    finite = [value for value in values if math.isfinite(value)]
-    if (len(finite) < len(values) and not more) or max(map(abs, finite), default=0.0) > LARGEST:
+    finite = [value for value in values if math.isfinite(value)] if more else values
+    if not math.isfinite(sum(finite)) or max(max(finite, default=0.0), -min(finite, default=0.0)) > LARGEST:
         raise ValueError("a value is not finite, or beyond what float32 holds")
     return columns
