@@ -87,6 +87,16 @@ def schedule(preset: str, family: str, model: str) -> dict[str, Any]:
     return {name: presets[alike][name] for name in _SCHEDULE}
 
 
+def epochs_for_few(config: RunConfig, images: int) -> int | None:
+    """The epochs in which so few images give as many steps as the preset has on the paper's 2,000.
+
+    None where the run has at least half of these images, or epochs that are no preset's.
+    """
+    usual = int(RunConfig.model_fields["training_images"].default)
+    lengths = {schedule(preset, config.family, config.model)["epochs"] for preset in PRESETS}
+    return round(config.epochs * usual / images) if config.epochs in lengths and images < usual / 2 else None
+
+
 def configure(configuration: str, preset: str = "paper", **changes: Any) -> RunConfig:
     """The RunConfig of one configuration, at a preset's length, with single parameters changed.
 

@@ -13,6 +13,7 @@ from gan_lib.presets import (
     CONFIGURATIONS,
     PRESETS,
     configure,
+    epochs_for_few,
     parse_changes,
     parse_counts,
     parse_seeds,
@@ -189,3 +190,18 @@ def test_a_run_of_ones_own_images_is_named_after_their_number_only_where_it_was_
     assert run_name(every) != run_name(few)
     assert parse_changes(["data=folder:"]) == {"data": "folder:"}
     assert parse_changes(["data=folder:~nosuchuser/x"]) == {"data": "folder:~nosuchuser/x"}
+
+
+@pytest.mark.parametrize(
+    ("configuration", "changes", "images", "epochs"),
+    [
+        ("optimal-cpu", {}, 200, 600),  # quick: 60 epochs
+        ("gan-cpu", {}, 999, 300),  # 150
+        ("gan-cpu", {}, 1000, None),
+        ("gan-cpu", {"epochs": 7}, 20, None),  # the user's own choice
+    ],
+)
+def test_a_preset_is_longer_where_images_are_few(
+    configuration: str, changes: dict[str, Any], images: int, epochs: int | None
+) -> None:
+    assert epochs_for_few(configure(configuration, "quick", **changes), images) == epochs
