@@ -196,7 +196,7 @@ def test_an_unknown_sampler_or_cost_is_answered_with_the_nearest(name: str, valu
 
 def test_the_cost_may_be_the_same_on_every_machine(make: Make) -> None:
     search = make(cost="flops")
-    assert [trial.values[1] for trial in search.study.get_trials() if trial.values][0] == search.frame.flops.iloc[0] > 1e9
+    assert next(trial.values[1] for trial in search.study.get_trials() if trial.values) == search.frame.flops.iloc[0] > 1e9
 
 
 def test_the_newest_search_is_found(make: Make, tmp_path: Path) -> None:
@@ -234,9 +234,13 @@ def test_what_counts_is_found(make: Make) -> None:
 
 @pytest.mark.parametrize(
     ("genetic", "chance", "answer"),
-    [([3.0, 3.1, 3.2], [1.0, 1.1, 1.2], HOLDS), ([1.0, 1.1, 1.2], [3.0, 3.1, 3.2], FAILS), ([1.0, 3.0, 2.0], [2.0, 3.1, 1.0], UNKNOWN),
-     ([3.0, 3.1], [1.0, 1.1], UNKNOWN)],
-)  # fmt: skip
+    [
+        ([3.0, 3.1, 3.2], [1.0, 1.1, 1.2], HOLDS),
+        ([1.0, 1.1, 1.2], [3.0, 3.1, 3.2], FAILS),
+        ([1.0, 3.0, 2.0], [2.0, 3.1, 1.0], UNKNOWN),
+        ([3.0, 3.1], [1.0, 1.1], UNKNOWN),
+    ],
+)
 def test_the_claim_is_judged_by_the_hypervolumes_at_the_same_budget(
     genetic: list[float], chance: list[float], answer: str
 ) -> None:
