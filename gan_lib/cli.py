@@ -252,8 +252,15 @@ def search(
         raise ConfigurationError(f"a search's name must be letters, digits, dots and dashes, got {shorten(name)}")
     settings = study.Settings(
         spaces.read_space(space or spaces.SPACE, set_ or []),
-        **{"sampler": sampler, "cost": cost, "trials": trials, "budget": budget, "longer": longer, "seed": seed},
-        **{"max_seconds": max_seconds, "max_usd": max_usd, "max_parameters": max_parameters},
+        sampler=sampler,
+        cost=cost,
+        trials=trials,
+        budget=budget,
+        max_seconds=max_seconds,
+        max_usd=max_usd,
+        max_parameters=max_parameters,
+        longer=longer,
+        seed=seed,
     )
     folder, example = results_dir / "search" / name, spaces.example(settings.space)
     if reason := unavailable(example):

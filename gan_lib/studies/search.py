@@ -95,8 +95,7 @@ class Search:
     @property
     def front(self) -> pd.DataFrame:
         """Those that no other run betters in distance and in cost, the cheapest first."""
-        best = self.best.set_index("run", drop=False)
-        return best.loc[frontier(dict(zip(best.run, zip(best[self.settings.cost], best.distance, strict=True), strict=True)))]
+        return frontier(self.best, self.settings.cost, "distance")
 
     @property
     def is_over(self) -> bool:
@@ -263,13 +262,13 @@ def _longer(search: Search) -> list[RunConfig]:
     trials = search.best[search.best.number.notna()]
     room = (settings.budget or math.inf) - search.runs[search.runs.number.notna()].spent.sum()
     configs = []
-    for row in trials.head(math.ceil(len(trials) / 10)).itertuples():
+    for row in trials.head(math.ceil(len(trials) / 10)).to_dict("records"):
         limits = {name: getattr(settings, f"max_{name}") for name in ("seconds", "usd")}
-        most = [limit / getattr(row, name) for name, limit in limits.items() if limit]
-        times = int(min(settings.longer, room / row.spent, *most))
+        most = [limit / row[name] for name, limit in limits.items() if limit]
+        times = int(min(settings.longer, room / row["spent"], *most))
         if times > 1:
-            room -= times * row.spent
-            configs.append(lengthen(search.records[row.run].config, times))
+            room -= times * row["spent"]
+            configs.append(lengthen(search.records[row["run"]].config, times))
     return configs
 
 

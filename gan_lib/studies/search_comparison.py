@@ -36,8 +36,11 @@ def importance(search: Search) -> pd.DataFrame:
         return pd.DataFrame(columns=list(goals))
     copy = optuna.create_study(directions=["minimize", "minimize"])
     copy.add_trials(trials)
-    shares = [optuna.importance.get_param_importances(copy, target=lambda trial, at=at: trial.values[at]) for at in (0, 1)]
-    return pd.DataFrame(dict(zip(goals, shares, strict=True)))
+
+    def shares(goal: int) -> dict[str, float]:
+        return optuna.importance.get_param_importances(copy, target=lambda trial: trial.values[goal])
+
+    return pd.DataFrame({name: shares(goal) for goal, name in enumerate(goals)})
 
 
 def hypervolume(front: pd.DataFrame, cost: str) -> float:
@@ -68,7 +71,7 @@ def of_run(record: Record) -> pd.DataFrame:
         hypervolume(frame.head(count).rename(columns={"spent": "seconds", "best": "reported"}), "seconds")
         for count in range(1, len(frame) + 1)
     ]
-    frame["best"] = frame.best.loc[[frame.chosen_by.head(count).idxmin() for count in range(1, len(frame) + 1)]].to_numpy()
+    frame["best"] = [frame.best.iloc[int(frame.chosen_by.head(count).argmin())] for count in range(1, len(frame) + 1)]
     return frame[["spent", "best", "hypervolume"]]
 
 
