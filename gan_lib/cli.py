@@ -234,6 +234,7 @@ def search(
     max_parameters: Annotated[int | None, typer.Option(min=1, help="Of both networks together; more is not trained.")] = None,
     longer: Annotated[int, typer.Option(min=0, max=1000, help="The best tenth, with so many times the epochs; 0: none.")] = 8,
     space: Annotated[Path | None, typer.Option(help="A file like gan_lib/studies/space.toml.", show_default=False)] = None,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Runs side by side; the trials are the same ones.")] = 1,
     set_: Set = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of what is proposed, and of every run.")] = 0,
     results_dir: Results = RESULTS,
@@ -274,7 +275,7 @@ def search(
         say(text)
 
     try:
-        found = study.run_search(settings, folder, search_comparison.trainer(folder, show=line.show), tell)
+        found = study.run_search(settings, folder, search_comparison.trainer(folder, show=line.show, workers=workers), tell)
     except (KeyboardInterrupt, SystemExit):
         line.end()
         _say_how_to_resume()

@@ -37,8 +37,8 @@ from gan_lib.training.models import build_pair, parameter_count
 
 SAMPLERS = {"nsga2": "genetic algorithm (NSGA-II)", "random": "random search", "tpe": "TPE"}
 COSTS = {"seconds": "s of training", "usd": "USD", "flops": "floating-point operations"}
+GOALS = ("minimize", "minimize")  # distance and cost
 GENERATION = 8  # trials that are proposed at once, so that one worker and many get the same ones
-_LIMITS = ("seconds", "usd", "parameters")
 _NUMBERS = ("distance", "reported", "seconds", "usd", "flops", "parameters", "spent")
 _MAY_CHANGE = ("trials", "budget", "longer")  # when a search is resumed
 _JOURNAL, _LONGER = "journal.log", "longer"  # the file, and the study's list of longer runs
@@ -69,7 +69,7 @@ class Settings:
 
     def excess(self, numbers: Mapping[str, Any]) -> dict[str, float]:
         """By how much a run exceeds each limit that there is; within it, 0 or less."""
-        limits = {name: getattr(self, f"max_{name}") for name in _LIMITS if name in numbers}
+        limits = {name: getattr(self, f"max_{name}") for name in ("seconds", "usd", "parameters") if name in numbers}
         return {name: numbers[name] - limit for name, limit in limits.items() if limit is not None}
 
 
@@ -112,10 +112,8 @@ class Search:
         if self.best.empty:
             return f"{count}, none within the limits yet"
         best, cost = self.best.iloc[0], self.settings.cost
-        return (
-            f"{count}, {len(self.front)} on the front; the best Fréchet distance is {show(best.distance)} "
-            f"after {show(best[cost])} {COSTS[cost]}"
-        )
+        words = f"the best Fréchet distance is {show(best.distance)} after {show(best[cost])} {COSTS[cost]}"
+        return f"{count}, {len(self.front)} on the front; {words}"
 
 
 def run_search(settings: Settings, folder: Path, train: Train, say: Callable[[str], None] = lambda line: None) -> Search:
@@ -147,31 +145,19 @@ def read_search(folder: Path) -> Search:
     finished = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
     lines = [_line(settings, trial, records.get(trial.user_attrs.get("run", ""))) for trial in finished]
     longer = [records[name] for name in study.user_attrs.get(_LONGER, ()) if name in records]
-    lines += [{"number": None, **_row(settings, record)} for record in longer]
+    lines += [{"number": None, **measure(settings, record)} for record in longer]
     columns = ["number", "run", "status", "reason", *_NUMBERS, "feasible"]
     return Search(settings, study, pd.DataFrame(lines, columns=None if lines else columns), records)
-
-
-def newest_search(folder: Path) -> Path:
-    """The folder of the search that was asked for last. Raises RecordError where there is none."""
-    found = sorted(folder.glob("*/search.json"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise RecordError(f"no search in {folder} yet: gan-lib search makes one")
-    return found[-1].parent
 
 
 def _line(settings: Settings, trial: FrozenTrial, record: Record | None) -> dict[str, Any]:
     """A finished trial's row; of one that was not trained, only what was proposed."""
     run, reason = trial.user_attrs.get("run"), trial.user_attrs.get("reason")
     if record:
-        return {"number": trial.number, **_row(settings, record)}
+        return {"number": trial.number, **measure(settings, record)}
     status = "refused" if run is None else "removed"  # its run folder
     return {"number": trial.number, "run": run, "status": status, "reason": reason, **dict.fromkeys(_NUMBERS, math.nan),
             "feasible": False, **settings.space, **trial.params}  # fmt: skip
-
-
-def _row(settings: Settings, record: Record) -> dict[str, Any]:
-    return {"run": record.name, **measure(settings, record), **record.config.model_dump()}
 
 
 def measure(settings: Settings, record: Record) -> dict[str, Any]:
@@ -182,15 +168,17 @@ def measure(settings: Settings, record: Record) -> dict[str, Any]:
         "reported": quality.last(record).get(FRECHET, math.nan),
         "seconds": facts.get("training_seconds", math.nan),
         "usd": cost_usd(record) or math.nan,
-        "flops": float(flops_per_epoch(record.config) * record.config.epochs),
         "parameters": facts.get("parameters", math.nan),
         "spent": facts.get("total_seconds", 0.0),
     }
+    if settings.cost == "flops":  # counting them takes a moment
+        numbers["flops"] = float(flops_per_epoch(record.config) * record.config.epochs)
     status, reason = record.status, record.reason
     if status == "ok" and not all(map(math.isfinite, numbers.values())):
         status, reason = "failed", str(facts.get("quality_about"))
     feasible = status == "ok" and all(excess <= 0 for excess in settings.excess(numbers).values())
-    return {"status": status, "reason": reason, **numbers, "feasible": feasible}
+    about = {"run": record.name, "status": status, "reason": reason, "feasible": feasible}
+    return {**about, **numbers, **record.config.model_dump()}
 
 
 def _propose(study: optuna.Study, settings: Settings) -> list[FrozenTrial]:
@@ -244,8 +232,7 @@ def _tell(study: optuna.Study, settings: Settings, frozen: FrozenTrial, outcome:
     trial = Trial(study, frozen._trial_id)
     if isinstance(outcome, str):
         trial.set_user_attr("reason", outcome)
-        study.tell(trial, state=TrialState.FAIL)
-        return
+        return study.tell(trial, state=TrialState.FAIL)
     measured = measure(settings, outcome)
     trial.set_user_attr("run", outcome.name)
     for name, excess in settings.excess(measured).items():
@@ -277,13 +264,10 @@ def _open_study(folder: Path) -> optuna.Study:
     journal = folder / _JOURNAL
     try:
         storage = JournalStorage(JournalFileBackend(str(journal)))
-        return optuna.create_study(
-            storage=storage, study_name="search", directions=["minimize", "minimize"], load_if_exists=True
-        )
+        return optuna.create_study(storage=storage, study_name="search", directions=GOALS, load_if_exists=True)
     except (ValueError, LookupError, TypeError, AssertionError) as error:
-        raise RecordError(
-            f"{journal} is damaged ({first_line(error)}): remove it, and the same command makes it again from the runs"
-        ) from error
+        why = f"{journal} is damaged ({first_line(error)})"
+        raise RecordError(f"{why}: remove it, and the same command makes it again from the runs") from error
 
 
 def _read_settings(folder: Path) -> Settings:

@@ -1,6 +1,7 @@
 """What comes of searches: which parameters count, how good one is after so many seconds, which sampler is better."""
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,19 +13,28 @@ import pandas as pd
 from gan_lib.batch import pages, runner
 from gan_lib.batch.notebooks import NOTEBOOKS, relative
 from gan_lib.config import RunConfig
+from gan_lib.errors import RecordError
 from gan_lib.presets import configure
 from gan_lib.quality.measures import FRECHET
 from gan_lib.reporting.claims import FAILS, HOLDS, UNKNOWN, Claim
 from gan_lib.reporting.stats import cannot_be_told, difference, in_words, is_above
 from gan_lib.runs.evaluation import CHOICE
 from gan_lib.runs.record import Record, find_records
-from gan_lib.studies.search import GENERATION, SAMPLERS, Search, Settings, Train, read_search, run_search
+from gan_lib.studies.search import GENERATION, GOALS, SAMPLERS, Search, Settings, Train, read_search, run_search
 from gan_lib.studies.space import read_space
 
 CORNER = {"distance": 100.0, "seconds": 1000.0, "usd": 0.1, "flops": 1e15}  # the worst values that a hypervolume counts
 BUDGET, SEEDS = 400.0, 3  # seconds of one search's runs, and searches of each kind: an hour of two cores in all
 HAND_MADE = "hand-made"
 NAMES = {**SAMPLERS, HAND_MADE: "the hand-made optimal configuration"}
+
+
+def newest_search(folder: Path) -> Path:
+    """The folder of the search that was asked for last. Raises RecordError where there is none."""
+    found = sorted(folder.glob("*/search.json"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise RecordError(f"no search in {folder} yet: gan-lib search makes one")
+    return found[-1].parent
 
 
 def importance(search: Search) -> pd.DataFrame:
@@ -34,13 +44,15 @@ def importance(search: Search) -> pd.DataFrame:
     trials = [trial for trial in search.study.get_trials(deepcopy=False) if trial.number in numbers]
     if len(trials) <= GENERATION:
         return pd.DataFrame(columns=list(goals))
-    copy = optuna.create_study(directions=["minimize", "minimize"])
+    copy = optuna.create_study(directions=GOALS)
     copy.add_trials(trials)
 
     def shares(goal: int) -> dict[str, float]:
         return optuna.importance.get_param_importances(copy, target=lambda trial: trial.values[goal])
 
-    return pd.DataFrame({name: shares(goal) for goal, name in enumerate(goals)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that small values are taken for good ones, as they are
+        return pd.DataFrame({name: shares(goal) for goal, name in enumerate(goals)})
 
 
 def hypervolume(front: pd.DataFrame, cost: str) -> float:

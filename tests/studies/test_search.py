@@ -18,7 +18,7 @@ from gan_lib.reporting.claims import FAILS, HOLDS, UNKNOWN
 from gan_lib.runs.evaluation import CHOICE
 from gan_lib.runs.record import Record, RunFolder, read_record
 from gan_lib.studies import search_comparison as comparison
-from gan_lib.studies.search import GENERATION, SAMPLERS, Search, Settings, Train, newest_search, read_search, run_search
+from gan_lib.studies.search import GENERATION, SAMPLERS, Search, Settings, Train, read_search, run_search
 from gan_lib.studies.space import read_space
 
 SPACE = {
@@ -201,10 +201,10 @@ def test_the_cost_may_be_the_same_on_every_machine(make: Make) -> None:
 
 def test_the_newest_search_is_found(make: Make, tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="no search in"):
-        newest_search(tmp_path)
+        comparison.newest_search(tmp_path)
     make("a")
     make("b")
-    assert newest_search(tmp_path) == tmp_path / "b"
+    assert comparison.newest_search(tmp_path) == tmp_path / "b"
 
 
 def test_the_hypervolume_is_the_area_between_the_front_and_the_corner() -> None:
