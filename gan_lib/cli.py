@@ -234,13 +234,13 @@ def search(
     max_parameters: Annotated[int | None, typer.Option(min=1, help="Of both networks together; more is not trained.")] = None,
     longer: Annotated[int, typer.Option(min=0, max=1000, help="The best tenth, with so many times the epochs; 0: none.")] = 8,
     space: Annotated[Path | None, typer.Option(help="A file like gan_lib/studies/space.toml.", show_default=False)] = None,
-    workers: Annotated[int, typer.Option(min=1, max=1024, help="Runs side by side; the trials are the same ones.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Runs side by side; more propose the same trials.")] = 1,
     set_: Set = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of what is proposed, and of every run.")] = 0,
     results_dir: Results = RESULTS,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write the page at the end.")] = True,
 ) -> None:
-    """Search for the configuration with the best images at the least cost, and write a page on what was found.
+    """Search for the configuration with the best images at the least cost, and write a page on it.
 
     Trials are ordinary runs, in the search's own folder. --set epochs=20 is the same in every trial, --set width=16,24 one of
     these. A search that was stopped is resumed by the same command, and --trials 80 adds to one that is over.
@@ -270,24 +270,25 @@ def search(
         say(text)
     line = ProgressLine()
 
-    def tell(text: str) -> None:
+    def say_line(text: str) -> None:
         line.end()
         say(text)
 
     try:
-        found = study.run_search(settings, folder, search_comparison.trainer(folder, show=line.show, workers=workers), tell)
+        train = search_comparison.trainer(folder, show=line.show, workers=workers)
+        result = study.run_search(settings, folder, train, say_line)
     except (KeyboardInterrupt, SystemExit):
         line.end()
         _say_how_to_resume()
         raise
     finally:
         line.end()
-    for best in (found.records[run_] for run_ in found.best.run.head(3)):
+    for best in (result.records[name_] for name_ in result.best.run.head(3)):
         for text in [*listing.lines([listing.facts(best)]), f"  {spaces.command(best.config)}"]:
             say(text)
     if report:
         say(f"Report: {short(search_comparison.publish_search(folder))}")
-    if found.best.empty:
+    if result.best.empty:
         raise typer.Exit(1)
 
 
@@ -300,14 +301,19 @@ def export(
     output: Annotated[Path | None, typer.Option(help="Folder to write; results/TOOL by default.", show_default=False)] = None,
     results_dir: Results = RESULTS,
 ) -> None:
-    """Copy what run folders hold into another tool's files, to look at there. Run folders stay as they are."""
+    """Copy what run folders hold into another tool's files, to look at there.
+
+    Run folders stay as they are, and stay the truth: gan-lib reads nothing back. Another export of a run replaces the first.
+    The tool itself is not part of this project: pip install tensorboard, mlflow or trackio.
+    """
     from gan_lib.reporting import export as tools
 
     records = [listing.find_run(name, results_dir) for name in runs] if runs else find_records(results_dir / "runs")[0]
     if not records:
         raise RecordError(f"no runs in {results_dir / 'runs'} yet: gan-lib run makes some")
     folder = output or results_dir / to
-    say(f"{len(records)} runs: {tools.export(records, to, folder)}")
+    command = tools.export(records, to, folder)
+    say(f"{counted(len(records), 'run')}; to look at them: {command}")
 
 
 @app.command()

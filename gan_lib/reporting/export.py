@@ -1,7 +1,10 @@
-"""Run folders -> the files of other tools, after the runs: what they hold is copied, and stays where it is."""
+"""Run folders -> the files of other tools, after the runs. These are copies: run folders stay the record of what was done."""
 
+import contextlib
 import importlib.util
+import io
 import os
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ PROJECT = "gan-lib"
 
 
 def export(records: Sequence[Record], tool: str, folder: Path) -> str:
-    """Write some runs for a tool into a folder; returns the command that shows them there.
+    """Write some runs for a tool into a folder; returns the command that shows them.
 
     Raises ConfigurationError for an unknown tool, and where its package is not installed.
     """
@@ -60,33 +63,44 @@ def _tensorboard(records: Sequence[Record], folder: Path) -> str:
                     "samples", np.asarray(Image.open(samples).convert("RGB")), record.epochs_done, dataformats="HWC"
                 )
             writer.add_hparams(_facts(record), quality.last(record), run_name=".")
-    return f"tensorboard --logdir {folder}"
+    return f"tensorboard --logdir {shlex.quote(str(folder))}"
 
 
 def _mlflow(records: Sequence[Record], folder: Path) -> str:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
 
-    store = f"sqlite:///{folder.resolve() / 'mlflow.db'}"  # MLflow takes plain folders no more
+    store = f"sqlite:///{folder.resolve() / 'mlflow.db'}"  # MLflow no longer takes plain folders
     mlflow.set_tracking_uri(store)
-    mlflow.set_experiment(PROJECT)
+    experiment = mlflow.set_experiment(PROJECT)
+    names = {record.name for record in records}
+    for earlier in mlflow.search_runs([experiment.experiment_id], output_format="list"):
+        if earlier.info.run_name in names:  # of an earlier export
+            mlflow.delete_run(earlier.info.run_id)
     for record in records:
         with mlflow.start_run(run_name=record.name):
             mlflow.log_params(_facts(record))
             for epoch, numbers in _steps(record):
                 mlflow.log_metrics(numbers, step=epoch)
-    return f"mlflow ui --backend-store-uri {store}"
+    return f"mlflow ui --backend-store-uri {shlex.quote(store)}"
 
 
 def _trackio(records: Sequence[Record], folder: Path) -> str:
-    os.environ["TRACKIO_DIR"] = str(folder.resolve())
+    os.environ["TRACKIO_DIR"] = str(folder.resolve())  # read when it is imported
     import trackio
 
-    for record in records:
-        trackio.init(project=PROJECT, name=record.name, config=_facts(record))
-        for epoch, numbers in _steps(record):
-            trackio.log(numbers, step=epoch)
-        trackio.finish()
-    return f"TRACKIO_DIR={folder.resolve()} trackio show --project {PROJECT}"
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints lines on each run
+        names = {record.name for record in records}
+        for earlier in trackio.Api().runs(PROJECT) if any(folder.glob("*.db")) else ():
+            if earlier.name in names:  # of an earlier export
+                earlier.delete()
+        for record in records:
+            # It would log the processor's load as well: the export's, not the run's.
+            trackio.init(project=PROJECT, name=record.name, config=_facts(record), auto_log_cpu=False, auto_log_gpu=False)
+            for epoch, numbers in _steps(record):
+                trackio.log(numbers, step=epoch)
+            trackio.finish()
+    return f"TRACKIO_DIR={shlex.quote(str(folder.resolve()))} trackio show --project {PROJECT}"
 
 
 TOOLS: dict[str, Callable[[Sequence[Record], Path], str]] = {
