@@ -92,8 +92,9 @@ choices-long-cgan: $(STAMP)
 ablation: $(STAMP)
 	$(BIN)/python -m gan_lib.studies.readme ablation
 
-# Each way of searching on one core, the same seconds for each search.
-searches: searches-nsga2 searches-random searches-tpe searches-hand-made
+# One thread each, the same seconds for each search; one seed of every kind before the next, so that all meet the same machine.
+SEARCHES := $(foreach seed,0 1 2,$(foreach kind,nsga2 random tpe hand-made,searches-$(kind)-$(seed)))
+searches: $(SEARCHES)
 	$(BIN)/python -m gan_lib.studies.readme searches
 
 searches-%: $(STAMP)

@@ -17,6 +17,7 @@ import pandas as pd
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from gan_lib.config import RunConfig
@@ -37,7 +38,7 @@ from gan_lib.training.models import build_pair, parameter_count
 
 SAMPLERS = {"nsga2": "genetic algorithm (NSGA-II)", "random": "random search", "tpe": "TPE"}
 COSTS = {"seconds": "s of training", "usd": "USD", "flops": "floating-point operations"}
-GOALS = ("minimize", "minimize")  # distance and cost
+GOALS = [StudyDirection.MINIMIZE] * 2  # distance and cost
 GENERATION = 8  # trials that are proposed at once, so that one worker and many get the same ones
 _NUMBERS = ("distance", "reported", "seconds", "usd", "flops", "parameters", "spent")
 _MAY_CHANGE = ("trials", "budget", "longer")  # when a search is resumed
@@ -108,12 +109,11 @@ class Search:
 
     def summary(self) -> str:
         """One line: how many trials, the best distance, the front."""
-        count = f"{self.frame.number.notna().sum()} trials"
+        count, cost = f"{self.frame.number.notna().sum()} trials", self.settings.cost
         if self.best.empty:
             return f"{count}, none within the limits yet"
-        best, cost = self.best.iloc[0], self.settings.cost
-        words = f"the best Fréchet distance is {show(best.distance)} after {show(best[cost])} {COSTS[cost]}"
-        return f"{count}, {len(self.front)} on the front; {words}"
+        distance, price = map(show, self.best.iloc[0][["distance", cost]])
+        return f"{count}, {len(self.front)} on the front; best distance {distance} after {price} {COSTS[cost]}"
 
 
 def run_search(settings: Settings, folder: Path, train: Train, say: Callable[[str], None] = lambda line: None) -> Search:
@@ -146,8 +146,8 @@ def read_search(folder: Path) -> Search:
     lines = [_line(settings, trial, records.get(trial.user_attrs.get("run", ""))) for trial in finished]
     longer = [records[name] for name in study.user_attrs.get(_LONGER, ()) if name in records]
     lines += [{"number": None, **measure(settings, record)} for record in longer]
-    columns = ["number", "run", "status", "reason", *_NUMBERS, "feasible"]
-    return Search(settings, study, pd.DataFrame(lines, columns=None if lines else columns), records)
+    columns = None if lines else ["number", "run", "status", "reason", *_NUMBERS, "feasible"]
+    return Search(settings, study, pd.DataFrame(lines, columns=columns), records)
 
 
 def _line(settings: Settings, trial: FrozenTrial, record: Record | None) -> dict[str, Any]:
@@ -155,13 +155,12 @@ def _line(settings: Settings, trial: FrozenTrial, record: Record | None) -> dict
     run, reason = trial.user_attrs.get("run"), trial.user_attrs.get("reason")
     if record:
         return {"number": trial.number, **measure(settings, record)}
-    status = "refused" if run is None else "removed"  # its run folder
-    return {"number": trial.number, "run": run, "status": status, "reason": reason, **dict.fromkeys(_NUMBERS, math.nan),
-            "feasible": False, **settings.space, **trial.params}  # fmt: skip
+    about = {"number": trial.number, "run": run, "status": "removed" if run else "refused", "reason": reason, "feasible": False}
+    return {**about, **dict.fromkeys(_NUMBERS, math.nan), **settings.space, **trial.params}
 
 
 def measure(settings: Settings, record: Record) -> dict[str, Any]:
-    """What counts of a run: what became of it, both distances, what it cost, and whether that is within the limits."""
+    """A run in numbers: what became of it, both distances, what it cost, and whether that is within the limits."""
     facts = record.summary
     numbers: dict[str, Any] = {
         "distance": (record.metrics.get(CHOICE) or [math.nan])[-1],
@@ -182,7 +181,7 @@ def measure(settings: Settings, record: Record) -> dict[str, Any]:
 
 
 def _propose(study: optuna.Study, settings: Settings) -> list[FrozenTrial]:
-    """The trials of the next generation, or of the one that a stop left half proposed or half told."""
+    """The trials of the next generation, or of one that a stop left incomplete."""
     known = study.get_trials(deepcopy=False)
     finished = [trial.state.is_finished() for trial in known]
     first = (finished.index(False) if False in finished else len(known)) // GENERATION * GENERATION
@@ -230,17 +229,17 @@ def _tell(study: optuna.Study, settings: Settings, frozen: FrozenTrial, outcome:
     """Tell Optuna how a trial ended."""
     study.sampler = _sampler(settings, frozen.number)
     trial = Trial(study, frozen._trial_id)
+    values = None
     if isinstance(outcome, str):
         trial.set_user_attr("reason", outcome)
-        return study.tell(trial, state=TrialState.FAIL)
-    measured = measure(settings, outcome)
-    trial.set_user_attr("run", outcome.name)
-    for name, excess in settings.excess(measured).items():
-        trial.set_constraint(name, excess)
-    if measured["status"] == "ok":
-        study.tell(trial, [measured["distance"], measured[settings.cost]])
     else:
-        study.tell(trial, state=TrialState.FAIL)
+        measured = measure(settings, outcome)
+        trial.set_user_attr("run", outcome.name)
+        for name, excess in settings.excess(measured).items():
+            trial.set_constraint(name, excess)
+        if measured["status"] == "ok":
+            values = [measured["distance"], measured[settings.cost]]
+    study.tell(trial, values, state=None if values else TrialState.FAIL)
 
 
 def _longer(search: Search) -> list[RunConfig]:

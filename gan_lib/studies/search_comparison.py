@@ -24,17 +24,23 @@ from gan_lib.studies.search import GENERATION, GOALS, SAMPLERS, Search, Settings
 from gan_lib.studies.space import read_space
 
 CORNER = {"distance": 100.0, "seconds": 1000.0, "usd": 0.1, "flops": 1e15}  # the worst values that a hypervolume counts
-BUDGET, SEEDS = 400.0, 3  # seconds of one search's runs, and searches of each kind: an hour of two cores in all
+# make searches: searches of each kind, and seconds of one search's runs. All of it takes two cores some 20 minutes.
+SEEDS, BUDGET = 3, 150.0
+# Of the project's space: short runs of small networks, so that a search of this budget has several generations.
+CHANGES = ("model=gan,small", "loss=bce,hinge,rpgan", "epochs=2,4", "width=8,12,16", "batch_size=32,64", "r1_weight=0,1",
+           "r2_weight=0,1", "penalty_weight=10", "penalty_every=4")  # fmt: skip
 HAND_MADE = "hand-made"
+HAND_MADE_RUN = {"epochs": 80, "evaluate_every": 10, "sample_every": 80, "threads": 1, "keep": "best"}  # takes about BUDGET
+_PROGRESS = ["spent", "best", "hypervolume"]
 NAMES = {**SAMPLERS, HAND_MADE: "the hand-made optimal configuration"}
 
 
 def newest_search(folder: Path) -> Path:
-    """The folder of the search that was asked for last. Raises RecordError where there is none."""
-    found = sorted(folder.glob("*/search.json"), key=lambda path: path.stat().st_mtime)
-    if not found:
+    """The folder of the newest search. Raises RecordError where none is."""
+    searches = sorted(folder.glob("*/search.json"), key=lambda path: path.stat().st_mtime)
+    if not searches:
         raise RecordError(f"no search in {folder} yet: gan-lib search makes one")
-    return found[-1].parent
+    return searches[-1].parent
 
 
 def importance(search: Search) -> pd.DataFrame:
@@ -72,30 +78,30 @@ def progress(search: Search) -> pd.DataFrame:
         so_far = replace(search, frame=search.runs.head(count))
         best = so_far.best.reported.iloc[0] if len(so_far.best) else math.nan
         lines.append((so_far.runs.spent.sum(), best, hypervolume(so_far.front, search.settings.cost)))
-    return pd.DataFrame(lines, columns=["spent", "best", "hypervolume"])
+    return pd.DataFrame(lines, columns=_PROGRESS)
 
 
 def of_run(record: Record) -> pd.DataFrame:
-    """The same of one run that was measured again and again: each measurement is what a shorter run would have had, at best."""
-    columns = {"spent": "training_seconds", "best": FRECHET, "chosen_by": CHOICE}
+    """The same of one run that was measured on its way. Each measurement stands for a run of that length, measured once."""
+    columns = {"seconds": "training_seconds", "reported": FRECHET, "chosen_by": CHOICE, "measuring": "evaluation_seconds"}
     frame = pd.DataFrame({name: record.metrics[column] for name, column in columns.items()})
-    frame["hypervolume"] = [
-        hypervolume(frame.head(count).rename(columns={"spent": "seconds", "best": "reported"}), "seconds")
-        for count in range(1, len(frame) + 1)
-    ]
-    frame["best"] = [frame.best.iloc[int(frame.chosen_by.head(count).argmin())] for count in range(1, len(frame) + 1)]
-    return frame[["spent", "best", "hypervolume"]]
+    lines = []
+    for count in range(1, len(frame) + 1):
+        so_far, last = frame.head(count), frame.iloc[count - 1]
+        best = so_far.reported.iloc[int(so_far.chosen_by.argmin())]
+        lines.append((last.seconds + last.measuring, best, hypervolume(so_far, "seconds")))
+    return pd.DataFrame(lines, columns=_PROGRESS)
 
 
 def read_progress(folder: Path) -> dict[str, list[pd.DataFrame]]:
     """The progress of all searches in a folder, by their kind, and of the hand-made configuration's runs."""
-    found: dict[str, list[pd.DataFrame]] = {}
+    by_kind: dict[str, list[pd.DataFrame]] = {}
     for path in sorted(folder.glob("*/search.json")):
         search = read_search(path.parent)
-        found.setdefault(search.settings.sampler, []).append(progress(search))
+        by_kind.setdefault(search.settings.sampler, []).append(progress(search))
     if hand_made := [record for record in find_records(folder / HAND_MADE / "runs")[0] if record.status == "ok"]:
-        found[HAND_MADE] = [of_run(record) for record in hand_made]
-    return found
+        by_kind[HAND_MADE] = [of_run(record) for record in hand_made]
+    return by_kind
 
 
 def at(seconds: float, curves: Sequence[pd.DataFrame], column: str) -> list[float]:
@@ -104,15 +110,15 @@ def at(seconds: float, curves: Sequence[pd.DataFrame], column: str) -> list[floa
     return [float(line[column].iloc[-1]) for line in lines if len(line) and math.isfinite(line[column].iloc[-1])]
 
 
-def shared_budget(found: dict[str, list[pd.DataFrame]]) -> float:
+def shared_budget(by_kind: dict[str, list[pd.DataFrame]]) -> float:
     """The seconds that every search came to."""
-    return min((curve.spent.max() for kind, curves in found.items() if kind != HAND_MADE for curve in curves), default=0.0)
+    return min((curve.spent.max() for kind, curves in by_kind.items() if kind != HAND_MADE for curve in curves), default=0.0)
 
 
-def claim(found: dict[str, list[pd.DataFrame]]) -> Claim:
+def claim(by_kind: dict[str, list[pd.DataFrame]]) -> Claim:
     """The paper's prospect, held against random search at the same budget: the hypervolumes of both."""
-    budget = shared_budget(found)
-    genetic, chance = (at(budget, found.get(name, ()), "hypervolume") for name in ("nsga2", "random"))
+    budget = shared_budget(by_kind)
+    genetic, chance = (at(budget, by_kind.get(name, ()), "hypervolume") for name in ("nsga2", "random"))
     interval = difference(genetic, chance)
     above = is_above(interval)
     because = cannot_be_told(len(genetic), len(chance))
@@ -130,19 +136,15 @@ def trainer(folder: Path, **options: Any) -> Train:
     return train
 
 
-def make_searches(kind: str, results: Path, train_into: Callable[[Path], Train] = trainer) -> str:
-    """Make the searches of one kind, or the hand-made configuration's runs, where they are not there yet; one line of each."""
+def make_search(kind: str, seed: int, results: Path, train_into: Callable[[Path], Train] = trainer) -> str:
+    """Make one of the searches that are compared, or one run of the hand-made configuration; returns a line on its result."""
     folder = results / "searches"
     if kind == HAND_MADE:
-        epochs = {"epochs": 120, "evaluate_every": 10, "sample_every": 120, "threads": 1, "keep": "best"}
-        configs = [configure("optimal-cpu", "paper", **epochs, seed=seed) for seed in range(SEEDS)]
-        return "\n".join(f"{record.name}: {record.status}" for record in train_into(folder / kind)(configs))
-    lines = []
-    for seed in range(SEEDS):
-        settings = Settings(read_space(), kind, trials=10_000, budget=BUDGET, longer=0, seed=seed)
-        target = folder / f"{kind}-{seed}"
-        lines.append(f"{target.name}: {run_search(settings, target, train_into(target)).summary()}")
-    return "\n".join(lines)
+        (record,) = train_into(folder / kind)([configure("optimal-cpu", "paper", **HAND_MADE_RUN, seed=seed)])
+        return f"{record.name}: {record.status}"
+    settings = Settings(read_space(changes=CHANGES), kind, trials=10_000, budget=BUDGET, longer=0, seed=seed)
+    target = folder / f"{kind}-{seed}"
+    return f"{target.name}: {run_search(settings, target, train_into(target)).summary()}"
 
 
 def publish_search(folder: Path) -> Path:

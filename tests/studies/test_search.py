@@ -1,13 +1,19 @@
 """A search: its trials are those of an undisturbed one, however it was stopped; limits, goals and what is made of it."""
 
 import math
+import random
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 from conftest import MEASURED
 
@@ -28,6 +34,7 @@ SPACE = {
     "dropout": [0.0, 0.3],
     "epochs": 5,
 }
+COMPARED = '<h2 id="compared">'  # as it is displayed: in shown code the marks are escaped
 
 
 def distance(config: RunConfig) -> float:
@@ -248,23 +255,24 @@ def test_the_claim_is_judged_by_the_hypervolumes_at_the_same_budget(
         return [pd.DataFrame({"spent": [10.0, 20.0, 30.0 + at], "best": 1.0, "hypervolume": [0.0, 0.1, volume]})
                 for at, volume in enumerate(volumes)]  # fmt: skip
 
-    found = {"nsga2": curves(genetic), "random": curves(chance)}
-    assert comparison.claim(found).answer == UNKNOWN  # only one of each was over when the first ended
-    level = {kind: [curve.assign(spent=[10.0, 20.0, 30.0]) for curve in each] for kind, each in found.items()}
+    by_kind = {"nsga2": curves(genetic), "random": curves(chance)}
+    assert comparison.claim(by_kind).answer == UNKNOWN  # only one of each was over when the first ended
+    level = {kind: [curve.assign(spent=[10.0, 20.0, 30.0]) for curve in each] for kind, each in by_kind.items()}
     assert comparison.claim(level).answer == answer
 
 
 def test_searches_are_compared_on_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparison, "read_space", lambda: SPACE)
+    monkeypatch.setattr(comparison, "read_space", lambda changes: SPACE)
     monkeypatch.setattr(comparison, "BUDGET", 150.0)
-    for kind in ("nsga2", "random"):
-        assert len(comparison.make_searches(kind, tmp_path, trainer).splitlines()) == comparison.SEEDS
-    comparison.make_searches(comparison.HAND_MADE, tmp_path, trainer)
-    found = comparison.read_progress(tmp_path / "searches")
-    assert {kind: len(curves) for kind, curves in found.items()} == {"nsga2": 3, "random": 3, "hand-made": 3}
+    for seed in range(comparison.SEEDS):
+        for kind in ("nsga2", "random"):
+            assert comparison.make_search(kind, seed, tmp_path, trainer).startswith(f"{kind}-{seed}: ")
+        assert comparison.make_search(comparison.HAND_MADE, seed, tmp_path, trainer).endswith(f"seed-{seed}: ok")
+    by_kind = comparison.read_progress(tmp_path / "searches")
+    assert {kind: len(curves) for kind, curves in by_kind.items()} == {"nsga2": 3, "random": 3, "hand-made": 3}
     page = comparison.publish_searches(tmp_path / "searches").read_text(encoding="utf-8")
     html = unescape(page)
-    assert page.count("<h1>") == 1 and "Warning" not in page and "Ways of searching compared" in html
+    assert page.count("<h1>") == 1 and "Warning" not in page and COMPARED in page
     assert "Genetic algorithms optimise training" in html
     search = read_search(tmp_path / "searches" / "nsga2-0")
     commands = [f"gan-lib run {search.records[run].config.configuration} --preset paper" for run in search.best.run.head(10)]
@@ -277,5 +285,39 @@ def test_searches_are_compared_on_one_page(tmp_path: Path, monkeypatch: pytest.M
 def test_the_projects_own_space_can_be_searched_and_shown(tmp_path: Path) -> None:
     folder = tmp_path / "own"
     run_search(Settings(read_space(), trials=1, longer=0, cost="usd"), folder, trainer(folder))
-    html = unescape(comparison.publish_search(folder).read_text(encoding="utf-8"))
-    assert "Ways of searching compared" not in html and "USD" in html
+    page = comparison.publish_search(folder).read_text(encoding="utf-8")
+    assert COMPARED not in page and "USD" in unescape(page)
+
+
+def course(folder: Path) -> list[Any]:
+    """What a search came to, to the last bit but for its times: proposals, losses and distances."""
+    search = read_search(folder / "search" / "search")
+    longer = search.frame.run[search.frame.number.isna()].tolist()
+    losses = {name: (record.history["generator_loss"], record.metrics[CHOICE]) for name, record in search.records.items()}
+    return [trials(search), longer, losses]
+
+
+@pytest.mark.slow
+def test_a_real_search_killed_three_times_or_with_two_workers_is_the_undisturbed_one(tmp_path: Path) -> None:
+    (tmp_path / "space.toml").write_text(
+        'training_images = 200\nepochs = 2\nthreads = 1\nmodel = ["gan", "small"]\nwidth = [4, 8]\n'
+        "learning_rate = {low = 1e-4, high = 1e-2, log = true}\ndropout = [0.0, 0.3]\n"
+    )
+    options = ["--trials=16", "--cost=flops", "--longer=2", "--no-report", f"--space={tmp_path / 'space.toml'}"]
+
+    def start(name: str, *more: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "gan_lib", "search", *options, f"--results-dir={tmp_path / name}", *more]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    begun = time.monotonic()
+    assert start("whole").wait() == 0
+    took = time.monotonic() - begun
+    for _ in range(3):
+        with start("killed") as process:
+            time.sleep(random.uniform(0.15, 0.3) * took)  # noqa: S311
+            children = psutil.Process(process.pid).children(recursive=True)
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
+        assert not psutil.wait_procs(children, timeout=60)[1]
+    assert start("killed").wait() == start("two", "--workers=2").wait() == 0
+    assert course(tmp_path / "killed") == course(tmp_path / "two") == course(tmp_path / "whole")
