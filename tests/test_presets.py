@@ -17,6 +17,7 @@ from gan_lib.presets import (
     parse_changes,
     parse_counts,
     parse_seeds,
+    parse_sweep,
     run_name,
     variant,
 )
@@ -177,6 +178,16 @@ def test_changes_take_numbers_as_numbers_and_words_as_words() -> None:
     assert parse_changes(["epochs=None", "discriminator_learning_rate=null"]) == dict.fromkeys(
         ("epochs", "discriminator_learning_rate")
     )
+
+
+def test_several_values_are_every_combination_of_them() -> None:
+    assert parse_sweep(["width=16,24", "epochs=5", "loss=bce,hinge"]) == [
+        {"width": width, "epochs": 5, "loss": loss} for width in (16, 24) for loss in ("bce", "hinge")
+    ]
+    assert parse_sweep([]) == [{}]
+    assert parse_sweep(["data=folder:/a,b"]) == [{"data": "folder:/a,b"}]
+    with pytest.raises(ConfigurationError, match="at most 1,000 combinations, got 1,100"):
+        parse_sweep([f"epochs={','.join(map(str, range(1, 101)))}", f"width={','.join(map(str, range(2, 13)))}"])
 
 
 def test_a_folder_of_images_is_named_from_where_the_user_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from gan_lib.text import printable
 
 _EVERY = 30.0  # seconds between two lines where there is no terminal
 _BAR = 20  # characters, and at least half of them
-_COMMAND = re.compile(r"\bgan-lib (?=(run|list|compare|sample|score|bench|cloud)\b)")
+_COMMAND = re.compile(r"\bgan-lib (?=(run|list|compare|search|export|sample|score|bench|cloud)\b)")
 
 
 def say(text: object = "", *, error: bool = False) -> None:

@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ from gan_lib.studies import bench
 from gan_lib.studies.ablation import make_ablation
 from gan_lib.studies.measure_check import publish_quality
 from gan_lib.studies.precision import publish_precision
+from gan_lib.studies.search_comparison import NAMES, SEEDS, make_search, publish_searches
 from gan_lib.studies.unstated_choices import make_choices, publish_choices
 from gan_lib.text import counted, duration, exact, show
 
@@ -153,6 +155,8 @@ COMMANDS: dict[str, Callable[[Path], str]] = {
     "choices-0.5": lambda results: make_choices(0.5, results / "choices"),
     "choices": lambda results: _published(publish_choices(results / "choices")),
     "ablation": lambda results: make_ablation(results / "ablation"),
+    **{f"searches-{kind}-{seed}": partial(make_search, kind, seed) for kind in NAMES for seed in range(SEEDS)},
+    "searches": lambda results: _published(publish_searches(results / "searches")),
     "readme": write_readme,
 }
 
