@@ -119,7 +119,8 @@ def _ends(entry: Any) -> list[Any]:
 
 
 def _check_range(name: str, entry: dict[str, Any]) -> None:
-    if not {"low", "high"} <= entry.keys() <= {"low", "high", "log", "step"}:
+    whole = {"low", "high"} <= entry.keys() <= {"low", "high", "log", "step"}
+    if not whole or not isinstance(entry.get("log", False), bool):
         raise ConfigurationError(f"{name} in the space must be a range of low and high, with log or step, got {shorten(entry)}")
     try:
         suggest(FixedTrial({name: entry["low"]}), {name: entry})

@@ -57,6 +57,7 @@ def test_changes_fix_a_parameter_or_name_its_choices() -> None:
         ("learning_rate = {low = 1e-4}", ["learning_rate in the space must be a range of low and high"]),
         ("learning_rate = {low = 1, high = 0.1}", ["learning_rate in the space must be a range"]),
         ("learning_rate = {low = 0.0, high = 0.1, log = true}", ["learning_rate in the space must be a range"]),
+        ('learning_rate = {low = 1e-4, high = 0.1, log = "yes"}', ["learning_rate in the space must be a range", "'yes'"]),
         ('learning_rate = {low = "a", high = 0.1}', ["learning_rate in the space must be a range"]),
         ("learning_rate = {low = 0.1, high = 3.0}", ["learning_rate must be at most 1", "got 3.0"]),
         ('loss = ["bce", "lsgan"]', ["loss must be", "got 'lsgan'"]),
