@@ -11,6 +11,7 @@
 # make choices    both models under sixteen combinations of what the paper leaves open: up to two hours with -j2
 # make choices-long  two of the combinations at the paper's length: some hours, -j2 too
 # make ablation   what each part of the optimal configuration gives, three seeds each: half an hour, machine alone
+# make searches   a genetic algorithm, random search, TPE and the hand-made optimal configuration, three of each: an hour with -j2
 # make classifier train the classifier that judges quality again, with its cross-validation: ten minutes of one core
 # make quality    what each measure of quality makes of known damage: results/quality
 # make readme     write README's tables from results/reference and results/bench
@@ -22,7 +23,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help run reproduce test test-slow test-all soak lab cluster check reference precision choices choices-long ablation classifier quality readme lock audit clean
+.PHONY: help run reproduce test test-slow test-all soak lab cluster check reference precision choices choices-long ablation searches classifier quality readme lock audit clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -67,7 +68,7 @@ reference: $(STAMP)
 	$(BIN)/python -m gan_lib.studies.readme comparison
 
 # One thread each, so that make -j2 keeps two cores busy without their getting in each other's way.
-STUDY = $(BIN)/gan-lib run --preset paper --set threads=1 --set evaluate_every=0
+STUDY = $(BIN)/gan-lib run --preset paper --set threads=1 --set initialisation=pytorch --set evaluate_every=0
 precision: precision-cgan-fp32 precision-gan-fp32 precision-cgan-bf16 precision-gan-bf16
 	$(BIN)/python -m gan_lib.studies.readme precision
 
@@ -99,6 +100,14 @@ choices-long-cgan: $(STAMP)
 
 ablation: $(STAMP)
 	$(BIN)/python -m gan_lib.studies.readme ablation
+
+# One thread each, the same seconds for each search; one seed of every kind before the next, so that all meet the same machine.
+SEARCHES := $(foreach seed,0 1 2,$(foreach kind,nsga2 random tpe hand-made,searches-$(kind)-$(seed)))
+searches: $(SEARCHES)
+	$(BIN)/python -m gan_lib.studies.readme searches
+
+searches-%: $(STAMP)
+	$(BIN)/python -m gan_lib.studies.readme $@
 
 classifier: $(STAMP)
 	$(BIN)/python -m gan_lib.studies.readme classifier

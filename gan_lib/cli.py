@@ -1,8 +1,9 @@
-"""The command line: gan-lib run, list, compare, sample, score, bench, cloud."""
+"""The command line: gan-lib run, list, compare, search, export, sample, score, bench, cloud."""
 
 import contextlib
 import importlib.metadata
 import json
+import re
 import shlex
 import signal
 import sys
@@ -18,8 +19,8 @@ from gan_lib.batch.progress import ProgressLine, prepare, say, short
 from gan_lib.cloud import commands as cloud
 from gan_lib.cloud.commands import Seeds, Set
 from gan_lib.config import RunConfig, describe_parameters
-from gan_lib.errors import ConfigurationError, GanLibError, RecordError
-from gan_lib.presets import ALL_CONFIGURATIONS, DEFAULT_CONFIGURATIONS, configure, parse_changes, parse_counts, parse_seeds
+from gan_lib.errors import ConfigurationError, GanLibError, MachineUnavailable, RecordError
+from gan_lib.presets import ALL_CONFIGURATIONS, DEFAULT_CONFIGURATIONS, configure, parse_counts, parse_seeds, parse_sweep
 from gan_lib.runs import listing
 from gan_lib.runs.record import Record, find_records
 from gan_lib.runs.storage import write_bytes
@@ -104,13 +105,20 @@ def run(
     """Train configurations, one after the other or side by side, and write the comparison.
 
     Runs that are finished with the same parameters are kept, and those that were stopped are resumed.
-    Configurations that this machine cannot run are reported as unavailable.
+    Configurations that this machine cannot run are reported as unavailable. Several values, as in
+    --set learning_rate=1e-4,2e-4 --set width=16,24, make every combination: the best images are listed first, and the best
+    combination of each configuration is compared.
     """
-    changes, chosen = parse_changes(set_ or []), configurations or DEFAULT_CONFIGURATIONS
-    changes |= {"name": name} if name else {}
+    sweep, chosen = parse_sweep(set_ or []), configurations or DEFAULT_CONFIGURATIONS
+    named = {"name": name} if name else {}
     for configuration in chosen:
         _check_configuration(configuration)
-    configs = [configure(each, preset, **changes, seed=seed) for seed in parse_seeds(seeds) for each in chosen]
+    configs = [
+        configure(each, preset, **changes, **named, seed=seed)
+        for seed in parse_seeds(seeds)
+        for each in chosen
+        for changes in sweep
+    ]
     if scheduler and workers > 1:
         raise ConfigurationError(f"--workers is for this machine, leave it out with --scheduler, got {workers}")
     jobs = runner.plan(list(dict.fromkeys(configs)), results_dir, fresh)
@@ -134,16 +142,25 @@ def run(
             )
     except (KeyboardInterrupt, SystemExit):
         line.end()
-        # Without --fresh, which would throw away what there is.
-        command = shlex.join(["gan-lib", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
-        say(f"gan-lib: stopped; to resume: {command}", error=True)
+        _say_how_to_resume()
         raise
     finally:
         line.end()
-    for text in listing.lines(map(listing.facts, records)):
+    rows = [listing.facts(record) for record in records]
+    experiments = {job.folder.parent.name for job in jobs}
+    if len(sweep) > 1:  # the best first, and of each configuration the best one in the comparison
+        order = sorted(range(len(rows)), key=lambda at: listing.sort_key(rows[at], "quality"))
+        rows, ranked = [rows[at] for at in order], [records[at] for at in order]
+        experiments = set({record.config.configuration: record.path.parent.name for record in reversed(ranked)}.values())
+    for text in listing.lines(rows):
         say(text)
+    from gan_lib.runs.machine import BUSY
+
+    made = [record for job, record in zip(jobs, records, strict=True) if not job.finished]
+    if workers == 1 and not scheduler and (share := max((record.summary.get("others_cpu_share") or 0.0 for record in made), default=0.0)) >= BUSY:
+        say(f"Other programs took up to {share:.0%} of the CPU: on a quiet machine it takes fewer seconds.")
     if report:
-        pages.make_comparison(results_dir, pages.with_siblings({job.folder.parent.name for job in jobs}, results_dir))
+        pages.make_comparison(results_dir, pages.with_siblings(experiments, results_dir))
         say(f"Report: {short(_index(results_dir))}")
     if not all(is_done(record) or record.status == "unavailable" or unavailable(record.config) for record in records):
         raise typer.Exit(1)
@@ -160,6 +177,12 @@ def _cluster(address: str, results: Path) -> Iterator[runner.Place | None]:
     with Cluster(address, results) as cluster:
         say(cluster)
         yield cluster
+
+
+def _say_how_to_resume() -> None:
+    # Without --fresh, which would throw away what there is.
+    command = shlex.join(["gan-lib", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
+    say(f"gan-lib: stopped; to resume: {command}", error=True)
 
 
 def _check_configuration(name: str) -> None:
@@ -217,6 +240,102 @@ def compare(experiments: Experiments = None, results_dir: Results = RESULTS) -> 
         raise RecordError(f"results folder {results_dir} does not exist")
     pages.make_comparison(results_dir, experiments or [])
     say(f"Report: {short(_index(results_dir))}")
+
+
+@app.command()
+def search(
+    name: Annotated[str, typer.Argument(help="Of the search: its folder below results/search.")] = "search",
+    sampler: Annotated[str, typer.Option(help="nsga2 (a genetic algorithm), random or tpe.")] = "nsga2",
+    trials: Annotated[int, typer.Option(min=1, max=100_000, help="Runs to train, in generations of 8.")] = 40,
+    budget: Annotated[
+        float | None, typer.Option(min=1, help="Seconds of all runs together; the first of the two ends it.")
+    ] = None,
+    cost: Annotated[str, typer.Option(help="The second goal: seconds, usd or flops (the same on every machine).")] = "seconds",
+    max_seconds: Annotated[float | None, typer.Option(min=0.01, help="Of a run's training.")] = None,
+    max_usd: Annotated[float | None, typer.Option(min=1e-6, help="Of a run, at the price of the named instance.")] = None,
+    max_parameters: Annotated[int | None, typer.Option(min=1, help="Of both networks together; more is not trained.")] = None,
+    longer: Annotated[int, typer.Option(min=0, max=1000, help="The best tenth, with so many times the epochs; 0: none.")] = 8,
+    space: Annotated[Path | None, typer.Option(help="A file like gan_lib/studies/space.toml.", show_default=False)] = None,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Runs side by side; more propose the same trials.")] = 1,
+    set_: Set = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of what is proposed, and of every run.")] = 0,
+    results_dir: Results = RESULTS,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write the page at the end.")] = True,
+) -> None:
+    """Search for the configuration with the best images at the least cost, and write a page on it.
+
+    Trials are ordinary runs, in the search's own folder. --set epochs=20 is the same in every trial, --set width=16,24 one of
+    these. A search that was stopped is resumed by the same command, and --trials 80 adds to one that is over.
+    """
+    from gan_lib.studies import search as study
+    from gan_lib.studies import search_comparison
+    from gan_lib.studies import space as spaces
+
+    if not re.fullmatch(r"\w[\w.-]{0,59}", name):
+        raise ConfigurationError(f"a search's name must be letters, digits, dots and dashes, got {shorten(name)}")
+    settings = study.Settings(
+        spaces.read_space(space or spaces.SPACE, set_ or []),
+        sampler=sampler,
+        cost=cost,
+        trials=trials,
+        budget=budget,
+        max_seconds=max_seconds,
+        max_usd=max_usd,
+        max_parameters=max_parameters,
+        longer=longer,
+        seed=seed,
+    )
+    folder, example = results_dir / "search" / name, spaces.example(settings.space)
+    if reason := unavailable(example):
+        raise MachineUnavailable(reason)
+    for text in runner.check_inputs(runner.plan([example], folder)):
+        say(text)
+    line = ProgressLine()
+
+    def say_line(text: str) -> None:
+        line.end()
+        say(text)
+
+    try:
+        train = search_comparison.trainer(folder, show=line.show, workers=workers)
+        result = study.run_search(settings, folder, train, say_line)
+    except (KeyboardInterrupt, SystemExit):
+        line.end()
+        _say_how_to_resume()
+        raise
+    finally:
+        line.end()
+    for best in (result.records[name_] for name_ in result.best.run.head(3)):
+        for text in [*listing.lines([listing.facts(best)]), f"  {spaces.command(best.config)}"]:
+            say(text)
+    if report:
+        say(f"Report: {short(search_comparison.publish_search(folder))}")
+    if result.best.empty:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="Folders or names of runs; all by default.", show_default=False)
+    ] = None,
+    to: Annotated[str, typer.Option(help="tensorboard, mlflow or trackio.")] = "tensorboard",
+    output: Annotated[Path | None, typer.Option(help="Folder to write; results/TOOL by default.", show_default=False)] = None,
+    results_dir: Results = RESULTS,
+) -> None:
+    """Copy what run folders hold into another tool's files, to look at there.
+
+    Run folders stay as they are, and stay the truth: gan-lib reads nothing back. Another export of a run replaces the first.
+    The tool itself is not part of this project: pip install tensorboard, mlflow or trackio.
+    """
+    from gan_lib.reporting import export as tools
+
+    records = [listing.find_run(name, results_dir) for name in runs] if runs else find_records(results_dir / "runs")[0]
+    if not records:
+        raise RecordError(f"no runs in {results_dir / 'runs'} yet: gan-lib run makes some")
+    folder = output or results_dir / to
+    command = tools.export(records, to, folder)
+    say(f"{counted(len(records), 'run')}; to look at them: {command}")
 
 
 @app.command()
@@ -279,6 +398,7 @@ def bench(
     machine: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
     rounds: Annotated[int, typer.Option(min=1, max=1000, help="Alternating rounds of an epoch each.")] = 7,
     images: Annotated[str, typer.Option(help="Numbers of images to see the cost grow with, such as 2000,20000,60000.")] = "",
+    compiled: Annotated[bool, typer.Option("--compile", help="Measure the plain loop with torch.compile too.")] = False,
     results_dir: Results = RESULTS,
 ) -> None:
     """Measure training speed: ours against a plain PyTorch loop, and against what the machine could do at best.
@@ -289,7 +409,7 @@ def bench(
 
     if machine not in ("cpu", "gpu"):
         raise ConfigurationError(f"machine must be cpu or gpu, got {machine!r}")
-    report = speed.bench(machine, rounds, parse_counts(images), say)
+    report = speed.bench(machine, rounds, parse_counts(images), say, compiled)
     target = speed.save_bench(report, results_dir / "bench")
     write_bytes(target.with_suffix(".png"), speed.chart([speed.Bench.model_validate(report)]).png())
     for model, facts in report["models"].items():

@@ -132,7 +132,7 @@ class RunConfig(BaseModel):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto", description="auto: bf16, on older GPUs fp16, where the hardware multiplies it; fp32, bf16 or fp16"
     )
-    threads: int = Field(default=0, ge=0, le=1024, description="CPU threads; 0: one for each physical core")
+    threads: int = Field(default=0, ge=0, le=1024, description="CPU threads; 0: one for each physical core that is free")
     sample_every: int = Field(default=10, ge=1, le=1_000_000, description="epochs between two frames of progress.gif")
     evaluate_every: int = Field(
         default=25, ge=0, le=1_000_000, description="epochs between two measurements of quality, and at the end; 0: none"
@@ -226,8 +226,8 @@ def _check_batches(config: RunConfig, images: int) -> None:
         )
 
 
-def _check_used(config: RunConfig) -> None:
-    """A field without a use keeps its default, so that no run is named after it."""
+def unused(config: RunConfig) -> dict[str, str]:
+    """The fields that nothing in a run uses, and where: {"width": "model gan"}."""
     used = {*MODELS[config.model].uses, *LOSSES[config.loss].uses}
     own_images = (config.data.startswith("folder:"), f"data {config.data}")
     switches = {
@@ -241,9 +241,14 @@ def _check_used(config: RunConfig) -> None:
     for entries, kind, name in ((MODELS, "model", config.model), (LOSSES, "loss", config.loss)):
         for field in {field for entry in entries.values() for field in entry.uses} - used:
             switches.setdefault(field, (False, f"{kind} {name}"))
-    for field, (in_use, where) in switches.items():
+    return {field: where for field, (in_use, where) in switches.items() if not in_use}
+
+
+def _check_used(config: RunConfig) -> None:
+    """A field without a use keeps its default, so that no run is named after it."""
+    for field, where in unused(config).items():
         value, usual = getattr(config, field), RunConfig.model_fields[field].default
-        if not in_use and value != usual:
+        if value != usual:
             raise ConfigurationError(f"{field} must stay {usual} for {where} (nothing there uses it), got {value}")
 
 

@@ -2,7 +2,9 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any, get_args
@@ -47,6 +49,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "optimal": {"epochs": 60, "sample_every": 2, "evaluate_every": 20},
     },
 }
+_MOST_COMBINATIONS = 1000
 _SCHEDULE = ("epochs", "sample_every", "evaluate_every")
 # What the optimal configuration is, besides its model and loss.
 OPTIMAL = {
@@ -85,6 +88,16 @@ def schedule(preset: str, family: str, model: str) -> dict[str, Any]:
         return {**presets[family], **(OPTIMAL if family == "optimal" else {})}
     alike = next((name for name, entry in FAMILIES.items() if entry.model == model), "gan")
     return {name: presets[alike][name] for name in _SCHEDULE}
+
+
+def epochs_for_few(config: RunConfig, images: int) -> int | None:
+    """The epochs in which so few images give as many steps as the preset has on the paper's 2,000.
+
+    None where the run has at least half of these images, or epochs that are no preset's.
+    """
+    usual = int(RunConfig.model_fields["training_images"].default)
+    lengths = {schedule(preset, config.family, config.model)["epochs"] for preset in PRESETS}
+    return round(config.epochs * usual / images) if config.epochs in lengths and images < usual / 2 else None
 
 
 def configure(configuration: str, preset: str = "paper", **changes: Any) -> RunConfig:
@@ -190,6 +203,21 @@ def parse_changes(settings: list[str]) -> dict[str, Any]:
         if name == "data":
             changes[name] = _parse_data(value)
     return changes
+
+
+def parse_sweep(settings: list[str]) -> list[dict[str, Any]]:
+    """["width=16,24", "epochs=5"] -> every combination: [{"width": 16, "epochs": 5}, {"width": 24, "epochs": 5}].
+
+    A folder of images is one value, commas or not. Raises ConfigurationError as parse_changes does, and for too many.
+    """
+    choices = []
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        values = [value] if value.strip().startswith("folder:") else value.split(",")
+        choices.append([f"{name}{equals}{each}" for each in values])
+    if (count := math.prod(map(len, choices))) > _MOST_COMBINATIONS:
+        raise ConfigurationError(f"a sweep must be of at most {_MOST_COMBINATIONS:,} combinations, got {count:,}")
+    return [parse_changes(list(combination)) for combination in itertools.product(*choices)]
 
 
 def _parse_data(value: str) -> str:

@@ -148,4 +148,4 @@ as_user() {  # as_user FUNCTION [LAUNCHER]: sudo drops settings and strict mode,
 install_auto_stop  # first, and a failure is one: what nothing would stop had better not start
 as_user show_kernel
 as_user load nohup setsid </dev/null >/dev/null 2>&1 &
-echo "gan-lib: going on in the background, see $STATUS"
+echo "gan-lib: installing in the background, see $STATUS"

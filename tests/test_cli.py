@@ -79,6 +79,19 @@ def finished_run(finished_runs: dict[str, Experiment]) -> Path:
         ),
         (["run", "--results-dir="], ["--results-dir must be a folder"]),
         (["run", "--results-dir=\udcff"], ["--results-dir must be a folder with a name in UTF-8"]),
+        (["run", "gan-cpu", "--set", "width=8,16"], ["width must stay 24 for model gan", "got 8"]),
+        (["run", "gan-cpu", "--set", "epochs=5,"], ["epochs must be a whole number"]),
+        (["run", "--set", "epochs=" + ",".join(map(str, range(1, 1002)))], ["at most 1,000 combinations, got 1,001"]),
+        (["search", "../x"], ["name must be", "got '../x'"]),
+        (["search", "--sampler", "cma"], ["unknown sampler 'cma'", "choose from nsga2, random, tpe"]),
+        (["search", "--cost", "second"], ["did you mean 'seconds'"]),
+        (["search", "--trials", "0"], ["--trials"]),
+        (["search", "--space", "/nowhere.toml"], ["space /nowhere.toml cannot be read: No such file"]),
+        (["search", "--set", "learning_rate=3"], ["learning_rate must be at most 1"]),
+        (["search", "--set", "data=folder:/nowhere"], ["/nowhere"]),
+        (["search", "--max-second", "3"], ["--max-second"]),
+        (["export"], ["no runs in", "gan-lib run makes some"]),
+        (["export", "nobody"], ["run 'nobody' does not exist"]),
         (["list", "--sort", "colour"], ["unknown order 'colour'"]),
         (["sample", "x", "--output", "x.foo"], ["'x.foo'"]),
         (["walk"], ["walk"]),
@@ -195,6 +208,13 @@ def test_a_dry_run_says_how_long_and_runs_nothing(write_run: WriteRun, tmp_path:
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_several_values_make_every_combination(tmp_path: Path) -> None:
+    sweep = ("--set", "learning_rate=1e-4,2e-4,5e-4", "--set", "batch_size=64,100", "--set", "epochs=3")
+    lines = gan_lib("run", "gan-cpu", *sweep, "--dry-run", "--results-dir", tmp_path).stdout.splitlines()
+    names = {line.split()[0] for line in lines if line.startswith("gan-cpu--")}
+    assert len(names) == 6 and all("epochs-3" in name for name in names)
+
+
 def test_a_run_of_one_seed_is_sampled_by_its_name_into_the_format_of_the_file(finished_run: Path, tmp_path: Path) -> None:
     from PIL import Image
 
@@ -254,7 +274,7 @@ def test_results_folders_that_go_round_in_a_circle_are_refused(tmp_path: Path) -
 
 
 def test_help_of_every_command_works() -> None:
-    for command in ([], ["run"], ["list"], ["compare"], ["sample"], ["score"], ["bench"]):
+    for command in ([], ["run"], ["list"], ["compare"], ["sample"], ["score"], ["bench"], ["search"], ["export"]):
         result = gan_lib(*command, "--help")
         assert result.returncode == 0
         assert "Usage" in result.stdout

@@ -38,6 +38,7 @@ ARROWS["cli"] = GROUND | set(WINGS)
 HEAVY: dict[str, set[str]] = {
     "pandas": {"reporting", "studies"},
     "matplotlib": {"reporting", "studies", "batch/shell"},
+    "optuna": {"studies"},
     "papermill": {"batch/shell"},
     "nbconvert": set(),
     "jinja2": set(),

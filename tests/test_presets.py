@@ -13,9 +13,11 @@ from gan_lib.presets import (
     CONFIGURATIONS,
     PRESETS,
     configure,
+    epochs_for_few,
     parse_changes,
     parse_counts,
     parse_seeds,
+    parse_sweep,
     run_name,
     variant,
 )
@@ -178,6 +180,16 @@ def test_changes_take_numbers_as_numbers_and_words_as_words() -> None:
     )
 
 
+def test_several_values_are_every_combination_of_them() -> None:
+    assert parse_sweep(["width=16,24", "epochs=5", "loss=bce,hinge"]) == [
+        {"width": width, "epochs": 5, "loss": loss} for width in (16, 24) for loss in ("bce", "hinge")
+    ]
+    assert parse_sweep([]) == [{}]
+    assert parse_sweep(["data=folder:/a,b"]) == [{"data": "folder:/a,b"}]
+    with pytest.raises(ConfigurationError, match="at most 1,000 combinations, got 1,100"):
+        parse_sweep([f"epochs={','.join(map(str, range(1, 101)))}", f"width={','.join(map(str, range(2, 13)))}"])
+
+
 def test_a_folder_of_images_is_named_from_where_the_user_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert parse_changes(["data=folder:photos"]) == {"data": f"folder:{tmp_path / 'photos'}"}
@@ -189,3 +201,18 @@ def test_a_run_of_ones_own_images_is_named_after_their_number_only_where_it_was_
     assert run_name(every) != run_name(few)
     assert parse_changes(["data=folder:"]) == {"data": "folder:"}
     assert parse_changes(["data=folder:~nosuchuser/x"]) == {"data": "folder:~nosuchuser/x"}
+
+
+@pytest.mark.parametrize(
+    ("configuration", "changes", "images", "epochs"),
+    [
+        ("optimal-cpu", {}, 200, 600),  # quick: 60 epochs
+        ("gan-cpu", {}, 999, 300),  # 150
+        ("gan-cpu", {}, 1000, None),
+        ("gan-cpu", {"epochs": 7}, 20, None),  # the user's own choice
+    ],
+)
+def test_a_preset_is_longer_where_images_are_few(
+    configuration: str, changes: dict[str, Any], images: int, epochs: int | None
+) -> None:
+    assert epochs_for_few(configure(configuration, "quick", **changes), images) == epochs

@@ -10,7 +10,7 @@ _CONTROL_GROUPS, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def oom_kills() -> int | None:
-    """How many processes of this one's control group were killed for want of memory so far; None where nobody counts."""
+    """How many processes of this control group were killed so far because memory ran out; None where nobody counts."""
     with contextlib.suppress(OSError):
         for line in _OWN_GROUPS.read_text(encoding="utf-8").splitlines():  # "0::/a" in version 2, "4:memory:/a" in version 1
             _, controllers, group = line.split(":", 2)
@@ -25,7 +25,7 @@ def oom_kills() -> int | None:
 
 
 def describe(signal_number: int, pid: int | None, oom_kills_before: int | None) -> str:
-    """How a process ended that a signal killed: "killed by SIGKILL, out of memory: …" where the system says so.
+    """How a process ended that a signal killed: "killed by SIGKILL, out of memory: …" where the system reports it.
 
     pid: of the process, where it is known. oom_kills_before: what `oom_kills` returned when it was started.
     """
@@ -43,7 +43,7 @@ def describe(signal_number: int, pid: int | None, oom_kills_before: int | None) 
 
 
 def _in_kernel_log(pid: int) -> bool:
-    """Whether the kernel's log, where we may read it, says that it killed this process for want of memory."""
+    """Whether the kernel's log, where we may read it, reports that it killed this process because memory ran out."""
     killed = re.compile(rf"(Out of memory|Memory cgroup out of memory).* Killed process {pid} ".encode())
     with contextlib.suppress(OSError):  # EPIPE: the log was written faster than we read
         log = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)

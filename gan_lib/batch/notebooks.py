@@ -99,7 +99,7 @@ def _run(what: tuple[Any, ...], log: Path, threads: int) -> None:
     for standard in (1, 2):  # also of libraries that print as they abort
         os.dup2(descriptor, standard)
     sys.stdout = sys.stderr = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-    os.environ.update(_own_environment(), GAN_LIB_THREADS=str(threads))
+    os.environ.update(_own_environment(), **({"GAN_LIB_THREADS": str(threads)} if threads else {}))
     sys.path[:] = [path for path in sys.path if path not in ("", ORIGINAL_DIR)]  # not the modules in a working folder
     os.chdir(ROOT)
     try:

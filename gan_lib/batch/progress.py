@@ -20,7 +20,7 @@ from gan_lib.text import printable
 
 _EVERY = 30.0  # seconds between two lines where there is no terminal
 _BAR = 20  # characters, and at least half of them
-_COMMAND = re.compile(r"\bgan-lib (?=(run|list|compare|sample|score|bench|cloud)\b)")
+_COMMAND = re.compile(r"\bgan-lib (?=(run|list|compare|search|export|sample|score|bench|cloud)\b)")
 
 
 def say(text: object = "", *, error: bool = False) -> None:
@@ -29,7 +29,7 @@ def say(text: object = "", *, error: bool = False) -> None:
 
 
 def prepare() -> None:
-    """Let nothing fail later: for characters that the terminal lacks, because it was closed, or for want of a home folder."""
+    """Prevent later failures: characters that the terminal lacks, a closed terminal, a user without a home folder."""
     if os.path.expanduser("~") == "~":  # noqa: PTH111, which raises; a user of a container, say: Jupyter needs a home
         os.environ["HOME"] = tempfile.gettempdir()
     for name in ("stdin", "stdout", "stderr"):

@@ -12,7 +12,7 @@ from gan_lib.batch.notebooks import stop, warm_up
 from gan_lib.batch.progress import Progress
 from gan_lib.config import RunConfig
 from gan_lib.errors import ConfigurationError, RecordError
-from gan_lib.presets import run_name
+from gan_lib.presets import epochs_for_few, run_name
 from gan_lib.runs.locks import holder
 from gan_lib.runs.record import Record, check_images, check_same, read_record
 from gan_lib.runs.storage import refuse_outside
@@ -60,7 +60,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def check_inputs(jobs: Iterable[Job], fresh: bool = False) -> list[str]:
-    """Load the images of jobs; returns a line on each source.
+    """Load the images of jobs; returns a line on each source, and on each run whose preset is short for so few images.
 
     Raises what would only fail later, in a kernel, one line each: DataError or ConfigurationError for images or a precision
     that cannot be used, RecordError for images of a folder that were changed since a run of them was finished.
@@ -68,7 +68,7 @@ def check_inputs(jobs: Iterable[Job], fresh: bool = False) -> list[str]:
     from gan_lib.data import load_images
     from gan_lib.runs.machine import pick_device, pick_precision, unavailable_reason
 
-    checksums: dict[tuple[Any, ...], str] = {}
+    loaded: dict[tuple[Any, ...], tuple[str, int]] = {}  # checksum and number of images
     lines: list[str] = []
     for job in jobs:
         finished = job.finished and not fresh
@@ -77,12 +77,16 @@ def check_inputs(jobs: Iterable[Job], fresh: bool = False) -> list[str]:
         if not finished and not unavailable_reason(job.config.machine):
             pick_precision(job.config.precision, pick_device(job.config.machine))
         source = tuple(getattr(job.config, name) for name in _SOURCE)
-        if source not in checksums:
+        if source not in loaded:
             images = load_images(job.config)
-            checksums[source] = images.checksum
+            loaded[source] = images.checksum, images.reading.used
             lines.append(f"{job.config.data}: {images.reading.text()}")
+        checksum, used = loaded[source]
         if finished:
-            check_images(job.folder, checksums[source])
+            check_images(job.folder, checksum)
+        elif epochs := epochs_for_few(job.config, used):
+            few = f"{job.config.epochs:,} epochs of {used:,} images are few steps"
+            lines.append(f"{job.config.configuration}: {few}; --set epochs={epochs} makes as many as with 2,000 images")
     return list(dict.fromkeys(lines))
 
 

@@ -71,7 +71,7 @@ def add_noise(images: Tensor, sigma: float, draw: torch.Generator) -> Tensor:
 
 
 def _median(images: Tensor) -> Tensor:
-    """3 x 3 median filter of (N, C, S, S); beyond the edge, the edge's pixels go on.
+    """3 x 3 median filter of (N, C, S, S); beyond the edge, the edge's pixels are repeated.
 
     Each column's three sorted first: the median of nine is that of the largest low, the middle middle and the smallest high
     value. Ten times as fast as sorting all nine.

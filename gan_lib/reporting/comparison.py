@@ -16,7 +16,7 @@ from gan_lib.presets import ALL_CONFIGURATIONS, CONFIGURATIONS, DEFAULT_CONFIGUR
 from gan_lib.reporting import paper, quality
 from gan_lib.reporting.convergence import Balance, balance, median_epoch
 from gan_lib.reporting.frames import runs_frame
-from gan_lib.runs.record import Record, find_records
+from gan_lib.runs.record import Record, find_records, read_record
 from gan_lib.text import counted, nearest, shorten
 
 OWN, REFERENCE = "your run", "reference run"  # where the numbers of a row come from
@@ -142,14 +142,14 @@ def compare(runs: Path, reference: Path, experiments: Sequence[str] = ()) -> Com
     Raises RecordError for an experiment that does not exist, ConfigurationError for two of one configuration and for some on
     different images.
     """
-    own = find_records(runs)[0]
+    own = find_records(runs, series=False)[0]
     check_experiments(runs, experiments)
     return _compare(own, set(experiments) or _like_the_newest(own), runs, reference)
 
 
 def at_paper_length(runs: Path, reference: Path) -> Comparison:
     """The same of your runs of the paper's own schedule."""
-    own = find_records(runs)[0]
+    own = find_records(runs, series=False)[0]
     long = {
         run.config.configuration for run in own if papers_images(run.config) and not run.variant
     }  # the folders of that name
@@ -243,10 +243,11 @@ def _compare(own: list[Record], wanted: set[str], runs: Path, reference: Path) -
                     f"a comparison takes runs of one {name} (else neither seconds nor distances compare), got "
                     f"{shorten(first)} in {chosen[0].path.parent.name} and {shorten(other)} in {run.path.parent.name}"
                 )
-    itself, papers = runs.resolve() == reference.resolve(), not chosen or papers_images(chosen[0].config)
+    itself = os.path.realpath(runs) == os.path.realpath(reference)  # never raises, as resolve() does for a loop of links
+    papers = not chosen or papers_images(chosen[0].config)
     stand_ins = [
         run
-        for run in (() if itself else find_records(reference)[0])
+        for run in (() if itself else find_records(reference, series=False)[0])
         if run.status == "ok" and run.epochs_done and not run.variant and all(_alike(run, other) for other in chosen[:1])
     ]
     named, here = {run.config.configuration for run in chosen}, {run.config.configuration for run in own}
@@ -263,7 +264,7 @@ def _row(configuration: str, chosen: list[Record], stand_ins: list[Record], else
     if len(folders) > 1:
         raise ConfigurationError(f"a comparison takes one experiment for each configuration, got {' and '.join(folders)}")
     if done := [run for run in runs if run.status == "ok" and run.epochs_done]:
-        return Row(configuration, done, REFERENCE if itself else OWN, len(runs), "")
+        return Row(configuration, _whole(done), REFERENCE if itself else OWN, len(runs), "")
     reasons = {
         "ok, but its history.csv is missing or broken"
         if run.status == "ok"
@@ -272,7 +273,12 @@ def _row(configuration: str, chosen: list[Record], stand_ins: list[Record], else
     }
     others = [run for run in stand_ins if run.config.configuration == configuration]
     reason = "; ".join(sorted(reasons)) or elsewhere
-    return Row(configuration, others, REFERENCE if others else "", len(others), reason, bool(others))
+    return Row(configuration, _whole(others), REFERENCE if others else "", len(others), reason, bool(others))
+
+
+def _whole(records: list[Record]) -> list[Record]:
+    """Some runs with their series, which a choice among thousands of runs does without."""
+    return [read_record(record.path) for record in records]
 
 
 def _alike(one: Record, other: Record) -> bool:

@@ -56,7 +56,7 @@ def balance(record: Record) -> Balance | None:
 
 def cost_usd(record: Record) -> float | None:
     """What a run's training costs on the instance that its configuration names."""
-    seconds = sum(record.history.get("training_seconds", []))
+    seconds = record.summary.get("training_seconds") or sum(record.history.get("training_seconds", ()))
     return paper.cost_usd(seconds, record.config.machine) if seconds else None
 
 

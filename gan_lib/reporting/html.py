@@ -39,10 +39,10 @@ _FIRST = "opening"  # the tag of cells that a page begins with, wherever they st
 CONTENTS, _HEAD_ENDS = "<!-- contents -->", "<!-- head -->"  # where the list of a page's headings goes; what HEAD replaces
 
 
-def render(notebook: Path, page: Path, title: str, trouble: str = "", said: str = "") -> Path:
+def render(notebook: Path, page: Path, title: str, trouble: str = "", printed: str = "") -> Path:
     """Write an executed notebook as one HTML file; returns it. Raises RecordError when the notebook cannot be read.
 
-    trouble: what the page opens with, where something went wrong; said: the last lines that were printed then.
+    trouble: what the page opens with, where something went wrong; printed: the last lines that the run printed.
     """
     import nbformat
     from nbconvert import HTMLExporter
@@ -57,7 +57,7 @@ def render(notebook: Path, page: Path, title: str, trouble: str = "", said: str 
     except Exception as error:  # nbformat raises whatever its JSON reader and its validator raise
         raise RecordError(f"{notebook} cannot be read as a notebook: {first_line(error)}") from error
     content.cells.sort(key=lambda cell: _FIRST not in cell.metadata.get("tags", []))
-    content.metadata |= {"title": title, "trouble": trouble, "said": said, "links": _back(page)}
+    content.metadata |= {"title": title, "trouble": trouble, "printed": printed, "links": _back(page)}
     html, _ = exporter.from_notebook_node(content)
     body = html.partition(_HEAD_ENDS)[2]  # nbconvert writes attributes in an order of its own
     html = HEAD + body.replace(CONTENTS, _contents(body), 1)
@@ -74,7 +74,7 @@ def write_index(results: Path) -> Path:
     import jinja2
 
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)
-    records, problems = find_records(results / "runs")
+    records, problems = find_records(results / "runs", series=False)
     others = {"reference/comparison.html": "The reference runs", "choices/choices.html": "What the paper leaves open"}
     html = environment.get_template("index.html.j2").render(
         head=HEAD,

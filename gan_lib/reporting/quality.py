@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 
 from gan_lib.quality.measures import DIGITS, FRECHET
@@ -31,8 +32,9 @@ def doubts(record: Record) -> list[str]:
 
 def curve(record: Record, name: str = FRECHET) -> pd.DataFrame:
     """A measure by epoch and by second of training, the three columns of metrics.csv; what is not finite is left out."""
-    frame = pd.DataFrame(record.metrics).reindex(columns=["epoch", "training_seconds", name]).astype(float)
-    return frame.replace([math.inf, -math.inf], math.nan).dropna()
+    names = ["epoch", "training_seconds", name]
+    values = np.array([record.metrics.get(column, ()) for column in names] if name in record.metrics else [()] * 3, dtype=float)
+    return pd.DataFrame(values[:, np.isfinite(values).all(axis=0)].T, columns=names)
 
 
 def seconds_to(record: Record, distance: float) -> float:

@@ -162,10 +162,10 @@ def cost_against_quality(rows: Comparison) -> Chart | None:
     return chart
 
 
-def frontier(points: pd.DataFrame) -> pd.DataFrame:
-    """Those of some points (rows with cost_usd and a Fréchet distance) that no other one beats in both, the cheapest first."""
-    ordered = points.sort_values(["cost_usd", FRECHET])
-    return ordered.assign(lowest=ordered[FRECHET].cummin()).drop_duplicates("lowest")
+def frontier(points: pd.DataFrame, cost: str = "cost_usd", distance: str = FRECHET) -> pd.DataFrame:
+    """Those of some points (rows with these two columns) that no other one beats in both, the cheapest first."""
+    ordered = points.sort_values([cost, distance], kind="stable")
+    return ordered.assign(lowest=ordered[distance].cummin()).drop_duplicates("lowest")
 
 
 def nearest_pairs(generated: Tensor, train: Tensor, labels: Tensor | None = None, count: int = 10) -> Chart:

@@ -23,7 +23,7 @@ _MOST_PANELS = 8  # that a phone shows one below the other: in a larger grid row
 
 
 def colour_of(family: str) -> str:
-    """One colour for each model with its loss. Those of Okabe and Ito are told apart by everybody."""
+    """One colour for each model with its loss. Okabe and Ito's palette: colour-blind readers can distinguish them."""
     entry = FAMILIES.get(family) or MODELS.get(family)
     return entry.colour if entry else _OTHERS[sum(family.encode()) % len(_OTHERS)]
 

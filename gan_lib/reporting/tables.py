@@ -301,7 +301,7 @@ def quality_by_configuration(rows: Comparison) -> Table:
 
 
 def seconds_to_quality(rows: Comparison) -> Table:
-    """How soon each configuration's images reach a Fréchet distance: the first measurement there, start-up told apart."""
+    """Seconds to the first measurement at or below a Fréchet distance, by configuration; start-up in its own column."""
 
     def cell(row: Row, target: int) -> str:
         seconds = row.numbers(f"seconds_to_{target}")
@@ -375,7 +375,7 @@ def _measures(columns: Mapping[str, Mapping[str, Any]], floor: Mapping[str, floa
 
 
 def _floor(rows: Comparison) -> dict[str, float]:
-    """What real images have of each measure, by the first run that says so."""
+    """What real images have of each measure, by the first run that has it."""
     floors = [quality.floor(record) for record in all_records(rows)]
     return {name: value for floor in reversed(floors) for name, value in floor.items()}
 

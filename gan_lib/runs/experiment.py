@@ -19,7 +19,18 @@ from gan_lib.errors import MachineUnavailable, RecordError, TrainingError
 from gan_lib.pictures import gif, grid, png
 from gan_lib.runs import checkpoint
 from gan_lib.runs.evaluation import Evaluation
-from gan_lib.runs.machine import Clocks, Neighbours, fingerprint, pick_device, pick_precision, set_threads
+from gan_lib.runs.machine import (
+    BUSY,
+    Clocks,
+    Neighbours,
+    fastest_threads,
+    fingerprint,
+    given_threads,
+    physical_cores,
+    pick_device,
+    pick_precision,
+    set_threads,
+)
 from gan_lib.runs.record import (
     HISTORY_COLUMNS,
     RunFolder,
@@ -64,7 +75,7 @@ class Experiment:
         fresh: replace what the folder holds. Raises MachineUnavailable, DataError, ConfigurationError or RecordError, each
         with one line.
         """
-        self._clock = Clocks()
+        self._clock, self._neighbours = Clocks(), Neighbours()
         self.config = config
         self.started = now()
         self.summary: dict[str, Any] = {}
@@ -87,13 +98,13 @@ class Experiment:
 
     def _set_up(self) -> None:
         self.device = pick_device(self.config.machine)
-        set_threads(self.config.threads)
         self.precision = pick_precision(self.config.precision, self.device)
         self.images = load_images(self.config)
+        set_threads(self._threads())
         check_classes(self.config, self.images.train_labels)
         self.trainer = Trainer(self.config, self.images.train.to(self.device), self.precision, labels=self.images.train_labels)
         self.evaluation = Evaluation(self.config, self.images)
-        self._latents = fixed_latents(self.config, SAMPLES, seed=0)  # the same for every seed: runs can be told apart by eye
+        self._latents = fixed_latents(self.config, SAMPLES, seed=0)  # the same for every seed, to compare runs by eye
         reading = self.images.reading._asdict()
         names = {name: _first(reading[name], most) for name, most in _MOST_NAMES.items()}
         self.machine = {
@@ -107,6 +118,12 @@ class Experiment:
         else:
             self._resume()
             self.record.write_json("machine.json", self.machine)
+
+    def _threads(self) -> int:
+        """CPU threads: as asked for, or the fastest as the machine is now."""
+        if self._finished or self.device.type != "cpu":
+            return self.config.threads
+        return self.config.threads or given_threads() or fastest_threads(self._neighbours.share() or 0.0)
 
     def _load_finished(self) -> None:
         """Load the results of a finished run instead of training it again."""
@@ -143,6 +160,9 @@ class Experiment:
             if (before := facts["machine"][name]) != self.machine[name]:
                 changed = f"{name} was {before}, here it is {self.machine[name]}"
                 raise RecordError(f"{self.record.path} cannot be resumed here: {changed}: use --fresh")
+        before = facts["machine"]["stretches"][-1]["threads"]
+        if not (self.config.threads or given_threads()) and before <= physical_cores():
+            self.machine["threads"] = set_threads(before)  # to the same bits
         self.trainer.load(tensors, facts["trainer"])
         self.evaluation.load(tensors, facts)
         self._history = [tuple(line) for line in tensors["history"].tolist()]
@@ -274,12 +294,13 @@ class Experiment:
 
     def progress(self, stats: EpochStats) -> str:
         """One line: where the run is, both losses, the speed and the time left."""
-        each = self.seconds_per_epoch or 0.0
+        each, others = self.seconds_per_epoch or 0.0, self._neighbours.share() or 0.0
         left = (self.config.epochs - stats.epoch) * each
         return (
             f"epoch {stats.epoch:>{len(str(self.config.epochs))}}/{self.config.epochs} · "
             f"D {stats.discriminator_loss:.3f} · G {stats.generator_loss:.3f} · "
             f"{each:.3g} s/epoch · {duration(left)} left"
+            + (f" · other programs take {others:.0%} of the CPU" if others >= BUSY else "")
         )
 
     def _finish(self) -> None:

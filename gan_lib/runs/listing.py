@@ -45,10 +45,10 @@ def find_run(name: str, results: Path) -> Record:
 def list_runs(root: Path, sort: str) -> tuple[list[dict[str, Any]], list[str]]:
     """What is listed of each run below a folder, by one of SORTS; and one line for each folder that is not readable."""
     records, problems = find_records(root, series=False)
-    return sorted(map(facts, records), key=lambda row: _sort_key(row, sort)), problems
+    return sorted(map(facts, records), key=lambda row: sort_key(row, sort)), problems
 
 
-def _sort_key(row: dict[str, Any], sort: str) -> tuple[bool, Any]:
+def sort_key(row: dict[str, Any], sort: str) -> tuple[bool, Any]:
     """Missing values come last, and seed-10 after seed-2."""
     value = row[SORTS[sort]]
     if sort == "name":

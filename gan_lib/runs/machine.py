@@ -5,8 +5,10 @@ import math
 import os
 import platform
 import re
+import statistics
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ _PACKAGES = (
     *("torch", "torchvision", "numpy", "pydantic", "safetensors", "mlxtend"),
     *("papermill", "nbconvert", "pandas", "matplotlib"),
 )
+
+BUSY = 0.2  # share of the CPU that others take, from which on seconds are not those of a quiet machine
+_WORTH = 1.3  # times faster that fewer threads must be
 
 
 def unavailable_reason(machine: str) -> str | None:
@@ -46,8 +51,46 @@ def set_threads(threads: int) -> int:
 
     Returns the number in use. Denormal numbers are left alone: flushing them to zero made no measurable difference to a step.
     """
-    torch.set_num_threads(threads or int(os.environ.get("GAN_LIB_THREADS", 0)) or physical_cores())
+    torch.set_num_threads(threads or given_threads() or physical_cores())
     return torch.get_num_threads()
+
+
+def given_threads() -> int:
+    """The threads that a batch gives each of its runs, by GAN_LIB_THREADS; 0 where it gives no number."""
+    return int(os.environ.get("GAN_LIB_THREADS", 0))
+
+
+def fastest_threads(others: float) -> int:
+    """CPU threads for a run, as this machine is now: one for each physical core, or fewer where other programs keep cores busy.
+
+    others: share of all cores' time that other programs take, in [0, 1]. A thread that waits for a core holds up all the
+    others: with one busy program on two cores, two threads take up to four times the seconds of one. So from a fifth on, one
+    second of matrix products compares both numbers. The smaller one is taken where it is at least 1.3 times faster.
+    """
+    cores = physical_cores()
+    free = max(1, round(cores * (1 - others)))
+    if others < BUSY or free == cores:
+        return cores
+    before = torch.get_num_threads()
+    try:
+        seconds = _seconds_of_products((cores, free))
+    finally:
+        torch.set_num_threads(before)
+    return free if seconds[cores] >= _WORTH * seconds[free] else cores
+
+
+def _seconds_of_products(threads: Sequence[int], each: float = 0.1, turns: int = 5) -> dict[int, float]:
+    """Median seconds of a product of a layer's size by the number of threads, in turns of so many seconds."""
+    images, weights = torch.randn(256, 1024), torch.randn(1024, 1024)
+    seconds: dict[int, list[float]] = {number: [] for number in threads}
+    for number in [*threads] * turns:
+        torch.set_num_threads(number)
+        start, count = time.perf_counter(), 0
+        while (passed := time.perf_counter() - start) < each or not count:
+            (images @ weights).relu_()
+            count += 1
+        seconds[number].append(passed / count)
+    return {number: statistics.median(values) for number, values in seconds.items()}
 
 
 def pick_precision(precision: str, device: torch.device) -> str:

@@ -26,7 +26,7 @@ from gan_lib.reporting.tables import Table, table
 from gan_lib.runs.machine import fingerprint, pick_device, pick_precision, set_threads
 from gan_lib.runs.record import RunFolder
 from gan_lib.runs.storage import read_json
-from gan_lib.text import exact, shorten, show
+from gan_lib.text import exact, first_line, shorten, show
 from gan_lib.training.flops import flops_per_epoch
 from gan_lib.training.trainer import DTYPES, Trainer
 
@@ -41,9 +41,13 @@ class Baseline:
     Same networks, same batch, same fresh noise for the generator's step as ours. Kept here to be compared with, not to be used.
     """
 
-    def __init__(self, config: RunConfig, images: Tensor) -> None:
+    def __init__(self, config: RunConfig, images: Tensor, compiled: bool = False) -> None:
+        """compiled: both networks by torch.compile, which needs a C++ compiler and about a minute."""
         self.config, self.device = config, images.device
         self.generator, self.discriminator = (network.to(self.device) for network in plain_networks(config))
+        if compiled:
+            self.generator.compile()
+            self.discriminator.compile()
         self.loader = DataLoader(TensorDataset(images.cpu()), batch_size=config.batch_size, shuffle=True)
         betas = (config.adam_beta1, config.adam_beta2)
         self.generator_adam = torch.optim.Adam(self.generator.parameters(), lr=config.learning_rate, betas=betas)
@@ -75,11 +79,14 @@ class Baseline:
         return torch.rand(count, self.config.latent_size, device=self.device) * 2 - 1
 
 
-def bench(machine: str, rounds: int, sizes: Sequence[int], say: Callable[[str], None]) -> dict[str, Any]:
-    """Measure both models on this machine; returns what `gan-lib bench` writes. say gets a line of progress now and then.
+def bench(
+    machine: str, rounds: int, sizes: Sequence[int], say: Callable[[str], None], compiled: bool = False
+) -> dict[str, Any]:
+    """Measure every model on this machine; returns what `gan-lib bench` writes. say gets a line of progress now and then.
 
     Seconds are those of one epoch; each round is one epoch of the baseline and one of ours, after one of each to warm up.
-    sizes: numbers of training images to see the cost grow with; the digits are repeated as often as it takes.
+    sizes: numbers of training images to see the cost grow with; the digits are repeated as often as it takes. compiled: measure
+    the baseline with torch.compile too.
     """
     device = pick_device(machine)
     set_threads(0)
@@ -94,7 +101,7 @@ def bench(machine: str, rounds: int, sizes: Sequence[int], say: Callable[[str], 
     for model in MODELS:
         family = next((name for name, entry in FAMILIES.items() if entry.model == model), family_name(model, "bce"))
         config = configure(f"{family}-{machine}")
-        report["models"][model] = _compare(config, device, precision, rounds, rates[precision], say)
+        report["models"][model] = _compare(config, device, precision, rounds, rates[precision], say, compiled)
         report["models"][model]["growth"] = grown = []
         for size in sorted({int(config.training_images), *sizes}):
             # A process of its own: the most memory that one ever held is all that the system tells.
@@ -113,17 +120,31 @@ def matrix_rate(dtype: torch.dtype, device: torch.device, repeats: int = 7) -> f
 
 
 def _compare(
-    config: RunConfig, device: torch.device, precision: str, rounds: int, rate: float, say: Callable[[str], None]
+    config: RunConfig,
+    device: torch.device,
+    precision: str,
+    rounds: int,
+    rate: float,
+    say: Callable[[str], None],
+    compiled: bool = False,
 ) -> dict[str, Any]:
-    """Alternating rounds of the baseline and of ours (and, on a GPU, of ours without graphs)."""
+    """Alternating rounds of the baseline and of ours (on a GPU also of ours without graphs)."""
     images = load_images(config).train.to(device)
     torch.manual_seed(config.seed)
     plain = {"baseline": Baseline(config, images)} if MODELS[config.model].plain else {}
     contestants: dict[str, Any] = {**plain, "ours": Trainer(config, images, precision)}
     if device.type == "cuda":
         contestants["eager"] = Trainer(config, images, precision, graphs=False)
-    for contestant in contestants.values():
-        contestant.train_epoch()
+    if compiled and plain:
+        contestants["compiled"] = Baseline(config, images, compiled=True)
+    for name, contestant in list(contestants.items()):
+        try:
+            contestant.train_epoch()
+        except RuntimeError as error:  # of torch.compile: no compiler, or one that it cannot use
+            if name != "compiled":
+                raise
+            say(f"{config.model}: torch.compile fails here: {first_line(error)}")
+            del contestants[name]
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(1, rounds + 1):
         for name, contestant in contestants.items():
@@ -308,6 +329,7 @@ def speed_table(benches: Sequence[Bench]) -> Table:
                 "model": model.upper(),
                 "machine": bench.label,
                 "plain loop, s": facts.median_seconds.get("baseline", "no plain loop"),
+                "with torch.compile, s": facts.median_seconds.get("compiled", "not measured"),
                 "gan-lib, s": facts.median_seconds["ours"],
                 "times faster": facts.times_faster,
                 "precision": bench.precision,
@@ -350,7 +372,12 @@ def chart(benches: Sequence[Bench]) -> Chart:
     panel = figure.subplots()
     words = []
     for height, (bench, model, facts) in enumerate(reversed(lines)):
-        for name, label, colour in (("baseline", "plain loop", FAINT), ("ours", "gan-lib", colour_of(model))):
+        contestants = (
+            ("baseline", "plain loop", FAINT),
+            ("compiled", "compiled", FAINT),
+            ("ours", "gan-lib", colour_of(model)),
+        )
+        for name, label, colour in contestants:
             if name not in facts.seconds:
                 continue
             rounds, middle = facts.seconds[name], facts.median_seconds[name]

@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ from gan_lib.studies import bench
 from gan_lib.studies.ablation import make_ablation
 from gan_lib.studies.measure_check import publish_quality
 from gan_lib.studies.precision import publish_precision
+from gan_lib.studies.search_comparison import NAMES, SEEDS, make_search, publish_searches
 from gan_lib.studies.unstated_choices import make_choices, publish_choices
 from gan_lib.text import counted, duration, exact, show
 
@@ -86,10 +88,10 @@ def publish_classifier(path: Path) -> str:
     come from digits that it has seen, hence the cross-validation.
     """
     images, labels = labelled_images(load_images(RunConfig()))
-    found = cross_validate(images, labels)
-    facts = {"data": "digits", "epochs": EPOCHS, "seed": 0, "torch": torch.__version__, **found}
+    scores = cross_validate(images, labels)
+    facts = {"data": "digits", "epochs": EPOCHS, "seed": 0, "torch": torch.__version__, **scores}
     save_classifier(train_classifier(images, labels), path, **facts)
-    return f"{found['accuracy']:.2%} of {found['images']:,} digits named rightly by a classifier that had not seen them"
+    return f"accuracy on {scores['images']:,} digits that the classifier was not trained on: {scores['accuracy']:.2%}"
 
 
 def _line(row: Row) -> str:
@@ -111,7 +113,7 @@ def _line(row: Row) -> str:
 
 def write_readme(results: Path) -> str:
     """Write the tables of README.md and of results/README.md from what is in results; returns one line."""
-    reference, answer = results / "reference", results / "choices" / "answer.md"
+    reference = results / "reference"
     rows = at_paper_length(reference, reference)
     benches, problems = bench.read_benches(results / "bench")
     parts = {
@@ -119,7 +121,8 @@ def write_readme(results: Path) -> str:
         results / "README.md": {
             "quality": quality_table(rows),
             "claims": markdown(claims.claims_table(claims.claims(rows, rows))),  # judged on the reference runs alone
-            "choices": answer.read_text(encoding="utf-8").strip() if answer.exists() else "Not run yet: make -j2 choices.",
+            "choices": _answer(results / "choices", "make -j2 choices"),
+            "ablation": _answer(results / "ablation", "make ablation"),
             "speed": markdown(bench.speed_table(benches)),
         },
     }
@@ -129,6 +132,12 @@ def write_readme(results: Path) -> str:
             text = update(text, name, part)
         path.write_text(text, encoding="utf-8")
     return "\n".join([f"wrote the tables of {README.name} and results/README.md", *problems])
+
+
+def _answer(study: Path, command: str) -> str:
+    """What a study's notebook left for README."""
+    answer = study / "answer.md"
+    return answer.read_text(encoding="utf-8").strip() if answer.exists() else f"Not run yet: {command}."
 
 
 def _published(page: Path) -> str:
@@ -146,6 +155,8 @@ COMMANDS: dict[str, Callable[[Path], str]] = {
     "choices-0.5": lambda results: make_choices(0.5, results / "choices"),
     "choices": lambda results: _published(publish_choices(results / "choices")),
     "ablation": lambda results: make_ablation(results / "ablation"),
+    **{f"searches-{kind}-{seed}": partial(make_search, kind, seed) for kind in NAMES for seed in range(SEEDS)},
+    "searches": lambda results: _published(publish_searches(results / "searches")),
     "readme": write_readme,
 }
 

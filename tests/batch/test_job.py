@@ -67,7 +67,7 @@ def test_killed_with_the_signal_and_taken_up_again_from_the_checkpoint(
     record = make(job, timeout=600.0)
     assert (record.status, record.reason) == ("timed-out", "stopped after 10 min 0 s, as --timeout asks")
     assert record.notes[0].startswith("resumed after epoch ")
-    assert record.history["epoch"] == list(range(1, record.epochs_done + 1))
+    assert list(record.history["epoch"]) == list(range(1, record.epochs_done + 1))
 
 
 def test_a_run_whose_server_is_killed_saves_and_the_next_gets_another_server(tiny: MakeConfig, tmp_path: Path) -> None:

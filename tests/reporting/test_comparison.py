@@ -42,6 +42,11 @@ def test_without_any_run_all_four_are_shown_as_not_run(root: Path) -> None:
         assert (row.epochs, row.machine, row.middle("seconds_per_epoch"), row.balances()) == (None, "", None, [])
 
 
+def test_a_loop_of_links_holds_no_runs(tmp_path: Path) -> None:
+    (tmp_path / "runs").symlink_to("runs")
+    assert not [row for row in compare(tmp_path / "runs", tmp_path / "reference").values() if row.records]
+
+
 @pytest.mark.parametrize(
     ("status", "reason", "origin", "label", "missing_for"),
     [("ok", None, OWN, "Test CPU, 2 cores", ""), ("failed", "no memory", REFERENCE, "Other CPU", "failed: no memory")],
@@ -111,7 +116,7 @@ def test_experiments_on_different_images_are_not_compared(write_run: WriteRun, r
     ("preset", "changes", "words"),
     [
         ("paper", {}, "Your runs. GAN, CPU: 1,200 epochs."),
-        ("quick", {}, "Your runs. GAN, CPU: 150 epochs with adam_beta1 = 0.5."),
+        ("quick", {}, "Your runs. GAN, CPU: 150 epochs with adam_beta1 = 0.5, initialisation = pytorch."),
         ("paper", {"epochs": 7, "batch_size": 64}, "Your runs. GAN, CPU: 7 epochs with batch_size = 64."),
     ],
 )

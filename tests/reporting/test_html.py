@@ -205,7 +205,7 @@ def test_a_heading_names_the_run_the_papers_machine_and_the_real_one() -> None:
         "git_commit": "0123456789abcdef",
         "git_dirty": True,
     }
-    page = heading(RunConfig(epochs=1200, seed=7, dropout=0.25), machine, "2026-05-04T13:02:01+00:00", ["resumed < twice"])
+    page = heading(configure("gan-cpu", seed=7, dropout=0.25), machine, "2026-05-04T13:02:01+00:00", ["resumed < twice"])
     assert "<h1>GAN, CPU: 1,200 epochs, seed 7</h1>" in page
     assert "Named after ml.c5.2xlarge. Run on AMD EPYC, 2 cores, 2 threads, 2026-05-04 13:02 UTC." in page
     assert "PyTorch 2.9.0, Python 3.12.3, commit 0123456789ab with local changes." in page

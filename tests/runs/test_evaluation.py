@@ -50,8 +50,8 @@ def test_measuring_leaves_training_bit_identical(
         assert network.training == getattr(plain.trainer.pair, name).training
     one, other = read_record(tmp_path), read_record(plain.record.path)
     assert without_seconds(one.history) == without_seconds(other.history)
-    assert one.metrics["epoch"] == [1, 2, 3]
-    assert other.metrics["epoch"] == []
+    assert list(one.metrics["epoch"]) == [1, 2, 3]
+    assert list(other.metrics["epoch"]) == []
     assert (other.summary["quality"], other.summary["quality_about"]) == (None, NOT_ASKED_FOR)
 
 
@@ -59,9 +59,9 @@ def test_the_record_holds_each_measurement_and_the_last_with_its_floor(tiny: Mak
     experiment = train(tiny(evaluate_every=2), tmp_path)
     record = read_record(tmp_path)
     assert list(record.metrics) == [*METRICS_COLUMNS, *NAMES, "score_gap"]
-    assert record.metrics["epoch"] == [2, 3]  # every other one, and the last
+    assert list(record.metrics["epoch"]) == [2, 3]  # every other one, and the last
     seconds = record.history["training_seconds"]
-    assert record.metrics["training_seconds"] == pytest.approx([sum(seconds[:2]), sum(seconds)])
+    assert list(record.metrics["training_seconds"]) == pytest.approx([sum(seconds[:2]), sum(seconds)])
     assert all(value > 0 for value in record.metrics["evaluation_seconds"])
     summary = record.summary
     assert summary["quality"] == {name: record.metrics[name][-1] for name in NAMES}
@@ -96,7 +96,7 @@ def test_too_few_images_to_measure_are_a_reason_and_no_failure(
 def test_a_run_that_was_stopped_has_the_same_measurements(measured: Experiment, tmp_path: Path) -> None:
     config = measured.config.model_copy(update={"checkpoint_seconds": 0.0})
     train(config, tmp_path, stop_after=2)
-    assert read_record(tmp_path).metrics["epoch"] == [1, 2]
+    assert list(read_record(tmp_path).metrics["epoch"]) == [1, 2]
     (tmp_path / "summary.json").unlink()  # as after a crash, which leaves a torn line too
     with (tmp_path / "metrics.csv").open("a") as file:
         file.write("3,0.5")
@@ -106,7 +106,7 @@ def test_a_run_that_was_stopped_has_the_same_measurements(measured: Experiment, 
     assert without_seconds(one.metrics) == without_seconds(other.metrics)
     for name in ("quality", "quality_floor"):
         assert one.summary[name] == other.summary[name]
-    assert other.metrics["training_seconds"] == sorted(other.metrics["training_seconds"])
+    assert list(other.metrics["training_seconds"]) == sorted(other.metrics["training_seconds"])
 
 
 @pytest.mark.parametrize(("every", "measured"), [(4, [1, 2, 4]), (0, [1, 2])])
@@ -116,7 +116,7 @@ def test_a_run_may_be_resumed_with_another_interval_and_only_the_last_epoch_is_i
     train(tiny(epochs=4, evaluate_every=1), tmp_path, stop_after=2)
     train(tiny(epochs=4, evaluate_every=every), tmp_path)
     record = read_record(tmp_path)
-    assert record.metrics["epoch"] == measured
+    assert list(record.metrics["epoch"]) == measured
     assert (record.summary["quality"] is not None) == (record.summary["quality_floor"] is not None) == bool(every)
 
 

@@ -40,7 +40,7 @@ def test_a_finished_run_leaves_its_whole_record_and_nothing_temporary(finished: 
     }  # fmt: skip
     assert (record.status, record.reason, record.notes) == ("ok", None, [])
     assert record.config == finished.config
-    assert record.history["epoch"] == [1, 2, 3]
+    assert list(record.history["epoch"]) == [1, 2, 3]
     assert record.machine["data_sha256"] == load_images(finished.config).checksum
     assert record.machine["threads"] == 1
     assert record.machine["started"] <= str(record.summary["finished"])
@@ -66,7 +66,7 @@ def test_a_wasserstein_run_records_scores_in_the_same_columns(loss: str, tiny: M
     experiment = train(tiny(loss=loss, critic_steps=2), tmp_path)
     record = read_record(tmp_path)
     assert record.status == "ok"
-    assert experiment.history == {name: record.history[name] for name in LOSSES}
+    assert experiment.history == {name: list(record.history[name]) for name in LOSSES}
 
 
 def test_the_saved_weights_are_the_trained_ones(finished: Experiment, record: Record) -> None:
@@ -224,6 +224,26 @@ def test_a_run_that_was_stopped_is_resumed_to_the_same_last_bit(
     assert not list((tmp_path / "stopped").glob("*checkpoint*"))
 
 
+@pytest.mark.parametrize(("cores", "given", "resumed_with"), [(2, "", 2), (1, "", 1), (2, "1", 1)])
+def test_a_run_resumes_with_the_threads_that_it_had(
+    tiny: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, given: str, resumed_with: int
+) -> None:
+    threads = torch.get_num_threads()
+    monkeypatch.delenv("GAN_LIB_THREADS")
+    monkeypatch.setattr(experiment_module, "fastest_threads", lambda others: 2)
+    train(tiny(threads=0), tmp_path, stop_after=1)
+    monkeypatch.setattr(experiment_module, "fastest_threads", lambda others: 1)  # busy by now
+    monkeypatch.setattr(experiment_module, "physical_cores", lambda: cores)
+    if given:
+        monkeypatch.setenv("GAN_LIB_THREADS", given)
+    try:
+        again = Experiment(tiny(threads=0), tmp_path)
+        assert torch.get_num_threads() == resumed_with
+        assert [stretch["threads"] for stretch in again.machine["stretches"]] == [2, resumed_with]
+    finally:
+        torch.set_num_threads(threads)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_middle_of_an_epoch_loses_nothing(
     tmp_path: Path, finished_runs: dict[str, Experiment], number: int
@@ -327,13 +347,19 @@ def test_losses_that_left_all_bounds_and_a_single_class_are_noted() -> None:
     assert "75%" in collapsed
 
 
-def test_progress_is_one_line_with_the_losses_the_speed_and_the_time_left(tiny: MakeConfig, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("others", "end"), [(None, " left"), (0.19, " left"), (0.35, " left · other programs take 35% of the CPU")]
+)
+def test_progress_is_one_line_with_the_losses_the_speed_and_the_time_left(
+    tiny: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: float | None, end: str
+) -> None:
+    monkeypatch.setattr(experiment_module.Neighbours, "share", lambda self: others)
     experiment = Experiment(tiny(), tmp_path)
     stats = next(iter(experiment))
     line = experiment.progress(stats)
     assert line.startswith("epoch 1/3 · ")
     assert f"D {stats.discriminator_loss:.3f} · G {stats.generator_loss:.3f}" in line
-    assert line.endswith(" left")
+    assert line.endswith(end)
     assert "\n" not in line
 
 

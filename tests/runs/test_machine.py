@@ -18,6 +18,7 @@ from gan_lib.runs.machine import (
     Clocks,
     Neighbours,
     cpu_quota,
+    fastest_threads,
     fingerprint,
     label,
     physical_cores,
@@ -96,11 +97,38 @@ def test_a_cpu_computes_in_what_its_hardware_multiplies(flags: str, auto: str, m
 
 
 @pytest.mark.usefixtures("threads_put_back")
-def test_threads_are_as_many_as_asked_for_and_0_means_the_physical_cores() -> None:
+def test_threads_are_as_many_as_asked_for_and_0_means_the_physical_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GAN_LIB_THREADS")
     assert set_threads(1) == 1 == torch.get_num_threads()
     assert set_threads(2) == 2 == torch.get_num_threads()
     assert set_threads(0) == physical_cores() == torch.get_num_threads()
     assert physical_cores() >= 1
+
+
+@pytest.mark.parametrize(
+    ("cores", "others", "seconds", "threads"),
+    [
+        (2, 0.1, {}, 2),  # a quiet machine is not tried
+        (1, 0.9, {}, 1),
+        (2, 0.5, {2: 4.0, 1: 1.0}, 1),
+        (2, 0.5, {2: 1.29, 1: 1.0}, 2),  # not worth it
+        (2, 1.0, {2: 1.3, 1: 1.0}, 1),
+        (16, 0.25, {16: 2.0, 12: 1.0}, 12),
+    ],
+)
+def test_a_run_takes_fewer_threads_where_others_keep_cores_busy_and_fewer_are_faster(
+    monkeypatch: pytest.MonkeyPatch, cores: int, others: float, seconds: dict[int, float], threads: int
+) -> None:
+    monkeypatch.setattr(machine, "physical_cores", lambda: cores)
+    monkeypatch.setattr(machine, "_seconds_of_products", lambda tried: {number: seconds[number] for number in tried})
+    assert fastest_threads(others) == threads
+
+
+def test_the_trial_of_threads_leaves_their_number_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "physical_cores", lambda: 2)
+    before = torch.get_num_threads()
+    assert fastest_threads(0.5) in (1, 2)
+    assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize(

@@ -46,9 +46,9 @@ def test_a_run_folder_comes_back_as_it_was_written(write_run: WriteRun) -> None:
     assert record.machine["label"] == "NVIDIA T4"
     assert record.summary["training_seconds"] == 0.75
     assert list(record.history) == list(HISTORY_COLUMNS)
-    assert record.history["discriminator_loss"] == d  # to the last bit
-    assert record.history["generator_loss"] == g
-    assert record.history["epoch"] == [1, 2, 3]
+    assert list(record.history["discriminator_loss"]) == d  # to the last bit
+    assert list(record.history["generator_loss"]) == g
+    assert list(record.history["epoch"]) == [1, 2, 3]
     assert record.epochs_done == 3
     assert record.notes == []
     assert lock_holder(record.path) is None
@@ -86,7 +86,7 @@ def test_a_broken_last_line_of_an_unfinished_run_is_left_out_and_said(write_run:
     with (path / "history.csv").open("a") as file:
         file.write(rest)
     record = read_record(path)
-    assert record.history["discriminator_loss"] == [0.1, 0.2, 0.3]
+    assert list(record.history["discriminator_loss"]) == [0.1, 0.2, 0.3]
     assert record.notes == [f"{path / 'history.csv'}: the last line was broken and is left out"]
 
 
@@ -300,7 +300,7 @@ def test_measurements_come_back_and_a_run_without_any_has_none(write_run: WriteR
     before = (path / "metrics.csv").read_bytes()
     folder.write_metrics(lines)
     assert (path / "metrics.csv").read_bytes() == before
-    assert read_record(path).metrics["noise_level"] == [1 / 3, 1 / 3]
+    assert list(read_record(path).metrics["noise_level"]) == [1 / 3, 1 / 3]
     folder.finish("ok")
     (path / "metrics.csv").write_text((path / "metrics.csv").read_text().replace("4,0.5", "4,0.6"))
     with pytest.raises(RecordError, match=r"metrics\.csv does not match its checksum in summary\.json"):

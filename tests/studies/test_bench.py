@@ -81,6 +81,24 @@ def test_a_comparison_holds_every_round_and_numbers_that_follow_from_them(model:
     assert all("baseline" in line and "ours" in line for line in said)
 
 
+@pytest.mark.parametrize(("compiles", "contestants"), [(True, {"baseline", "compiled", "ours"}), (False, {"baseline", "ours"})])
+def test_torch_compile_is_measured_where_it_works(
+    monkeypatch: pytest.MonkeyPatch, compiles: bool, contestants: set[str]
+) -> None:
+    def forward(*images: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("no C++ compiler")
+
+    def compile_in_place(network: torch.nn.Module) -> None:
+        if not compiles:
+            monkeypatch.setattr(network, "forward", forward)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_in_place)
+    printed: list[str] = []
+    facts = _compare(tiny_config(), CPU, "fp32", rounds=1, rate=100.0, say=printed.append, compiled=True)
+    assert set(facts["seconds"]) == set(facts["median_seconds"]) == contestants
+    assert any("no C++ compiler" in line for line in printed) != compiles
+
+
 @pytest.mark.parametrize("size", [40, 130])
 def test_growth_repeats_the_digits_up_to_the_size_asked_for(size: int) -> None:
     facts: dict[str, Any] = grow(tiny_config(), "fp32", size)  # 64 digits to repeat

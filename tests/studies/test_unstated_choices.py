@@ -87,7 +87,7 @@ def test_the_notebook_works_out_which_combination_fits(
     html = unescape(page)
     lines = (tmp_path / "answer.md").read_text(encoding="utf-8").splitlines()
     reused, early = (
-        f"betas {betas}, pytorch, {noise}, dropout active"
+        f"betas {betas}, glorot, {noise}, dropout active"
         for betas, noise in (("(0.9, 0.999)", "reused images"), ("(0.5, 0.999)", "fresh noise"))
     )
     for model, line, epoch, papers, most in (
