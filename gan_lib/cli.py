@@ -119,8 +119,7 @@ def run(
         for each in chosen
         for changes in sweep
     ]
-    if scheduler and workers > 1:
-        raise ConfigurationError(f"--workers is for this machine, leave it out with --scheduler, got {workers}")
+    _check_places(workers, scheduler)
     jobs = runner.plan(list(dict.fromkeys(configs)), results_dir, fresh)
     if dry_run:
         known = [run for runs in (results_dir / "runs", RESULTS / "reference") for run in find_records(runs, series=False)[0]]
@@ -156,14 +155,20 @@ def run(
         say(text)
     from gan_lib.runs.machine import BUSY
 
-    made = [record for job, record in zip(jobs, records, strict=True) if not job.finished]
-    if workers == 1 and not scheduler and (share := max((record.summary.get("others_cpu_share") or 0.0 for record in made), default=0.0)) >= BUSY:
+    alone = workers == 1 and not scheduler
+    made = [record for job, record in zip(jobs, records, strict=True) if alone and not job.finished]
+    if (share := max((record.summary.get("others_cpu_share") or 0.0 for record in made), default=0.0)) >= BUSY:
         say(f"Other programs took up to {share:.0%} of the CPU: on a quiet machine it takes fewer seconds.")
     if report:
         pages.make_comparison(results_dir, pages.with_siblings(experiments, results_dir))
         say(f"Report: {short(_index(results_dir))}")
     if not all(is_done(record) or record.status == "unavailable" or unavailable(record.config) for record in records):
         raise typer.Exit(1)
+
+
+def _check_places(workers: int, scheduler: str) -> None:
+    if scheduler and workers > 1:
+        raise ConfigurationError(f"--workers is for this machine, leave it out with --scheduler, got {workers}")
 
 
 @contextlib.contextmanager
@@ -257,6 +262,7 @@ def search(
     longer: Annotated[int, typer.Option(min=0, max=1000, help="The best tenth, with so many times the epochs; 0: none.")] = 8,
     space: Annotated[Path | None, typer.Option(help="A file like gan_lib/studies/space.toml.", show_default=False)] = None,
     workers: Annotated[int, typer.Option(min=1, max=1024, help="Runs side by side; more propose the same trials.")] = 1,
+    scheduler: Annotated[str, Scheduler] = "",
     set_: Set = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of what is proposed, and of every run.")] = 0,
     results_dir: Results = RESULTS,
@@ -285,8 +291,9 @@ def search(
         longer=longer,
         seed=seed,
     )
+    _check_places(workers, scheduler)
     folder, example = results_dir / "search" / name, spaces.example(settings.space)
-    if reason := unavailable(example):
+    if not scheduler and (reason := unavailable(example)):
         raise MachineUnavailable(reason)
     for text in runner.check_inputs(runner.plan([example], folder)):
         say(text)
@@ -297,8 +304,9 @@ def search(
         say(text)
 
     try:
-        train = search_comparison.trainer(folder, show=line.show, workers=workers)
-        result = study.run_search(settings, folder, train, say_line)
+        with _cluster(scheduler, folder) as cluster:
+            train = search_comparison.trainer(folder, show=line.show, workers=workers, cluster=cluster)
+            result = study.run_search(settings, folder, train, say_line)
     except (KeyboardInterrupt, SystemExit):
         line.end()
         _say_how_to_resume()
