@@ -123,6 +123,7 @@ def write_readme(results: Path) -> str:
             "claims": markdown(claims.claims_table(claims.claims(rows, rows))),  # judged on the reference runs alone
             "choices": _answer(results / "choices", "make -j2 choices"),
             "ablation": _answer(results / "ablation", "make ablation"),
+            "searches": _answer(results / "searches", "make -j2 searches"),
             "speed": markdown(bench.speed_table(benches)),
         },
     }

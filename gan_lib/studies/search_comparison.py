@@ -155,5 +155,6 @@ def publish_search(folder: Path) -> Path:
 
 def publish_searches(folder: Path) -> Path:
     """Execute it on all searches in a folder, the first genetic one in detail; returns the page, searches.html."""
-    parameters = {"search_dir": relative(folder / "nsga2-0", NOTEBOOKS), "compare_dir": relative(folder, NOTEBOOKS)}
+    own = relative(folder, NOTEBOOKS)
+    parameters = {"search_dir": relative(folder / "nsga2-0", NOTEBOOKS), "compare_dir": own, "save_dir": own}
     return pages.report("05_search.ipynb", parameters, folder / "searches.html", "Searches compared")

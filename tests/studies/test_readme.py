@@ -93,7 +93,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository's root of our own, which publish then works on."""
     for path, names in (
         ("README.md", ["optimal", "results"]),
-        ("results/README.md", ["quality", "claims", "choices", "ablation", "speed"]),
+        ("results/README.md", ["quality", "claims", "choices", "ablation", "searches", "speed"]),
     ):
         parts = [line for name in names for line in marks(name)]
         (tmp_path / path).parent.mkdir(exist_ok=True)
