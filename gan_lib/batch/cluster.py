@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 import secrets
 import threading
 import time
@@ -45,12 +46,14 @@ class Cluster:
         self.address, self.results, self.token = address, results, secrets.token_hex(16)
         self.epochs, self.stopping, self.shared = dict[str, int](), False, False
         self._woken, self._threads, self._cores = threading.Event(), 0, dict[str, int]()
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what happens is told in lines of our own
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # this class reports what happens, in its own lines
+        must = "--scheduler must be the address of a Dask scheduler that answers, such as tcp://127.0.0.1:8786"
+        if not re.fullmatch(r"(tcp|tls)://\S+:\d{1,5}", address):  # a client that was never connected does not close
+            raise ConfigurationError(f"{must}, got {address!r:.80}")
         try:
             self.client = self._connect()
         except (OSError, ValueError, ImportError) as error:
-            must = "must be the address of a Dask scheduler that answers, such as tcp://127.0.0.1:8786"
-            raise ConfigurationError(f"--scheduler {must}, got {address!r:.80} ({one_line(error):.200})") from error
+            raise ConfigurationError(f"{must}, got {address!r:.80} ({one_line(error):.200})") from error
 
     def __enter__(self) -> "Cluster":
         """Raises ConfigurationError where the workers cannot make what this machine would."""
