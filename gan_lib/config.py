@@ -11,12 +11,12 @@ from gan_lib.errors import ConfigurationError
 from gan_lib.registry import LOSSES, MODELS, family_name, implied
 from gan_lib.text import nearest, shorten
 
-# Why one of a field's bounds is where it is; the other bounds are explained by the field's description.
+# The reason for a field's bound, if its description does not give it.
 _SPREAD: dict[str, Any] = {"reason": {"greater_than_equal": "batch norm needs a spread"}}
 
 
 def _one_of(known: Mapping[str, Any]) -> AfterValidator:
-    """A validator that takes the names of a registry, whatever is in it by then."""
+    """Return a validator that accepts the names in a registry at the time of the check."""
 
     def check(name: str) -> str:
         if name not in known:
@@ -34,8 +34,8 @@ def _check_name(name: str) -> str:
 
 
 class RunConfig(BaseModel):
-    """One training run, completely. A field that is missing or None takes what its model and its loss imply
-    (registry.implied), else its default: the paper's. Where the paper is silent, see results/README.md.
+    """All parameters of one training run. A missing or None field takes the value that its model and loss imply
+    (registry.implied), else its default, the paper's. For values that the paper does not state, see results/README.md.
 
     Raises ConfigurationError, one line, on anything unknown or out of bounds.
     """
@@ -153,7 +153,7 @@ class RunConfig(BaseModel):
 
     @property
     def scores(self) -> bool:
-        """Whether the discriminator's output is a score without bound, and no logit of a belief."""
+        """Whether the discriminator's output is an unbounded score, not the logit of a belief."""
         return LOSSES[self.loss].scores
 
     @property
@@ -170,7 +170,7 @@ class RunConfig(BaseModel):
     @classmethod
     def _checked(cls, data: Any, handler: Any) -> "RunConfig":
         for name, value in data.items() if isinstance(data, dict) else ():
-            if isinstance(value, bool):  # no field is one, and Python would take True for the number 1
+            if isinstance(value, bool):  # no field is bool, and Python treats True as 1
                 raise ConfigurationError(f"{name} must be a number or text, got {value}")
         if isinstance(data, dict):
             given = {name: value for name, value in data.items() if value is not None}
@@ -190,7 +190,7 @@ class RunConfig(BaseModel):
 
 
 def _check_together(config: RunConfig) -> None:
-    """The bounds that two fields share."""
+    """Check the bounds that depend on two fields."""
     model = MODELS[config.model]
     if config.image_size < model.smallest:
         raise ConfigurationError(f"image_size must be at least {model.smallest} for {config.model}, got {config.image_size}")
@@ -208,7 +208,7 @@ def _check_together(config: RunConfig) -> None:
 
 
 def _check_batches(config: RunConfig, images: int) -> None:
-    """What the number of training images must be for their batches."""
+    """Check the number of training images against the batch size."""
     if images < config.batch_size:
         raise ConfigurationError(
             f"training_images must be at least batch_size = {config.batch_size} (one whole batch), got {images}"
@@ -227,7 +227,7 @@ def _check_batches(config: RunConfig, images: int) -> None:
 
 
 def unused(config: RunConfig) -> dict[str, str]:
-    """The fields that nothing in a run uses, and where: {"width": "model gan"}."""
+    """Return the fields that a run does not use, and why: {"width": "model gan"}."""
     used = {*MODELS[config.model].uses, *LOSSES[config.loss].uses}
     own_images = (config.data.startswith("folder:"), f"data {config.data}")
     switches = {
@@ -294,8 +294,8 @@ def describe_parameters() -> str:
     return "\n\n".join(lines)
 
 
-# What may change when a run is resumed: nothing that is learnt or drawn depends on it, and each line of
-# metrics.csv says its epoch.
+# These fields may change when a run resumes: neither training nor samples depend on them, and each line of
+# metrics.csv has its epoch.
 FREE = ("checkpoint_seconds", "evaluate_every", "sample_every")
 
 

@@ -16,13 +16,13 @@ from gan_lib.errors import ConfigurationError, DataError
 from gan_lib.pictures import find_images, list_broken, read_images
 from gan_lib.text import first_line
 
-MOST_HELD_OUT = 3000  # of a folder: as many as quality is measured on
+MOST_HELD_OUT = 3000  # of a folder; quality is measured on at most so many
 
 
 class Reading(NamedTuple):
-    """What was found of a source and what became of it, for a record and for people."""
+    """The numbers of images read from a source, used, converted and skipped."""
 
-    found: int  # images, or files that are called so
+    found: int  # images, or files with the name of an image
     used: int  # that are trained on
     held_out: int
     converted: dict[str, int]  # images, by what was done to them besides fitting them into the square
@@ -55,16 +55,16 @@ class Images(NamedTuple):
 
 
 class _Source(NamedTuple):
-    """Raw images as they come, uint8 in [0, 255]."""
+    """Raw images, uint8 in [0, 255]."""
 
     pixels: Tensor  # (N, C, H, W)
     labels: Tensor | None  # (N,)
-    test_pixels: Tensor | None = None  # a test set of its own: the held-out images come from there
+    test_pixels: Tensor | None = None  # a separate test set, which the held-out images come from
     test_labels: Tensor | None = None
 
 
 def load_images(config: RunConfig) -> Images:
-    """The data set that a config names, whole in memory: no loading happens while the clock runs.
+    """Load the data set of a config into memory, so that no loading is timed as training.
 
     Raises DataError when files are missing, unreadable or corrupt (they are named), and ConfigurationError when the source has
     fewer images than config.training_images.
@@ -137,7 +137,7 @@ def _torchvision(name: str) -> _Source:
     for train in (True, False):
         try:
             part = dataset(str(root), train=train, download=True)
-        except Exception as error:  # whatever its reader stumbles over: ValueError, AssertionError, EOFError …
+        except Exception as error:  # its reader raises errors of many kinds: ValueError, AssertionError, EOFError …
             raise DataError(_torchvision_problem(dataset, root, error)) from error
         if len(part.data) != len(part.targets):
             labels = root / dataset.__name__ / "raw" / f"{'train' if train else 't10k'}-labels-idx1-ubyte"
@@ -147,7 +147,7 @@ def _torchvision(name: str) -> _Source:
 
 
 def _torchvision_problem(dataset: type, root: Path, error: Exception) -> str:
-    """Why torchvision could not read a data set: a file that is broken, or else one that it could not download."""
+    """Return why torchvision could not read a data set: a broken file, or a failed download."""
     raw = root / dataset.__name__ / "raw"
     paths = [raw / f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
     for path in paths:
@@ -179,7 +179,7 @@ def _load_folder(config: RunConfig) -> Images:
     classes, labels = _class_folders(folder, paths)
     most = _tenth_less(len(paths)) if config.training_images == "all" else _count(config, len(paths))
     order = _order(len(paths), labels, config)
-    end = most + MOST_HELD_OUT  # beyond it are those that take the place of broken ones
+    end = most + MOST_HELD_OUT  # the images after it replace broken ones
     order = torch.cat([order[:most].sort().values, order[most:end].sort().values, order[end:]])
     pixels, kept, broken, converted = read_images(paths, order.tolist(), end, config.image_shape, config.background)
     if len(broken) > config.skip_broken:
@@ -233,7 +233,7 @@ def _count(config: RunConfig, available: int, separate: bool = False) -> int:
 
 
 def _order(available: int, labels: Tensor | None, config: RunConfig) -> Tensor:
-    """Indices of all images, those to train on first: as they come, or drawn by data_seed, as many of each class as can be."""
+    """Return indices of all images, training images first: in file order, or drawn by data_seed, balanced by class."""
     if config.selection == "first":
         return torch.arange(available)
     order = torch.randperm(available, generator=torch.Generator().manual_seed(config.data_seed))

@@ -21,14 +21,14 @@ from gan_lib.errors import ConfigurationError, DataError
 from gan_lib.text import first_line
 
 _ZOOM = 3  # a 28-pixel digit is too small to judge at its real size
-_NAMED = 10  # broken files that an error names
+_NAMED = 10  # an error names at most so many broken files
 _MOST_BYTES = 2**26  # of a picture in a page; a run's own have some million
 
 # What Pillow may read a file as. Not EPS, IPTC and WMF, which start programs or open whatever is embedded, and no stubs.
 _FORMATS = (
     *("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "ICO", "ICNS", "CUR", "DIB", "PSD", "QOI", "DDS"),
     *("PCX", "DCX", "SGI", "SUN", "FITS", "FLI", "IM", "MSP", "PCD", "PIXAR", "BLP", "FTEX", "GBR", "MCIDAS", "XBM", "XPM"),
-    *("SPIDER", "IMT", "TGA"),  # last: they have no signature to be known by
+    *("SPIDER", "IMT", "TGA"),  # last: they have no signature
 )
 # Folders beside images that hold copies, thumbnails or what was thrown away; so do names with a leading dot.
 _COMPANIONS = {
@@ -46,12 +46,12 @@ _COMPANIONS = {
 def find_images(folder: Path) -> list[Path]:
     """Every image file below a folder, in the order of their paths. Links to folders are followed, each folder is read once.
 
-    Left out is what has a leading dot in its name or lies in a folder of thumbnails or copies, and all that is no file: pipes,
-    devices, sockets. Raises DataError where there is none, and where a folder cannot be read.
+    Leaves out names with a leading dot, folders of thumbnails or copies, and pipes, devices and sockets. Raises DataError if
+    there is no image, or if a folder cannot be read.
     """
     suffixes, paths = _suffixes(), []
     folders: list[Path] = [folder]
-    links: list[Path] = []  # read last: what lies in a folder by itself is not found under another name
+    links: list[Path] = []  # read last, so that a file keeps its path without links
     try:
         if not folder.is_dir():
             raise DataError(f"data folder {folder} does not exist or is not a folder")
@@ -146,7 +146,7 @@ def _read_image(path: Path, image_shape: tuple[int, int, int], background: str, 
         raise DataError(f"is too large (Pillow's limit is {Image.MAX_IMAGE_PIXELS:,} pixels)") from error
     except UnidentifiedImageError as error:
         raise DataError("is corrupt or not an image" if path.stat().st_size else "is empty") from error
-    except Exception as error:  # whatever Pillow's readers stumble over, in pixels or in EXIF
+    except Exception as error:  # Pillow's readers raise errors of many kinds, for pixels or EXIF
         raise (
             error if isinstance(error, DataError) else DataError(f"is corrupt or not an image ({first_line(error)})")
         ) from error
@@ -231,7 +231,7 @@ def gif(frames: list[Image.Image], seconds: float = 6.0, zoom: int = _ZOOM) -> b
 def gallery(pictures: Mapping[str, Path | bytes]) -> str:
     """Pictures side by side as HTML that carries them along: PNG or GIF files or their bytes, each above its caption.
 
-    Raises DataError for what is no file, or a giant.
+    Raises DataError for a missing or too large file.
     """
     figures = ""
     for caption, picture in pictures.items():

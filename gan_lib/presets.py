@@ -1,4 +1,4 @@
-"""The named configurations, the presets of their length, and what a run of them is called."""
+"""The named configurations, the presets, and the names of runs."""
 
 import contextlib
 import hashlib
@@ -18,13 +18,13 @@ MACHINES: tuple[str, ...] = get_args(RunConfig.model_fields["machine"].annotatio
 
 # The paper's four: which network, and which of its two machines the name stands for.
 CONFIGURATIONS = tuple(f"{name}-{machine}" for machine in MACHINES for name, family in FAMILIES.items() if family.paper)
-# The optimal one, which `gan-lib run` makes too, and the critics that the paper names as future work, run when asked for.
+# The optimal one, which `gan-lib run` also trains, and the critics that the paper names as future work, run on request.
 ALL_CONFIGURATIONS = (
     *CONFIGURATIONS,
     *(f"{name}-{machine}" for machine in MACHINES for name, family in FAMILIES.items() if not family.paper),
 )
 
-# What a run without names makes.
+# The configurations of a run without names.
 DEFAULT_CONFIGURATIONS = (*CONFIGURATIONS, *(f"optimal-{machine}" for machine in MACHINES))
 
 # paper: the paper's schedule. It states neither Adam's betas nor the initialisation. Its two models get the defaults of the
@@ -51,7 +51,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 }
 _MOST_COMBINATIONS = 1000
 _SCHEDULE = ("epochs", "sample_every", "evaluate_every")
-# What the optimal configuration is, besides its model and loss.
+# The parameters of the optimal configuration, besides its model and loss.
 OPTIMAL = {
     "width": 16,
     "learning_rate": 0.003,
@@ -82,7 +82,7 @@ def title(configuration: str) -> str:
 
 
 def schedule(preset: str, family: str, model: str) -> dict[str, Any]:
-    """What a preset says of a family; of one that it does not know, the length that it gives to another of the same model."""
+    """Return a preset's parameters for a family; for an unknown one, the length of another family of the same model."""
     presets = PRESETS[preset]
     if family in presets:
         return {**presets[family], **(OPTIMAL if family == "optimal" else {})}
@@ -114,10 +114,10 @@ def configure(configuration: str, preset: str = "paper", **changes: Any) -> RunC
             raise ConfigurationError(
                 f"{name} is part of the configuration's name ({configuration}): choose another configuration"
             )
-    changes = {name: value for name, value in changes.items() if value is not None}  # None: as the preset says
+    changes = {name: value for name, value in changes.items() if value is not None}  # None: the preset's value
     loss = changes.get("loss", named["loss"])
     if not isinstance(loss, str) or loss not in LOSSES:
-        return RunConfig(**{**named, **changes})  # which says what is wrong with it
+        return RunConfig(**{**named, **changes})  # raises for the invalid value
     family = family_name(named["model"], loss)
     return RunConfig(**{**named, **schedule(preset, family, named["model"]), **changes})
 

@@ -10,7 +10,7 @@ from gan_lib.errors import GanLibError
 
 
 def show(value: Any) -> str:
-    """A value for people: at most three significant digits for a measured number, whole counts in full, a dash for None."""
+    """Format a value: at most three significant digits for a measured number, whole counts in full, a dash for None."""
     if value is None or (isinstance(value, Real) and math.isnan(value)):
         return "–"
     if isinstance(value, bool):
@@ -50,7 +50,7 @@ def shorten(value: object, limit: int = 80) -> str:
     """repr() of a user's value, cut so that an error stays one readable line."""
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # a whole number of thousands of digits, a list in a list in a list …
+    except (ValueError, RecursionError):  # an integer with thousands of digits, a deeply nested list
         text = f"{type(value).__name__} beyond all measure"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
@@ -69,7 +69,7 @@ def one_line(error: BaseException) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """ ": did you mean 'epochs'?", or the names there are when none is near."""
+    """Return ": did you mean 'epochs'?", or the known names if none is near."""
     names = list(known)
     if not names:
         return ": there are none yet"
@@ -83,5 +83,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def printable(value: object) -> str:
-    """Text that cannot act on a terminal: line ends, control and direction characters and the like are escaped."""
+    """Escape control characters, line ends and text direction marks, which could act on a terminal."""
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(value))

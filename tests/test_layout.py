@@ -1,4 +1,4 @@
-"""The house: which wing may import which, and where heavy packages may be imported."""
+"""The layout: which package may import which, and where heavy packages may be imported."""
 
 import ast
 import subprocess

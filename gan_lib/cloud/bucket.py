@@ -1,6 +1,6 @@
-"""What lies in the results bucket: the project, requests for batches, and runs, which are fetched into the results folder.
+"""Read and write the results bucket: the project, requests for batches, and runs.
 
-A key is what somebody wrote into a bucket: it becomes a path only after a look, and no run of the user's is overwritten.
+Keys in a bucket are not trusted: each is checked before it becomes a path. No run of the user is overwritten.
 """
 
 import hashlib
@@ -18,27 +18,27 @@ from gan_lib.errors import CloudError, ConfigurationError, RecordError
 from gan_lib.runs.record import lock_holder
 from gan_lib.runs.storage import refuse_outside
 
-PREFIX = "gan-lib"  # of every key; the instances' roles reach nothing else
+PREFIX = "gan-lib"  # every key begins with it; the instances' roles can reach nothing else
 ARCHIVE = f"{PREFIX}/gan-lib.tar.gz"
-# The files of a run that are fetched, and nothing else.
+# Only these files of a run are fetched.
 RUN_FILES = (
     *("config.json", "machine.json", "history.csv", "metrics.csv", "samples.png", "progress.gif"),
     *("generator.safetensors", "discriminator.safetensors", "notebook.ipynb", "report.html", "run.log", "summary.json"),
 )
-# Of a run of any configuration and variant: what presets.run_name may return.
+# The name of a run, as presets.run_name returns it.
 _RUN_KEY = re.compile(r"(?P<run>(?!.*\.\.)[a-z0-9][a-z0-9.-]{0,120}/seed-[0-9]{1,10})/(?P<file>[^/]+)")
-_NOT_FETCHED = re.compile(r".*\.lock|.*checkpoint.*|\..*")  # a run's, for the machine that wrote them
-_MAX_BYTES = 500_000_000  # of one file; the largest that a run writes has about 7 million
+_NOT_FETCHED = re.compile(r".*\.lock|.*checkpoint.*|\..*")  # useful only to the machine that wrote them
+_MAX_BYTES = 500_000_000  # per file; the largest file of a run has about 7 million
 _BLOCK = 1 << 20
 
 
 def jobs_prefix(machine: str) -> str:
-    """Where the training jobs of a machine write: one folder for all of them, so that a job resumes where another ended."""
+    """Return the folder of a machine's training jobs. They share one folder, so that a job resumes where another ended."""
     return f"{PREFIX}/jobs/{machine}/checkpoints"
 
 
 def find_runs(aws: Aws, bucket: str, prefix: str) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """The runs below PREFIX/runs, {"gan-cpu/seed-0": {"config.json": its key}}, and the keys that are none of a run's."""
+    """Return the runs below PREFIX/runs, {"gan-cpu/seed-0": {"config.json": its key}}, and all keys that belong to no run."""
     runs: dict[str, dict[str, str]] = {}
     strange, below = [], f"{prefix}/runs/"
     for page in aws.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=below):
@@ -52,7 +52,7 @@ def find_runs(aws: Aws, bucket: str, prefix: str) -> tuple[dict[str, dict[str, s
 
 
 def read(aws: Aws, bucket: str, key: str) -> tuple[str, datetime] | None:
-    """A small text and when it was written, or None."""
+    """Return a small text and the time of its last change, or None."""
     if (answer := ask(aws.s3.get_object, "NoSuchKey", "(404)", Bucket=bucket, Key=key)) is None:
         return None
     with answer["Body"] as body:
@@ -62,16 +62,16 @@ def read(aws: Aws, bucket: str, key: str) -> tuple[str, datetime] | None:
 
 @dataclass(frozen=True)
 class Project:
-    """The project as it is committed: what an instance unpacks."""
+    """The committed project, as an archive that an instance unpacks."""
 
     archive: bytes
     sha256: str  # of the archive, as sha256sum writes it
     commit: str
-    changes: int  # files that differ from the commit, and stay behind
+    changes: int  # files that differ from the commit; they are not uploaded
 
 
 def pack_project(root: Path) -> Project:
-    """git archive of HEAD. Raises CloudError outside of a git checkout."""
+    """Pack HEAD with git archive. Raises CloudError outside of a git checkout."""
     if not (root / ".git").exists():
         raise CloudError(f"{root} is not a git checkout: what runs in the cloud is packed by git archive")
 
@@ -89,7 +89,7 @@ def pack_project(root: Path) -> Project:
 
 
 def upload_project(aws: Aws, bucket: str, project: Project) -> bool:
-    """Put the archive, then its checksum, into the bucket, unless it has them; returns whether it was needed."""
+    """Put the archive, then its checksum, into the bucket, unless it has them. Returns whether an upload was needed."""
     checksum = read(aws, bucket, f"{ARCHIVE}.sha256")
     objects = aws.s3.list_objects_v2(Bucket=bucket, Prefix=ARCHIVE).get("Contents", [])
     whole = (ARCHIVE, len(project.archive))
@@ -100,13 +100,13 @@ def upload_project(aws: Aws, bucket: str, project: Project) -> bool:
 
 
 def write_project(aws: Aws, bucket: str, key: str, project: Project) -> None:
-    """Write the archive and, after it and beside it, its checksum."""
+    """Write the archive, then its checksum beside it."""
     aws.s3.put_object(Bucket=bucket, Key=key, Body=project.archive)
     aws.s3.put_object(Bucket=bucket, Key=f"{key}.sha256", Body=f"{project.sha256}  gan-lib.tar.gz\n".encode())
 
 
 def request_text(arguments: list[str], comment: str) -> str:
-    """A request for a batch: a comment, then one argument of `gan-lib run` on each line."""
+    """Return a request for a batch: a comment, then one argument of `gan-lib run` on each line."""
     for argument in arguments:
         if argument != argument.strip() or not argument or argument.startswith("#") or not argument.isprintable():
             wanted = "one line of text, without blanks around it, that does not begin with #"
@@ -141,14 +141,17 @@ def fetch(aws: Aws, name: str, results: Path, *, replace: bool, say: Callable[[s
 
 
 def _fetch_run(aws: Aws, bucket: str, files: dict[str, str], folder: Path, *, replace: bool) -> bool:
-    """Download one run, its summary last: what is cut off is not taken for finished. False when another run is in its place."""
+    """Download one run. Returns False when the folder contains another run.
+
+    The summary comes last, so that an interrupted download does not look like a finished run.
+    """
     root = folder.parents[1]
     refuse_outside(folder, root.parent)
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=root) as staged:
         history = Path(staged, "history.csv")
         history.touch()
-        for file in sorted(files, key="history.csv".__ne__):  # first what may say that it is another run
+        for file in sorted(files, key="history.csv".__ne__):  # history.csv first: it shows whether this is another run
             aws.s3.download_file(bucket, files[file], f"{staged}/{file}")
             if not replace and not _continues(history, folder):
                 return False
@@ -163,23 +166,23 @@ def _fetch_run(aws: Aws, bucket: str, files: dict[str, str], folder: Path, *, re
 
 
 def _continues(history: Path, folder: Path) -> bool:
-    """Whether a folder holds nothing, or the run of a history at an earlier moment: seconds of epochs tell any two apart."""
+    """Whether a folder is empty, or contains an earlier state of the same run. Runs differ in the seconds of their epochs."""
     try:
         with history.open("rb") as fetched, (folder / "history.csv").open("rb") as local:
             return all(fetched.read(len(block)) == block for block in iter(lambda: local.read(_BLOCK), b""))
     except FileNotFoundError:
-        return lock_holder(folder) is None  # nothing that could be lost
+        return lock_holder(folder) is None  # no data that could be lost
     except OSError as error:
         raise RecordError(f"{folder} cannot be read: {error.strerror}") from error
 
 
 def empty(aws: Aws, bucket: str) -> int:
-    """Delete every version of every object; returns how many there were."""
+    """Delete every version of every object. Returns their number."""
     count = 0
     for page in aws.s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
         entries = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
         objects = [{key: entry[key] for key in ("Key", "VersionId")} for entry in entries]
-        if objects:  # at most 1,000 a page, as many as one deletion takes
+        if objects:  # a page has at most 1,000, the limit of one deletion
             answer = aws.s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
             if failed := answer.get("Errors"):
                 raise CloudError(f"{len(failed)} objects of {bucket} cannot be deleted: {failed[0].get('Message', '')}")

@@ -1,4 +1,4 @@
-"""The commands: gan-lib cloud plan, up, run, status, fetch, stop, down. They print; all else is in the modules beside."""
+"""The commands: gan-lib cloud plan, up, run, status, fetch, stop, down. Only these functions print."""
 
 import contextlib
 import os
@@ -169,7 +169,7 @@ def down(
             say(f"removing stack {name}; instances go with their volumes")
             stacks.delete(aws, stack)
         names = [stack.instance(machine) for machine in stacks.MACHINES]
-        if left := [name for name in names if instances.find(aws, name)]:  # look again, by another way
+        if left := [name for name in names if instances.find(aws, name)]:  # check again with another call
             raise ServiceError(f"still in the account after the stack's removal: {', '.join(left)}")
         made = "the stack and all that it lists" if stack.exists else "no stack"
         say(f"gone, checked: {made}, no instance, no job that runs")
@@ -183,7 +183,7 @@ def down(
 
 
 def _stop_all(aws: Aws, stack: stacks.Stack) -> bool:
-    """Stop instances and jobs, each in the ledger until it has stopped; returns whether anything ran."""
+    """Stop instances and jobs, each stays in the ledger until it has stopped. Returns whether anything ran."""
     items = [instances.find(aws, stack.instance(machine)) for machine in stacks.MACHINES]
     running = [(instances.stop, item) for item in items if item and item.running]
     running += [(jobs.stop, item) for item in jobs.find(aws, stack.name) if item.running]
@@ -210,7 +210,7 @@ def _batch(names: list[str] | None, preset: str, seeds: str, set_: list[str] | N
 def _show_plan(
     batch: planning.Batch, region: str, on: str, name: str, max_usd: float | None, max_hours: int | None, cap: int
 ) -> None:
-    """Print the plan. Raises ConfigurationError when it is beyond the limits."""
+    """Print the plan. Raises ConfigurationError when it exceeds the limits."""
     made = planning.make_plan(batch.configs, region, RESULTS / "reference", on=on, max_hours=cap)
     for line in planning.describe(made, name):
         say(line)
@@ -219,7 +219,7 @@ def _show_plan(
 
 @contextlib.contextmanager
 def _session(name: str, also: str = "") -> Iterator[Aws]:
-    """A command that may leave something running or half done: however it ends, the ledger says what may run. Ctrl-C too."""
+    """Open a session for a command that may leave something running. At its end, also after Ctrl-C, print what may run."""
     stacks.check_name(name)
     with explained():
         aws = Aws()

@@ -1,4 +1,4 @@
-"""Notebook instances: start a batch on them, follow it, stop them. Their on-start hook finds the request and runs it."""
+"""Notebook instances: start a batch on them, follow it, stop them. Their on-start hook reads the request and runs it."""
 
 import contextlib
 from collections.abc import Callable
@@ -35,26 +35,26 @@ class Instance:
 
 @dataclass(frozen=True)
 class State:
-    """What the bucket says of an instance's batch."""
+    """The state of an instance's batch, from the bucket."""
 
-    setup: str  # "ready", "being set up", ...; "" before the hook's first word
+    setup: str  # "ready", "being set up", ...; "" before the hook's first status
     batch: str  # "no request", "running", "ended with exit status 0", ...
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come of this request."""
+        """Whether this request has ended, or cannot run."""
         return self.batch.startswith("ended") or self.setup in _FAILED_SETUPS
 
 
 def ledger(aws: Aws, name: str) -> str:
-    """What may run because of this command, at what price, and the command that stops it, in a sentence; "" for nothing."""
+    """Say in one sentence what may run because of this command, its price, and how to stop it; "" if nothing runs."""
     started = [f"{what} ({kind}, {rate(kind, aws.region)})" for what, kind in aws.started.items()]
     stop = f"AWS_REGION={aws.region} gan-lib cloud stop" + ("" if name == "gan-lib" else f" --name {name}")
     return f"{', '.join(started)} may be running; to stop {'it' if len(started) == 1 else 'them'}: {stop}" if started else ""
 
 
 def find(aws: Aws, name: str) -> Instance | None:
-    """The instance of a name, or None."""
+    """Return the instance with this name, or None."""
     answer = service.ask(aws.sagemaker.describe_notebook_instance, "RecordNotFound", NotebookInstanceName=name)
     if answer is None:
         return None
@@ -63,7 +63,7 @@ def find(aws: Aws, name: str) -> Instance | None:
 
 
 def stop(aws: Aws, name: str) -> None:
-    """Stop an instance, whatever it is doing, and wait until it has stopped."""
+    """Stop an instance in any state, and wait until it has stopped."""
     instance = find(aws, name)
     if instance and instance.status in ("Pending", "Updating"):  # it cannot be stopped before it has started
         with contextlib.suppress(CloudError):
@@ -113,10 +113,10 @@ def launch(
             if machine in stack.machines:
                 aws.sagemaker.start_notebook_instance(NotebookInstanceName=name)
                 _wait(aws, "notebook_instance_in_service", name)
-            else:  # it is added to the stack, which starts it
+            else:  # add it to the stack, which starts it
                 stack = stacks.extend(aws, stack, machines=[machine])
         except Exception:
-            with contextlib.suppress(Exception):  # take the request back, where it is certain that the instance does not run
+            with contextlib.suppress(Exception):  # delete the request if the instance certainly does not run
                 instance = find(aws, name)
                 if instance is None or not instance.running:
                     del aws.started[name]
@@ -128,7 +128,7 @@ def launch(
 
 
 def read_state(aws: Aws, bucket_name: str, name: str) -> State:
-    """The state of the last request. A status that is older than the request speaks of an earlier one."""
+    """Return the state of the last request. A status older than the request belongs to an earlier request."""
     files = ("batch.txt", "status.txt", "batch.status.txt")
     request, setup, batch = (bucket.read(aws, bucket_name, f"{bucket.PREFIX}/{name}/{file}") for file in files)
 
@@ -140,7 +140,7 @@ def read_state(aws: Aws, bucket_name: str, name: str) -> State:
 
 
 def follow(aws: Aws, bucket_name: str, names: list[str], say: Say) -> bool:
-    """Wait for the batches, saying what changes; stop each instance when its batch has ended. Returns whether all is well."""
+    """Wait for the batches and report changes. Stop each instance when its batch ends. Returns whether all succeeded."""
     import tenacity
 
     seen: dict[str, State] = {}

@@ -25,7 +25,7 @@ _UNPACK = (
 
 
 class Settings(NamedTuple):
-    """What a user may choose of a job."""
+    """The options of a job that a user may set."""
 
     max_hours: int
     spot: bool = False
@@ -33,14 +33,14 @@ class Settings(NamedTuple):
 
 
 def image(machine: str, region: str) -> str:
-    """The container that a job of a machine uses."""
+    """Return the container image of a machine's job."""
     return f"{_REGISTRY.format(region=region)}:{_TAGS[machine]}"
 
 
 def request(
     name: str, stack: stacks.Stack, archive: str, machine: str, arguments: list[str], settings: Settings
 ) -> dict[str, Any]:
-    """The CreateTrainingJob request of one machine's batch. archive: the project's key in the bucket."""
+    """Return the CreateTrainingJob request of one machine's batch. archive: the project's key in the bucket."""
     where, seconds = f"s3://{stack.bucket}", settings.max_hours * 3600
     project = {"S3DataType": "S3Prefix", "S3Uri": f"{where}/{archive}", "S3DataDistributionType": "FullyReplicated"}
     return {
@@ -58,7 +58,7 @@ def request(
         "CheckpointConfig": {"S3Uri": f"{where}/{bucket.jobs_prefix(machine)}", "LocalPath": CHECKPOINTS},
         # no VolumeKmsKeyId: types with disks of their own, such as ml.g4dn.xlarge, refuse it
         "ResourceConfig": {"InstanceType": INSTANCE_TYPES[machine], "InstanceCount": 1, "VolumeSizeInGB": _VOLUME_GB},
-        # the wait for spot capacity and the run together: never less than the run alone
+        # waiting for spot capacity plus the run; AWS requires at least the run's limit
         "StoppingCondition": {"MaxRuntimeInSeconds": seconds}
         | ({"MaxWaitTimeInSeconds": 2 * seconds} if settings.spot else {}),
         "EnableManagedSpotTraining": settings.spot,
@@ -93,7 +93,7 @@ def launch(aws: Aws, stack: stacks.Stack, batch: Batch, project: bucket.Project,
 
 
 def find(aws: Aws, name: str) -> list[Instance]:
-    """The jobs of a stack's name, the newest first."""
+    """Return the jobs of a stack, newest first."""
     pattern = re.compile(rf"{re.escape(name)}-(cpu|gpu)-\d{{8}}-\d{{6}}")
     order = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": 100}
     items = aws.sagemaker.list_training_jobs(NameContains=f"{name}-", **order)["TrainingJobSummaries"]
@@ -106,8 +106,8 @@ def find(aws: Aws, name: str) -> list[Instance]:
 
 
 def stop(aws: Aws, name: str) -> None:
-    """Stop a job and wait until it has ended; what it wrote so far is in the bucket."""
+    """Stop a job and wait until it has ended. Its files so far stay in the bucket."""
     aws.sagemaker.stop_training_job(TrainingJobName=name)
-    with contextlib.suppress(ServiceError):  # failed meanwhile, which is an end too
+    with contextlib.suppress(ServiceError):  # a job that failed has also ended
         wait(aws.sagemaker, "training_job_completed_or_stopped", f"{name} did not stop", lambda: "", TrainingJobName=name)
     aws.started.pop(name, None)

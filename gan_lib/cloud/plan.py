@@ -1,4 +1,4 @@
-"""A batch in the cloud: its runs by machine, and the hours and dollars they would take, each number with its origin."""
+"""Plan a batch in the cloud: its runs by machine, with estimated hours and dollars and the source of each estimate."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ IDLE_MINUTES = 15  # how long an instance made by `gan-lib cloud` waits, with no
 SETUP_MINUTES = {"instances": 20, "jobs": 10}
 REPORT_SECONDS = 30.0  # one run's notebook and report, and its share of the comparison
 
-PRICES_OF = "2026-09-24"  # a dated table, for the service's own price list needs an account
+PRICES_OF = "2026-09-24"  # a fixed table, because the service's price list needs an account
 DEFAULT_REGION = "us-east-1"
 # USD per hour of notebook instances, on demand, by region.
 PRICES = {
@@ -29,24 +29,24 @@ PRICES = {
         **{"ml.g4dn.xlarge": 0.736, "ml.g5.xlarge": 1.41, "ml.g6.xlarge": 1.127},
     }
 }
-# In the list, but it was not seen which of SageMaker's parts (notebook, training, hosting) these numbers belong to.
+# The list has these prices, but it is not confirmed whether they are for notebooks, training or hosting.
 UNCONFIRMED = ("ml.c5.2xlarge", "ml.c7i.2xlarge")
 
 
 def price(instance_type: str, region: str) -> float | None:
-    """USD per hour, or None where the table has none."""
+    """Return USD per hour, or None if the table has no price."""
     return PRICES.get(region, {}).get(instance_type)
 
 
 def rate(instance_type: str, region: str) -> str:
-    """The price in words: "0.408 USD per hour"."""
+    """Return the price in words: "0.408 USD per hour"."""
     known = price(instance_type, region)
     return f"{known:g} USD per hour" if known else f"price unknown for {instance_type} in {region}"
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What `gan-lib run` would be asked for, split by machine."""
+    """The arguments of `gan-lib run`, split by machine."""
 
     configurations: tuple[str, ...]
     preset: str
@@ -56,23 +56,23 @@ class Batch:
 
     @property
     def configs(self) -> list[RunConfig]:
-        """Every run, validated. Raises ConfigurationError."""
+        """Return the config of every run. Raises ConfigurationError."""
         return [configure(name, self.preset, **self.changes, seed=seed) for seed in self.seeds for name in self.configurations]
 
     @property
     def machines(self) -> list[str]:
-        """cpu, gpu or both, in this order."""
+        """Return the machines in use: cpu, gpu or both, in this order."""
         return sorted({parts(name)["machine"] for name in self.configurations})
 
     def arguments(self, machine: str) -> list[str]:
-        """What `gan-lib run` is given on one machine."""
+        """Return the arguments of `gan-lib run` on one machine."""
         names = [name for name in self.configurations if parts(name)["machine"] == machine]
         seeds = ["--seeds", ",".join(map(str, self.seeds))]
         return [*names, "--preset", self.preset, *seeds, *(part for setting in self.settings for part in ("--set", setting))]
 
 
 class Run(NamedTuple):
-    """One run of a batch, and the seconds that its training would take by each origin that has a number for it."""
+    """One run of a batch, and its estimated training seconds by source."""
 
     config: RunConfig
     seconds: dict[str, float]  # by "measured" and "published"
@@ -90,13 +90,13 @@ class MachinePlan:
     overhead_hours: float  # setup, and the wait until the auto-stop
 
     def hours(self, *origins: str) -> float | None:
-        """Hours from start to stop, each run by the first of these origins that has a number for it; None where none has."""
+        """Return hours from start to stop. Each run uses the first source with an estimate. None if a run has no estimate."""
         seconds = [next((run.seconds[name] for name in origins if name in run.seconds), None) for run in self.runs]
         known = [value + REPORT_SECONDS for value in seconds if value is not None]
         return self.overhead_hours + sum(known) / 3600 if len(known) == len(seconds) else None
 
     def usd(self, hours: float | None) -> float | None:
-        """What so many hours cost, or None without a price."""
+        """Return the cost of this many hours, or None without a price."""
         return None if self.price is None or hours is None else self.price * hours
 
 
@@ -110,7 +110,7 @@ class Plan:
     machines: tuple[MachinePlan, ...]
 
     def usd(self, worst: bool = True) -> float | None:
-        """Dollars if everything ran until it is cut off, or as expected; None without a price."""
+        """Return USD in the worst case (every machine runs until max_hours) or as expected; None without a price."""
         hours = [self.max_hours if worst else machine.hours("measured", "published") for machine in self.machines]
         costs = [machine.usd(value) for machine, value in zip(self.machines, hours, strict=True)]
         return None if None in costs else sum(cost for cost in costs if cost is not None)
@@ -119,7 +119,7 @@ class Plan:
 def make_plan(
     configs: Iterable[RunConfig], region: str, reference: Path, *, on: str = "instances", max_hours: int = MAX_HOURS
 ) -> Plan:
-    """The plan of a batch. reference: the folder of the project's own measured runs."""
+    """Return the plan of a batch. reference: the folder of the project's own measured runs."""
     records = [record for record in find_records(reference)[0] if record.status == "ok"]
     overhead = (SETUP_MINUTES[on] + (IDLE_MINUTES if on == "instances" else 0)) / 60
     runs: dict[str, list[Run]] = {}
@@ -131,8 +131,11 @@ def make_plan(
 
 
 def _estimate(config: RunConfig, records: list[Record]) -> Run:
-    """By the project's reference run of the same network on the same kind of machine, and by Table 2 of the paper for its own
-    batch and images; other sizes are scaled by their arithmetic."""
+    """Estimate a run's training seconds.
+
+    Sources: the project's reference run of the same network on the same kind of machine, and Table 2 of the paper for the
+    paper's batch and images. Other sizes are scaled by their number of operations.
+    """
     seconds, machine = {}, ""
     if measured := measured_seconds(config, records):
         seconds["measured"], machine = measured
@@ -143,9 +146,9 @@ def _estimate(config: RunConfig, records: list[Record]) -> Run:
 
 
 def check_limits(plan: Plan, max_usd: float | None, max_hours: int | None) -> None:
-    """Refuse a plan beyond what the user would spend: hours by expectation, dollars in the worst case.
+    """Refuse a plan beyond the user's limits: expected hours, and dollars in the worst case.
 
-    Raises ConfigurationError, naming the limit. A max_hours that was given also ends the instances: see Plan.max_hours.
+    Raises ConfigurationError, naming the limit. A given max_hours also stops the instances: see Plan.max_hours.
     """
     for machine in plan.machines if max_hours is not None else ():
         hours = machine.hours("measured", "published")
@@ -167,7 +170,7 @@ def check_limits(plan: Plan, max_usd: float | None, max_hours: int | None) -> No
 
 
 def describe(plan: Plan, name: str) -> list[str]:
-    """The plan for people, line by line."""
+    """Return the plan as lines of text."""
     lines = [line for machine in plan.machines for line in _describe_machine(machine, plan, name)]
     if len(plan.machines) > 1:
         lines.append(f"together: about {_usd(plan.usd(worst=False))}, at most {_usd(plan.usd())}")

@@ -1,4 +1,4 @@
-"""The way to AWS: clients from the SDK's own chain of credentials, its waiters, and its errors as one line each."""
+"""Connect to AWS: clients with the SDK's own credentials, its waiters, and its errors as one line each."""
 
 import contextlib
 import functools
@@ -9,13 +9,13 @@ from typing import Any
 
 from gan_lib.errors import CloudError, GanLibError, ServiceError
 
-_ATTEMPTS = 6  # in all, at a call that was throttled or met a broken connection, with growing pauses
-POLL_SECONDS = 5.0  # between two looks at what AWS is doing
+_ATTEMPTS = 6  # in total, for a throttled call or a broken connection, with growing pauses
+POLL_SECONDS = 5.0  # between two polls of AWS
 WAIT_MINUTES = 30.0  # for one change: an instance takes about five, a stack a little longer
 
 
 class Aws:
-    """Clients of the services in use. They find region and credentials as every SDK does."""
+    """Clients of the services in use. Region and credentials come from the SDK's own configuration."""
 
     def __init__(self) -> None:
         try:
@@ -42,7 +42,7 @@ class Aws:
 
     @functools.cached_property
     def s3(self) -> Any:
-        """The bucket. A bucket that another account made under our name is refused, whatever is asked of it."""
+        """The S3 client. It refuses every request to a bucket of the same name in another account."""
         client, account = self._client("s3"), self._client("sts").get_caller_identity()["Account"]
 
         def expect_owner(params: dict[str, Any], model: Any, **_: Any) -> None:
@@ -54,7 +54,7 @@ class Aws:
 
 
 def ask(call: Callable[..., Any], *absent: str, **request: Any) -> Any:
-    """The answer to one call, or None where AWS refuses it with one of these words, which mean that nothing is there."""
+    """Call AWS. Returns None if its error contains one of the `absent` texts, which mean that the resource does not exist."""
     from botocore.exceptions import ClientError
 
     try:
@@ -82,7 +82,7 @@ def wait(client: Any, waiter: str, trouble: str, reason: Callable[[], str], **re
 
 
 def failure(trouble: str, reason: str) -> CloudError:
-    """The error for something that AWS began and could not finish, from the reason that it gives."""
+    """Return the error for an operation that AWS could not finish, with its reason."""
     what = f"{trouble}: {' '.join(reason.split()) or 'AWS gives no reason'}"
     if any(word in reason for word in ("service limit", "ServiceLimitExceeded", "ResourceLimitExceeded")):
         return CloudError(f"the account's quota is used up or 0: Service Quotas, SageMaker, raises it: {what}")
@@ -93,7 +93,7 @@ def failure(trouble: str, reason: str) -> CloudError:
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Turn what the SDK raises into CloudError (the user can mend it) or ServiceError (the service failed), one line each."""
+    """Turn the SDK's errors into CloudError (the user can mend it) or ServiceError (the service failed), one line each."""
     try:
         yield
     except GanLibError:
@@ -105,7 +105,7 @@ def explained() -> Iterator[None]:
 
 
 def explain(error: Exception) -> CloudError | None:
-    """One line for an error of the SDK; None for any other."""
+    """Describe an error of the SDK in one line; None for any other error."""
     from boto3.exceptions import Boto3Error
     from botocore import exceptions as botocore
     from botocore.parsers import ResponseParserError
@@ -135,7 +135,7 @@ _INVALID = (
 
 
 def _explain_answer(error: Any) -> CloudError:
-    """One line for an error that a service answered with."""
+    """Describe a service's error response in one line."""
     code, text = str(error.response["Error"].get("Code", "")), str(error.response["Error"].get("Message", "")).strip()
     what = f"{error.operation_name}: {' '.join(text.split()) or code}"
     if re.fullmatch(r"\w*Expired\w*|TokenRefreshRequired", code):

@@ -1,8 +1,8 @@
-"""The CloudFormation stack: everything that gan-lib has in an account, made and removed as one.
+"""The CloudFormation stack: all resources of gan-lib in an account, created and removed together.
 
 Why a stack and not single calls: lifecycle/stack.yaml is the only description of roles, bucket and instances, for the console
-as for this program; a creation that fails is rolled back by the service, also when this program is gone; one deletion removes
-all of it.
+and for this program. The service rolls a failed creation back, even after this program has ended. One deletion removes
+everything.
 """
 
 import re
@@ -20,7 +20,7 @@ MACHINES = ("cpu", "gpu")
 
 @dataclass(frozen=True)
 class Stack:
-    """The stack as it is now; one without an id does not exist."""
+    """The stack as it is now. Without an id it does not exist."""
 
     name: str
     id: str = ""
@@ -31,7 +31,7 @@ class Stack:
 
     @property
     def exists(self) -> bool:
-        """Whether there is anything of it."""
+        """Whether the stack exists."""
         return self.status != "DELETE_COMPLETE"
 
     @property
@@ -41,23 +41,23 @@ class Stack:
 
     @property
     def machines(self) -> set[str]:
-        """The machines whose instances belong to it: of cpu and gpu."""
+        """Return the machines (cpu, gpu) that have an instance in the stack."""
         chosen = self.parameters.get("Instances", "none")
         return set(MACHINES) if chosen == "both" else {chosen} & set(MACHINES)
 
     def instance(self, machine: str) -> str:
-        """The name of a machine's instance: in a stack that was made in the console not always from the stack's own name."""
+        """Return the name of a machine's instance. A stack made in the console may use other names."""
         return f"{self.parameters.get('NamePrefix', self.name)}-{machine}"
 
 
 def check_name(name: str) -> None:
-    """Raise ConfigurationError unless a name can be a stack's, and with -cpu after it an instance's."""
+    """Raise ConfigurationError unless NAME is a valid stack name, and NAME-cpu a valid instance name."""
     if len(name) > 40 or not re.fullmatch(r"[a-zA-Z](-?[a-zA-Z0-9])*", name):
         raise ConfigurationError(f"name must be at most 40 letters, digits and single hyphens, a letter first, got {name!r}")
 
 
 def find(aws: Aws, name: str) -> Stack:
-    """The stack of a name or id."""
+    """Return the stack with this name or id."""
     answer = ask(aws.cloudformation.describe_stacks, "does not exist", StackName=name)
     if answer is None:
         return Stack(name)
@@ -69,7 +69,7 @@ def find(aws: Aws, name: str) -> Stack:
 
 
 def require(aws: Aws, name: str) -> Stack:
-    """The stack, ready for use. Raises CloudError when none exists, or when it is broken or busy."""
+    """Return the stack, ready for use. Raises CloudError when none exists, or when it is broken or busy."""
     stack = find(aws, name)
     if not stack.exists:
         raise CloudError(f"stack {name} does not exist in {aws.region}: gan-lib cloud up makes it")
@@ -81,7 +81,7 @@ def require(aws: Aws, name: str) -> Stack:
 
 
 def create(aws: Aws, name: str, *, idle_minutes: int, max_hours: int) -> Stack:
-    """Make the stack, without an instance: nothing in it costs by the hour. What fails is removed again by the service."""
+    """Create the stack without instances: nothing in it costs by the hour. The service removes it again if this fails."""
     values = {"NamePrefix": name, "Instances": "none", "IdleMinutes": idle_minutes, "MaxHours": max_hours}
     made = aws.cloudformation.create_stack(
         StackName=name,
@@ -96,7 +96,7 @@ def create(aws: Aws, name: str, *, idle_minutes: int, max_hours: int) -> Stack:
 
 
 def extend(aws: Aws, stack: Stack, *, machines: Iterable[str] = (), jobs: bool = False, max_hours: int | None = None) -> Stack:
-    """Add instances (which start at once) or the role for jobs, or set the cap in hours; nothing is taken away.
+    """Add instances (which start at once) or the role for jobs, or set the cap in hours. Removes nothing.
 
     Raises CloudError or ServiceError with the service's reason when it rolls the change back.
     """
@@ -123,18 +123,18 @@ def extend(aws: Aws, stack: Stack, *, machines: Iterable[str] = (), jobs: bool =
 
 
 def delete(aws: Aws, stack: Stack) -> None:
-    """Remove the stack and all in it but the bucket, and wait until it is gone."""
+    """Remove the stack except its bucket, and wait until it is gone."""
     aws.cloudformation.delete_stack(StackName=stack.id)
     settle(aws, stack.id, "stack_delete_complete", f"stack {stack.name} could not be removed")
 
 
 def settle(aws: Aws, stack_id: str, waiter: str, trouble: str) -> None:
-    """Wait until the service is done with a stack. Raises CloudError or ServiceError with its reason when that failed."""
+    """Wait until a change of a stack has ended. Raises CloudError or ServiceError with the service's reason if it failed."""
     wait(aws.cloudformation, waiter, trouble, lambda: failure_reason(aws, stack_id), StackName=stack_id)
 
 
 def failure_reason(aws: Aws, stack_id: str) -> str:
-    """Why the last change of a stack failed: its first failed resource says, the others were only cancelled."""
+    """Return why the last change of a stack failed: the reason of the first failed resource. The others were cancelled."""
     events = aws.cloudformation.describe_stack_events(StackName=stack_id)["StackEvents"]  # the newest first
     reasons = []
     for event in events:
@@ -148,12 +148,12 @@ def failure_reason(aws: Aws, stack_id: str) -> str:
 
 
 def find_bucket(aws: Aws, stack: Stack) -> str:
-    """The results bucket: the stack's, or the newest that a deleted stack of this name left; "" where there is none."""
+    """Return the stack's bucket, else the newest one that a deleted stack of this name left, else ""."""
     return stack.bucket or next(reversed(left_buckets(aws, stack.name)), "")
 
 
 def left_buckets(aws: Aws, name: str) -> list[str]:
-    """Buckets that stacks of this name made, by name and by their tags; the newest last."""
+    """Return the buckets of this stack name, by bucket name and tags, newest last."""
     buckets = [item for item in aws.s3.list_buckets()["Buckets"] if item["Name"].startswith(f"{name.lower()}-bucket")]
     names = []
     for bucket in sorted(buckets, key=lambda item: item["CreationDate"]):

@@ -1,4 +1,4 @@
-"""What there is in the cloud now, what runs, what it costs, how far it is: read from AWS at the moment of asking."""
+"""Show the current state in the cloud: resources, progress and cost, read from AWS."""
 
 import json
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from gan_lib.text import duration
 
 
 def describe(aws: Aws, name: str) -> list[str]:
-    """The state of everything of a stack's name, for people; what runs, with the command that stops it, comes last."""
+    """Describe everything under a stack's name. The last line lists what runs, with the command that stops it."""
     stack = stacks.find(aws, name)
     bucket_name = stacks.find_bucket(aws, stack)
     lines = [f"stack {name} in {aws.region}: {stack.status if stack.exists else 'does not exist'}"]
@@ -33,7 +33,7 @@ def describe(aws: Aws, name: str) -> list[str]:
 
 
 def _state(aws: Aws, item: instances.Instance) -> str:
-    """Type, status and cost of an instance or job; one that runs goes into the ledger."""
+    """Describe type, status and cost of an instance or job. Add it to the ledger if it runs."""
     if not item.running:
         return f"{item.type}, {item.status}"
     aws.started[item.name] = item.type
@@ -44,7 +44,7 @@ def _state(aws: Aws, item: instances.Instance) -> str:
 
 
 def _runs(aws: Aws, bucket_name: str, prefix: str) -> list[str]:
-    """How far each run below a prefix is."""
+    """Describe the progress of each run below a prefix."""
     lines = []
     for name, files in sorted(bucket.find_runs(aws, bucket_name, prefix)[0].items()):
         names = files.keys() & {"summary.json", "history.csv", "config.json"}
@@ -60,7 +60,7 @@ def _runs(aws: Aws, bucket_name: str, prefix: str) -> list[str]:
 
 
 def _value(text: str, key: str) -> str:
-    """One value of a JSON text, in print that cannot move the cursor."""
+    """Return one value of a JSON text, with control characters escaped."""
     try:
         value = str(json.loads(text).get(key, ""))[:40]
     except (ValueError, AttributeError, RecursionError):

@@ -1,1 +1,1 @@
-"""How good images are: images in, numbers out; knows no run."""
+"""Measure image quality: images in, numbers out, independent of runs."""

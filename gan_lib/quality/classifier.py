@@ -1,6 +1,6 @@
-"""Images -> features and class probabilities: a small network of our own, whose weights come with the package.
+"""Classify images: features and class probabilities from a small network whose weights come with the package.
 
-Distances between sets of images are of its 100 features; Inception's know photographs, and need a download.
+Distances between sets of images use its 100 features. Inception's features are for photographs and need a download.
 """
 
 import hashlib
@@ -19,15 +19,15 @@ from gan_lib.text import first_line
 CLASSES = 10
 FEATURES = 100
 SIDE = 28  # pixels: images of other sizes are scaled to this one before they are judged
-CONFIDENT = 0.9  # a class that has this much is recognised; how often that is right, digits.json says
+CONFIDENT = 0.9  # an image is recognised if one class has this probability; digits.json has the accuracy
 WEIGHTS = Path(__file__).parent / "weights" / "digits.safetensors"
 
 
 class Judgement(NamedTuple):
     """A classifier's features and probabilities of N images."""
 
-    features: Tensor  # (N, 100) float64; over the images that it learnt from: mean 0, mean square 1 over all of them together
-    probabilities: Tensor  # (N, K) float64, each row sums to 1; the share of no class is spread evenly
+    features: Tensor  # (N, 100) float64; on its training images: mean 0, and total variance 100 over all features
+    probabilities: Tensor  # (N, K) float64, each row sums to 1; the probability of "no class" is divided evenly
 
 
 class Classifier(nn.Module):
@@ -55,18 +55,18 @@ class Classifier(nn.Module):
             nn.BatchNorm1d(FEATURES),
             nn.ReLU(),
         )
-        self.head = nn.Linear(FEATURES, classes + 1)  # the last one stands for images of no class
-        # They bring the trace of real digits' covariance to 100.
+        self.head = nn.Linear(FEATURES, classes + 1)  # the last output is for images of no class
+        # They scale the trace of the covariance of real digits to 100.
         self.register_buffer("centre", torch.zeros(FEATURES))
         self.register_buffer("scale", torch.ones(()))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, C, S, S) in [-1, 1] -> logits (N, K + 1)."""
+        """Return logits (N, K + 1) for images (N, C, S, S) in [-1, 1]."""
         return self.head(self.layers(_as_digits(images)))
 
     @torch.no_grad()
     def judge(self, images: Tensor, batch_size: int = 100) -> Judgement:
-        """Features and probabilities of images (N, C, S, S) in [-1, 1]; in eval mode, whatever mode it is in."""
+        """Return features and probabilities of images (N, C, S, S) in [-1, 1]. Runs in eval mode."""
         was_training = self.training
         self.eval()
         try:
@@ -78,7 +78,7 @@ class Classifier(nn.Module):
         return Judgement((hidden.double() - self.centre) / self.scale, known + unknown / known.shape[1])
 
     def set_scale(self, images: Tensor) -> None:
-        """Centre and scale the features by those of some images: mean 0, and 100 the sum of their variances."""
+        """Centre and scale the features, so that those of the given images have mean 0 and variances that sum to 100."""
         self.centre.zero_()
         self.scale.fill_(1)
         features = self.judge(images).features
@@ -87,9 +87,9 @@ class Classifier(nn.Module):
 
 
 def load_classifier(path: Path = WEIGHTS) -> Classifier:
-    """Read a classifier, by default the one of MNIST digits that ships; float32, from weights in half precision.
+    """Load a classifier in float32 from weights in half precision; by default the MNIST classifier of the package.
 
-    Raises DataError, naming the file, when one is missing, broken, no classifier, or not of the SHA-256 that is recorded.
+    Raises DataError, naming the file, if one is missing or broken, or its SHA-256 is not the recorded one.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
@@ -103,7 +103,7 @@ def load_classifier(path: Path = WEIGHTS) -> Classifier:
         raise DataError(f"classifier weights {path} must have SHA-256 {expected}, got {digest}")
     try:
         weights = load(content)
-        with torch.random.fork_rng(devices=[]):  # a network is drawn at random before its weights are read
+        with torch.random.fork_rng(devices=[]):  # building the network draws random weights
             classifier = Classifier(len(weights["head.bias"]) - 1)
         return _take(classifier, weights)
     except (SafetensorError, RuntimeError, KeyError, TypeError) as error:
@@ -111,7 +111,7 @@ def load_classifier(path: Path = WEIGHTS) -> Classifier:
 
 
 def classifier_facts(path: Path = WEIGHTS) -> dict[str, Any]:
-    """How a classifier was trained, how good it is on images that it has not seen, and its file's SHA-256."""
+    """Read how a classifier was trained, its accuracy on unseen images, and its file's SHA-256."""
     path = path.with_suffix(".json")
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
@@ -121,7 +121,7 @@ def classifier_facts(path: Path = WEIGHTS) -> dict[str, Any]:
 
 
 def save_classifier(classifier: Classifier, path: Path, **facts: Any) -> None:
-    """Write a classifier in half precision, and a JSON file beside it with its SHA-256 and what else is known of it."""
+    """Write a classifier in half precision, and beside it a JSON file with its SHA-256 and other facts."""
     from safetensors.torch import save
 
     content = save({name: _narrow(tensor) for name, tensor in classifier.state_dict().items()})
@@ -129,18 +129,18 @@ def save_classifier(classifier: Classifier, path: Path, **facts: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     for target, data in ((path, content), (path.with_suffix(".json"), text.encode())):
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-        with temporary.open("xb") as file:  # a new file: the cache may be shared, and hold links
+        with temporary.open("xb") as file:  # a new file: a shared cache may contain links
             file.write(data)
         temporary.replace(target)
 
 
 def round_weights(classifier: Classifier) -> Classifier:
-    """The classifier as it comes back from a file: its weights rounded to half precision."""
+    """Round a classifier's weights to half precision, as if read back from a file."""
     return _take(classifier, {name: _narrow(tensor) for name, tensor in classifier.state_dict().items()})
 
 
 def _take(classifier: Classifier, weights: dict[str, Tensor]) -> Classifier:
-    """The classifier with some weights, to judge images: channels last, which is three times as fast on a CPU."""
+    """Load weights into a classifier, channels last in memory, which is three times as fast on a CPU."""
     classifier.load_state_dict(weights)
     return classifier.to(memory_format=torch.channels_last).eval()
 
@@ -150,7 +150,7 @@ def _narrow(tensor: Tensor) -> Tensor:
 
 
 def _as_digits(images: Tensor) -> Tensor:
-    """(N, C, S, S) -> (N, 1, 28, 28): grey, and of the size that the network was trained on."""
+    """Convert images (N, C, S, S) to grey at the classifier's size: (N, 1, 28, 28)."""
     grey = images.mean(dim=1, keepdim=True)
     if grey.shape[-2:] == (SIDE, SIDE):
         return grey

@@ -1,4 +1,4 @@
-"""Labelled images -> a classifier, and how good it is: the recipe behind the weights that come with the package."""
+"""Train a classifier on labelled images and measure its accuracy. The weights in the package were made like this."""
 
 import hashlib
 from collections.abc import Iterator
@@ -26,19 +26,19 @@ EPOCHS = 15
 _BATCH = 100
 _PEAK_RATE = 4e-3
 _WEIGHT_DECAY = 0.02
-_JUNK = 20  # images of no class that each batch gets on top
-# At most: an image's rotation in radians, shear, change of size, shift and bend in half image sides.
+_JUNK = 20  # images of no class added to each batch
+# Maximum of an image's rotation in radians, shear, change of size, shift and bend in half image sides.
 _DISTORTION = {"rotation": 0.22, "shear": 0.2, "growth": 0.12, "shift": 0.14, "bend": 0.1}
-_LEARN, _CHECK = 5000, 2000  # labelled images to train on, and others to measure it by
+_LEARN, _CHECK = 5000, 2000  # labelled images to train on, and others to measure the accuracy
 _RECIPE = (EPOCHS, _BATCH, _PEAK_RATE, _WEIGHT_DECAY, _JUNK, _DISTORTION, _LEARN, _CHECK)
 
 
 def train_classifier(images: Tensor, labels: Tensor, seed: int = 0, epochs: int = EPOCHS) -> Classifier:
-    """Train a classifier on images (N, C, S, S) in [-1, 1] and labels (N,), the same one each time on one kind of processor.
+    """Train a classifier on images (N, C, S, S) in [-1, 1] and labels (N,). Reproducible on one kind of processor.
 
-    Every image is distorted anew each epoch. Each batch also holds images of no class (patched, shuffled, or noise), which
-    have a class of their own: else whatever a broken generator draws would be recognised with confidence too, and without that
-    class the features of all junk would gather among those of odd digits. 5,000 images take about two minutes of one core.
+    Every image is distorted anew each epoch. Each batch also contains images of no class (patched, shuffled, or noise), with
+    a class of their own. Without it, the classifier would be confident about the output of a broken generator, and the
+    features of such junk would lie near those of unusual digits. 5,000 images take about two minutes of one core.
     """
     draw = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]), _single_thread():
@@ -51,7 +51,7 @@ def train_classifier(images: Tensor, labels: Tensor, seed: int = 0, epochs: int 
         classifier.train()
         for _ in range(epochs):
             for batch in torch.randperm(len(images), generator=draw).split(size):
-                if len(batch) < size:  # the next epoch's order has them elsewhere
+                if len(batch) < size:  # skip a smaller last batch; the next epoch has another order
                     continue
                 optimiser.zero_grad()
                 _loss(classifier, images[batch], labels[batch], draw).backward()
@@ -62,20 +62,20 @@ def train_classifier(images: Tensor, labels: Tensor, seed: int = 0, epochs: int 
 
 
 def labelled_images(images: Images) -> tuple[Tensor, Tensor]:
-    """All images of a data set, training and held-out, (N, C, S, S), and their labels (N,). Raises DataError without labels."""
+    """Return all images of a data set, training and held-out, (N, C, S, S), and their labels (N,). Raises DataError without."""
     if images.train_labels is None or images.held_out_labels is None:
         raise DataError("the images have no labels, which a classifier learns from")
     return torch.cat([images.train, images.held_out]), torch.cat([images.train_labels, images.held_out_labels])
 
 
 def _loss(classifier: Classifier, digits: Tensor, labels: Tensor, draw: torch.Generator) -> Tensor:
-    """Cross-entropy of digits with their label, and of junk with the class for it."""
+    """Return the cross-entropy of digits with their labels and of junk with its own class."""
     logits = classifier(torch.cat([distort(digits, draw), junk(digits, _JUNK, draw)]))
     return F.cross_entropy(logits, torch.cat([labels, labels.new_full((_JUNK,), logits.shape[1] - 1)]))
 
 
 def distort(images: Tensor, draw: torch.Generator) -> Tensor:
-    """Each image under a rotation, shear, change of size, shift and bend of its own, such as another hand would give it."""
+    """Distort each image at random (rotation, shear, size, shift, bend), like another person's handwriting."""
     count = len(images)
 
     def uniform(name: str, *shape: int) -> Tensor:
@@ -88,12 +88,15 @@ def distort(images: Tensor, draw: torch.Generator) -> Tensor:
     grid = F.affine_grid(affine, list(images.shape), align_corners=False)  # (N, S, S, 2)
     bend = F.interpolate(uniform("bend", 2, 5, 5), images.shape[-2:], mode="bicubic", align_corners=True)
     grid = grid + bend.permute(0, 2, 3, 1)
-    return F.grid_sample(images + 1, grid, align_corners=False) - 1  # what comes in from outside is black, -1
+    return F.grid_sample(images + 1, grid, align_corners=False) - 1  # pixels from outside the image are black, -1
 
 
 def junk(images: Tensor, count: int, draw: torch.Generator) -> Tensor:
-    """Images of no class (count, C, S, S), count at least 4: half of them patched from quarters of four different images, each
-    in a wrong place, a quarter with shuffled pixels, a quarter nothing but noise of some brightness and strength."""
+    """Make images of no class (count, C, S, S), count at least 4.
+
+    Half are patched from quarters of four different images, each in a wrong place; a quarter have shuffled pixels; a quarter
+    are noise of random brightness and strength.
+    """
     half = images.shape[-1] // 2
     chosen = images[torch.randint(len(images), (4, count), generator=draw)]  # (4, count, C, S, S)
     made = chosen[0].roll((half, half), dims=(2, 3))
@@ -113,12 +116,12 @@ def junk(images: Tensor, count: int, draw: torch.Generator) -> Tensor:
 def cross_validate(
     images: Tensor, labels: Tensor, folds: int = 5, seed: int = 0, epochs: int = EPOCHS
 ) -> dict[str, float | int | list[float]]:
-    """How good the recipe is on images that a classifier has not seen: each is judged once, by one trained without its fold.
+    """Measure the accuracy by cross-validation: each image is classified once, by a classifier that has not seen its fold.
 
-    accuracy: share classified rightly; recognised: share classified with confidence, and of those, accuracy_of_recognised;
-    junk_recognised: share of images of no class. Last, what it matters that a classifier has seen the images that it compares:
-    the Fréchet distance of features of seen images to other seen ones and to unseen ones, in sets of a fold's size. A perfect
-    generator draws unseen images.
+    accuracy: share classified correctly. recognised: share classified with confidence; accuracy_of_recognised: accuracy among
+    those. junk_recognised: share of images of no class that are recognised. Last, the Fréchet distance from seen images to
+    other seen ones and to unseen ones, in sets of a fold's size: it shows how much it matters that the classifier has seen the
+    images. A perfect generator draws unseen images.
     """
     right, sure, junk_sure, seen_distances, unseen_distances = [], [], [], [], []
     for seen, unseen in split_folds(labels, folds, seed):
@@ -151,7 +154,7 @@ def _share(yes: Tensor) -> float:
 
 
 def split_folds(labels: Tensor, folds: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """(seen, unseen) indices of each fold; each fold holds as many of each class as can be."""
+    """Yield (seen, unseen) indices of each fold. Folds are stratified: each has about the same number of each class."""
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     order = order[labels[order].argsort(stable=True)]  # class by class, each shuffled
     fold = torch.empty(len(labels), dtype=torch.long)
@@ -162,7 +165,7 @@ def split_folds(labels: Tensor, folds: int, seed: int) -> Iterator[tuple[Tensor,
 
 @contextmanager
 def _single_thread() -> Iterator[None]:
-    """Sums in one order whatever the machine: the same weights each time."""
+    """Use one thread, so that sums have the same order and weights are the same on every machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -172,15 +175,18 @@ def _single_thread() -> Iterator[None]:
 
 
 class Choice(NamedTuple):
-    """A classifier, or none, and one line that says which or why."""
+    """A classifier or None, and one line of explanation."""
 
     classifier: Classifier | None
     about: str
 
 
 def choose_classifier(config: RunConfig, images: Images) -> Choice:
-    """The classifier for a run's images: that of digits ships; for another data set with labels one is trained, in two minutes
-    of one core, and kept in the cache folder. Without labels there is none, and `about` gives the reason."""
+    """Choose the classifier for a run's images.
+
+    The one for digits comes with the package. For another data set with labels, one is trained in two minutes of one core and
+    kept in the cache folder. Without labels it is None, and `about` gives the reason.
+    """
     if config.data in ("digits", "mnist"):
         accuracy = classifier_facts()["accuracy"]
         about = f"the classifier of digits that comes with gan-lib: {accuracy:.1%} right on unseen digits"
@@ -195,24 +201,24 @@ def _trained(config: RunConfig, images: Images) -> Choice:
     pixels, labels = labelled_images(images)
     order = torch.randperm(len(pixels), generator=torch.Generator().manual_seed(0))
     learn, check = order[:_LEARN], order[_LEARN : _LEARN + _CHECK]
-    if len(check) < _CHECK:  # a small set: a fifth of it to measure by
+    if len(check) < _CHECK:  # a small set: a fifth of it for the accuracy
         learn, check = order[len(order) // 5 :], order[: len(order) // 5]
     source = config.data.partition(":")[0]
     path = cache_folder() / "classifiers" / f"{source}-{cache_key(pixels[order], labels[order])}.safetensors"
     try:
         classifier, accuracy = load_classifier(path), float(classifier_facts(path)["accuracy"])
     except (DataError, KeyError, TypeError, ValueError):  # missing or damaged: trained anew
-        epochs = max(EPOCHS, EPOCHS * _LEARN // len(learn))  # a small set is seen more often: as many steps
+        epochs = max(EPOCHS, EPOCHS * _LEARN // len(learn))  # a small set gets more epochs, for as many steps
         classifier = train_classifier(pixels[learn], labels[learn], epochs=epochs)
         accuracy = (classifier.judge(pixels[check]).probabilities.argmax(dim=1) == labels[check]).double().mean().item()
-        with suppress(OSError):  # a cache that cannot be written costs time, no more
+        with suppress(OSError):  # without a cache, only time is lost
             save_classifier(classifier, path, data=source, accuracy=accuracy, images=len(learn), epochs=epochs)
     about = f"a classifier trained on {len(learn):,} labelled images of {config.data}: {accuracy:.1%} right on others"
     return Choice(classifier, about)
 
 
 def cache_key(images: Tensor, labels: Tensor) -> str:
-    """16 hexadecimal digits for what a classifier comes from: images, labels, the recipe and the network."""
+    """Return 16 hexadecimal digits that identify a classifier's images, labels, training code and network."""
     with torch.random.fork_rng(devices=[]):
         recipe = repr((_RECIPE, Classifier()))
     return hashlib.sha256(images.numpy().tobytes() + labels.numpy().tobytes() + recipe.encode()).hexdigest()[:16]

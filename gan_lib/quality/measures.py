@@ -1,4 +1,4 @@
-"""Images or judgements of images -> numbers. No random generator but its own is touched, and nothing is downloaded."""
+"""Measures of image quality. They use their own random generators and download nothing."""
 
 from typing import NamedTuple
 
@@ -19,24 +19,24 @@ from gan_lib.quality.pixels import (
     stray_pixels,
 )
 
-IMAGES = 3000  # that quality is measured on, where there are as many held-out images
-FEWEST = 100  # below this, distances between sets are nothing but chance
-_MOST_PIXELS = 2**28  # of one side: two gigabytes of them in double precision, as 3,000 of 128 x 128 in colour nearly are
+IMAGES = 3000  # to measure quality on, if enough images are held out
+FEWEST = 100  # with fewer, distances between sets are mostly chance
+_MOST_PIXELS = 2**28  # of one set: two gigabytes in double precision, nearly 3,000 colour images of 128 x 128
 
 FRECHET = "frechet_distance"
 _LOWER, _HIGHER = "lower", "higher"
 
 
 class Measure(NamedTuple):
-    """How a measure is named in tables and figures."""
+    """The name of a measure in tables and figures."""
 
     name: str  # with its unit
     better: str
-    scale: float = 1.0  # what its value is multiplied with: 100 for a share in percent
+    scale: float = 1.0  # its value is multiplied by this: 100 for a share in percent
 
 
 DIGITS = tuple(f"digit_{digit}" for digit in range(CLASSES))  # each class's share, which tables sum up in two lines
-# With classes: the share of each class's images that the classifier takes for it.
+# With classes: the share of each class's images that the classifier assigns to it.
 ACCURACIES = tuple(f"digit_{digit}_accuracy" for digit in range(CLASSES))
 MEASURES = {
     FRECHET: Measure("Fréchet distance (variance of real features = 100)", _LOWER),
@@ -62,10 +62,10 @@ NAMES = (*(name for name in MEASURES if not name.endswith(("_digit", "_accuracy"
 
 
 def roc_auc(real: Tensor, generated: Tensor) -> float:
-    """How well a discriminator tells real from generated images, whatever threshold one would take.
+    """Return the area under the ROC curve of a discriminator (AUC), which does not depend on a threshold.
 
-    real, generated: its beliefs that images are real, (N,) and (M,) in [0, 1]. 1: every real image is believed more than
-    every generated one; 0.5: no better than tossing a coin.
+    real, generated: its beliefs that images are real, (N,) and (M,) in [0, 1]. 1: every real image gets a higher belief than
+    every generated one; 0.5: no better than chance.
     """
     beliefs = generated.sort().values
     lower, not_higher = (torch.searchsorted(beliefs, real, right=right).double().mean() for right in (False, True))
@@ -73,7 +73,7 @@ def roc_auc(real: Tensor, generated: Tensor) -> float:
 
 
 def evaluation_size(images: Images) -> int:
-    """How many images to generate for measure(): 3,000, or as many as are held out. Raises DataError for fewer than 100."""
+    """Return how many images to generate: 3,000, or as many as are held out. Raises DataError for fewer than 100."""
     size = min(IMAGES, len(images.waiting))
     if size < FEWEST:
         raise DataError(
@@ -84,13 +84,13 @@ def evaluation_size(images: Images) -> int:
 
 
 class Standard:
-    """What generated images are held against: all that depends on the real images alone is worked out once for a run."""
+    """The real images that generated ones are compared with. Values of the real images are computed once per run."""
 
     def __init__(self, images: Images, classifier: Classifier | None) -> None:
-        """classifier: None leaves out what needs one.
+        """classifier: None leaves out the measures that need one.
 
-        Raises DataError for too few held-out or training images, for images whose distances would not fit into memory, and
-        where every held-out image is a training image too.
+        Raises DataError for too few held-out or training images, for too many pixels to keep in memory, and if every held-out
+        image is also a training image.
         """
         self.size = evaluation_size(images)
         pixels = images.train[0].numel() * max(len(images.train), self.size)
@@ -112,30 +112,30 @@ class Standard:
 
     @property
     def duplicates(self) -> float:
-        """The share of held-out images that are training images too."""
+        """Return the share of held-out images that are also training images."""
         return self._real.duplicates
 
     def measure(self, generated: Tensor, labels: Tensor | None = None) -> dict[str, float]:
-        """Quality of generated images (N, C, S, S) in [-1, 1], against as many held-out ones, under NAMES.
+        """Measure generated images (N, C, S, S) in [-1, 1] against as many held-out ones. The keys are NAMES.
 
-        labels: (N,), the classes that were asked for, of networks with classes. Distances are from features of real variance
-        100: a set collapsed to the mean feature is at a Fréchet distance of 100. Each number means little without its floor().
-        3,000 images take about a second on two cores.
+        labels: (N,), the requested classes, for networks with classes. Real features have a total variance of 100, so a set
+        collapsed to the mean feature has a Fréchet distance of 100. Compare each number with its floor(). 3,000 images take
+        about a second on two cores.
         """
         size = min(len(generated), self.size)
         generated, labels = _pick(generated, size), None if labels is None else _pick(labels, size)
         return self._all(generated, memorisation(generated, self.images.train, self._real), labels)
 
     def floor(self, with_classes: bool = False) -> dict[str, float]:
-        """What measure() would give for training images in the place of the generated ones, real against real.
+        """Measure training images in place of generated ones: real against real.
 
-        A little better than the best generator: there are as many of each digit on both sides, and the classifier that ships
-        has seen them all (weights/digits.json has what it recognises of digits that it has not seen).
+        A little better than a perfect generator: both sides have equal numbers of each digit, and the package's classifier has
+        seen all of them (weights/digits.json has its accuracy on unseen digits).
 
-        Both sides must be of one size, so 2,000 training images meet 2,000 held-out ones. The Fréchet distance of two samples
-        of one distribution falls with 1/N, so it is multiplied by 2,000 / 3,000 to be the floor of 3,000 images
-        (results/quality/sanity.json has the check); other measures do not depend on N. In memorisation, held-out images take
-        the generated ones' place: no training image could.
+        Both sides must have one size, so 2,000 training images meet 2,000 held-out ones. The Fréchet distance of two samples
+        of one distribution falls with 1/N, so it is multiplied by 2,000 / 3,000 for a floor of 3,000 images
+        (checked in results/quality/sanity.json); other measures do not depend on N. Memorisation uses held-out images in place
+        of generated ones, because training images would all be copies.
         """
         size, labels = min(self.size, len(self.images.train)), self.images.train_labels
         train, labels = _pick(self.images.train, size), _pick(labels, size) if with_classes and labels is not None else None
@@ -155,7 +155,7 @@ class Standard:
         return {name: values[name] for name in (*NAMES, "class_accuracy", *ACCURACIES) if name in values}
 
     def _judge(self, classifier: Classifier, images: Tensor, labels: Tensor | None) -> dict[str, float]:
-        """All that a classifier's features and probabilities say of images, beside as many held-out ones."""
+        """Compute all measures that need a classifier, against as many held-out images."""
         if len(images) not in self._held_out:
             features, probabilities = classifier.judge(_pick(self.images.held_out, len(images)))
             self._held_out[len(images)] = Features(features), digit_histogram(probabilities)
@@ -175,10 +175,10 @@ class Standard:
 
 
 def classifier_score(probabilities: Tensor) -> float:
-    """exp of the mean Kullback-Leibler divergence of each image's class probabilities (N, 10) from their mean.
+    """Return exp of the mean Kullback-Leibler divergence of each image's class probabilities (N, 10) from their mean.
 
-    From 1 to 10: every image certain and all classes as frequent gives 10; undecided images, or one class only, give 1.
-    Salimans et al. 2016, there with Inception's classes.
+    From 1 to 10: 10 if every image is certain and all classes are equally frequent; 1 if all images are undecided or of one
+    class. The inception score of Salimans et al. 2016, with digits instead of Inception's classes.
     """
     probabilities = probabilities.double()
     entropy_of_mean = torch.special.entr(probabilities.mean(dim=0)).sum()
@@ -187,32 +187,32 @@ def classifier_score(probabilities: Tensor) -> float:
 
 
 def recognisable(probabilities: Tensor) -> float:
-    """Share of images, by their class probabilities (N, 10), that one class has at least nine tenths of."""
+    """Return the share of images with a class probability, of (N, 10), of at least 0.9."""
     return float((probabilities.amax(dim=1) >= CONFIDENT).double().mean())
 
 
 def class_accuracy(probabilities: Tensor, labels: Tensor) -> dict[str, float]:
-    """Share of images, by their class probabilities (N, K), that are most like the class asked for, labels (N,): of all
-    images, and of those of each of ten classes."""
+    """Return the share of images whose most probable class, of (N, K), is the requested one, labels (N,): over all images, and
+    over each of ten classes."""
     right = (probabilities.argmax(dim=1) == labels).double()
     each = {name: float(right[labels == digit].mean()) for digit, name in enumerate(ACCURACIES)}
     return {"class_accuracy": float(right.mean()), **(each if probabilities.shape[1] == CLASSES else {})}
 
 
 def digit_histogram(probabilities: Tensor) -> Tensor:
-    """Share of the images (N, K) that are most like each class: (K,), sums to 1."""
+    """Return the share of images (N, K) by most probable class: (K,), sums to 1."""
     return probabilities.argmax(dim=1).bincount(minlength=probabilities.shape[1]).double() / len(probabilities)
 
 
 def divergence(histogram: Tensor, other: Tensor) -> float:
-    """The Jensen-Shannon divergence of two histograms (10,), in bits: 0 when they are equal, 1 when they share nothing."""
+    """Return the Jensen-Shannon divergence of two histograms (10,), in bits: 0 if equal, 1 if disjoint."""
     from scipy.spatial.distance import jensenshannon
 
     return float(jensenshannon(histogram.numpy(), other.numpy(), base=2)) ** 2
 
 
 def _pick(images: Tensor, count: int) -> Tensor:
-    """So many of the images, drawn by a fixed seed: files are often in the order of their classes."""
+    """Draw `count` images with a fixed seed, because files are often ordered by class."""
     if count == len(images):
         return images
     return images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:count]]

@@ -1,4 +1,4 @@
-"""A comparison in words: its verdict, the paper's claims, each held against the number that decides it, and when to stop."""
+"""Write a comparison's conclusions: its verdict, the paper's claims with the numbers that decide them, and when to stop."""
 
 import itertools
 import math
@@ -22,7 +22,7 @@ RIGHT, EARLY, LATE, NEVER = "right", "early", "late", "never"
 
 
 def verdict(rows: Comparison) -> str:
-    """Which configuration is optimal: the first at the lowest Fréchet distance that any reaches. Then what went wrong."""
+    """Name the optimal configuration: the first at the lowest Fréchet distance that any reaches. Then list failures."""
     shown = with_runs(rows)
     if not shown:
         return "Nothing can be said yet: no run is finished. Run `gan-lib run` first."
@@ -36,7 +36,7 @@ def verdict(rows: Comparison) -> str:
 
 
 def run_verdict(record: Record) -> str:
-    """The same of one run: how soon its images are how good, what that costs, and what went wrong."""
+    """Describe one run: its image quality, the time and cost to reach it, and failures."""
     return verdict({record.config.configuration: Row(record.config.configuration, [record])})
 
 
@@ -69,11 +69,11 @@ def _optimal(shown: Sequence[Row]) -> str:
             break
     if few := [row.title for row in shown if len(row.records) < FEWEST]:
         words.append(f"fewer than {FEWEST} runs, so no sure difference: {'; '.join(few)}")
-    return " ".join(f"{part[0].upper()}{part[1:]}." for part in dict.fromkeys(words))  # the next one may be the paper's
+    return " ".join(f"{part[0].upper()}{part[1:]}." for part in dict.fromkeys(words))  # no duplicates
 
 
 def _alone(row: Row) -> str:
-    """What the training of one row takes, costs and gives."""
+    """Describe the training time, cost and quality of one row."""
     words = f"{row.title}: {counted(row.epochs or 0, 'epoch')} in {_spent(row, 'training_seconds', 'cost_usd')}; its images"
     if not row.numbers(FRECHET):
         return f"{words} have no Fréchet distance ({row.why_unmeasured})"
@@ -85,13 +85,13 @@ def _alone(row: Row) -> str:
 
 
 def _spent(row: Row, seconds: str, usd: str) -> str:
-    """ "173 s of training, for 0.0196 USD at the price of ml.c5.2xlarge": two columns of its frame."""
+    """Return "173 s of training, for 0.0196 USD at the price of ml.c5.2xlarge", from two columns of its frame."""
     price = f"{show(row.middle(usd))} USD at the price of {paper.INSTANCES[row.named_machine].name}"
     return f"{show(row.middle(seconds))} s of training, for {price}"
 
 
 def _lead(first: Row, second: Row, target: int) -> str:
-    """How many times faster one row is than another, with an interval where there are enough runs."""
+    """Say how many times faster one row is than another, with an interval if there are enough runs."""
     times, interval = _times(second, first, f"seconds_to_{target}")
     factor = interval and Interval(times, math.exp(interval.low), math.exp(interval.high), interval.runs)
     whose = "the paper's " if second.published else ""
@@ -100,7 +100,7 @@ def _lead(first: Row, second: Row, target: int) -> str:
 
 
 def _fastest(rows: Sequence[Row]) -> tuple[int, list[Row]]:
-    """The lowest Fréchet distance that any row reaches, in the median over its runs (seeds), and those that do, by speed."""
+    """Return the lowest target Fréchet distance that any row reaches (median over seeds), and those rows, fastest first."""
     for target in sorted(quality.TARGETS):
         seconds = {row.configuration: row.middle(f"seconds_to_{target}") or math.inf for row in rows}
         if reached := [row for row in rows if math.isfinite(seconds[row.configuration])]:
@@ -109,19 +109,22 @@ def _fastest(rows: Sequence[Row]) -> tuple[int, list[Row]]:
 
 
 class Claim(NamedTuple):
-    """One statement of the paper, and what these runs say of it."""
+    """One statement of the paper, and the answer of these runs."""
 
     claim: str
     answer: str  # HOLDS, FAILS or UNKNOWN
-    because: str  # the number that decides, or why there is none
+    because: str  # the number that decides, or why it is missing
 
 
-_Finding = tuple[list[bool | None], str]  # what speaks for or against a claim, nothing where nothing can; and the numbers
+_Finding = tuple[list[bool | None], str]  # evidence for (True) or against (False) a claim, empty without any; and the numbers
 
 
 def claims(rows: Comparison, at_paper_length: Comparison) -> list[Claim]:
-    """The paper's claims. Those about balance, the course of the losses, images and the best configuration are judged on runs
-    of the paper's schedule only; each needs three runs of every configuration that it speaks of."""
+    """Judge the paper's claims.
+
+    Claims about balance, losses, images and the best configuration use only runs of the paper's schedule. Each claim needs
+    three runs of every configuration that it names.
+    """
     rows, long = papers_own(rows), papers_own(at_paper_length)
     longest, measured, length = _most(long.values(), "seed"), _most(long.values(), "noise_level"), ", at the paper's length"
     gan, cgan = ([rows[f"{model}-cpu"], rows[f"{model}-gpu"]] for model in ("gan", "cgan"))
@@ -140,22 +143,22 @@ def claims(rows: Comparison, at_paper_length: Comparison) -> list[Claim]:
 
 
 def claims_table(listed: list[Claim]) -> Table:
-    """The claims as a table."""
+    """Return the claims as a table."""
     lines = [dict(zip(("the paper's claim", "answer", "because"), claim, strict=True)) for claim in listed]
     return table(lines, f"The paper's claims, each judged on {FEWEST} runs or more of every configuration that it speaks of")
 
 
 def answer(verdicts: Sequence[bool | None]) -> str:
-    """HOLDS where all of several findings speak for a claim, FAILS where one speaks against it, else UNKNOWN."""
+    """Return HOLDS if all findings are for a claim, FAILS if one is against it, else UNKNOWN."""
     if False in verdicts:
         return FAILS
     return HOLDS if verdicts and all(verdicts) else UNKNOWN
 
 
 def _judge(claim: str, finding: Callable[..., _Finding], rows: Sequence[Row], needs: str) -> Claim:
-    """A claim's answer by the one rule: fewer than three runs of a configuration decide nothing.
+    """Judge one claim. Fewer than three runs of a configuration decide nothing.
 
-    needs: a measure that the rows must have; else which runs they must have, in words.
+    needs: a measure that the rows must have, or else, in words, the runs that they must have.
     """
     absent = [title(row.configuration) for row in rows if not row.records]
     if reason := _unmeasured(rows, needs) if needs in MEASURES else f"no run of {' or '.join(absent)}{needs}" if absent else "":
@@ -167,7 +170,7 @@ def _judge(claim: str, finding: Callable[..., _Finding], rows: Sequence[Row], ne
 
 
 def _most(rows: Iterable[Row], name: str) -> list[Row]:
-    """Of GAN and of CGAN the row with the most runs that have a number: neither losses nor images depend on the machine."""
+    """Return GAN's and CGAN's row with the most values. Losses and images do not depend on the machine."""
     order = sorted(rows, key=lambda row: -len(row.numbers(name)))
     return [next(row for row in order if row.family == family) for family in ("gan", "cgan")]
 
@@ -177,7 +180,7 @@ def _unmeasured(rows: Iterable[Row], name: str) -> str:
 
 
 def _times(slow: Row, fast: Row, name: str = "seconds_per_epoch") -> tuple[float, Interval | None]:
-    """How many times longer one row takes than another, by the medians, and the interval of that factor's logarithm."""
+    """Return how many times longer one row takes than another (by medians), and the interval of the factor's logarithm."""
     logs = ([math.log(value) for value in row.numbers(name) if value > 0] for row in (slow, fast))
     bottom = fast.middle(name)
     return (slow.middle(name) or math.nan) / bottom if bottom else math.nan, difference(*logs)
@@ -206,7 +209,7 @@ def _slower(gan: Row, cgan: Row) -> _Finding:
 def _quarter_of_the_epochs(gan: Row, cgan: Row) -> _Finding:
     gan_epoch, cgan_epoch = gan.balance_epoch(), cgan.balance_epoch()
     because = f"GAN {_when(gan)}, CGAN {_when(cgan)}"
-    if cgan_epoch is None:  # no quarter of nothing; GAN alone in the band speaks against the claim
+    if cgan_epoch is None:  # without CGAN's epoch: GAN alone in the band is against the claim
         return [None if gan_epoch is None else False], because
     return [cgan_epoch <= (gan_epoch or gan.epochs or 0) / 4], because
 
@@ -223,7 +226,7 @@ def _scatter(gan: Row, cgan: Row) -> _Finding:
 
 def _in_band_by_200(cgan: Row) -> _Finding:
     epoch, nearest = cgan.balance_epoch(), min(cgan.balances(), key=lambda balance: balance.nearest_distance or 0.0)
-    missed = nearest.nearest_distance  # 0 where any run was inside
+    missed = nearest.nearest_distance  # 0 if any run was inside
     detail = f"; nearest at epoch {nearest.nearest_epoch}, {show(missed)} outside" if missed else ""
     return [epoch is not None and epoch <= 200], f"CGAN {_when(cgan)}{detail}"
 
@@ -237,7 +240,7 @@ def _when(row: Row) -> str:
 
 
 def _noise(gan: Row, cgan: Row) -> _Finding:
-    """Both the noise level and the stray pixels have to say so."""
+    """Judge by the noise level and the stray pixels: both must agree."""
     verdicts, parts = [], []
     for name in ("noise_level", "stray_pixels"):
         measure, interval = MEASURES[name], difference(gan.numbers(name), cgan.numbers(name))
@@ -249,10 +252,10 @@ def _noise(gan: Row, cgan: Row) -> _Finding:
 
 
 def _recognisable(*rows: Row) -> _Finding:
-    """More than half of the images, by a classifier that is 90 % sure.
+    """Judge whether more than half of the images are recognised by a classifier that is 90 % sure.
 
-    A smaller share speaks against nothing: the classifier is as unsure of real digits that people still read, once they are
-    blurred (results/quality/sanity.json).
+    A smaller share is not evidence against the claim: the classifier is equally unsure of blurred real digits that people can
+    still read (results/quality/sanity.json).
     """
     verdicts: list[bool | None] = []
     parts = []
@@ -269,7 +272,7 @@ def _recognisable(*rows: Row) -> _Finding:
 
 
 def _best(*rows: Row) -> _Finding:
-    """The better images first, and of those the quicker."""
+    """Judge the best configuration: better images first, then speed."""
     seconds = {row.configuration: row.middle("training_seconds") or 0.0 for row in rows}
     gan, cgan = _most(rows, "noise_level")
     interval = difference(gan.numbers(FRECHET), cgan.numbers(FRECHET))
@@ -283,7 +286,7 @@ def _best(*rows: Row) -> _Finding:
 
 
 def when_to_stop(records: Sequence[Record]) -> Table:
-    """For each run with quality: the epoch of the paper's balance beside the one after which quality no longer improved."""
+    """Compare each run's epoch of balance with the epoch after which its quality no longer improved."""
     lines = []
     for record in records:
         plateau, reached, done = quality.plateau(record), balance(record), f"in {record.epochs_done:,}"
@@ -301,11 +304,11 @@ def when_to_stop(records: Sequence[Record]) -> Table:
 
 
 def timing(record: Record) -> str | None:
-    """How the run's balance lies to the epoch after which its Fréchet distance no longer improved (quality.plateau).
+    """Compare the epoch of balance with the plateau, after which the Fréchet distance no longer improved (quality.plateau).
 
-    RIGHT: within one evaluation of it. EARLY or LATE: farther from it. NEVER: no balance, though quality stopped improving.
-    Where quality was still improving at the end, that epoch is known to be in the run's last fifth at the earliest, and a
-    balance long before is EARLY. None: the run does not show it, or its quality was not measured.
+    RIGHT: within one evaluation of the plateau. EARLY or LATE: farther away. NEVER: no balance, but a plateau. If quality
+    still improved at the end, the plateau is in the run's last fifth or later, and a balance long before that is EARLY. None:
+    the run cannot decide, or its quality was not measured.
     """
     plateau, reached = quality.plateau(record), balance(record)
     if plateau is None or reached is None:
@@ -323,7 +326,7 @@ def timing(record: Record) -> str | None:
 
 
 def balance_answer(records: Sequence[Record]) -> str:
-    """Does the paper's balance rule find the moment to stop? One sentence, from the runs whose quality was measured.
+    """Say in one sentence whether the paper's balance rule finds the moment to stop, from runs with measured quality.
 
     Runs with a loss that has no balance are left out.
     """

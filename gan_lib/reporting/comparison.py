@@ -1,4 +1,4 @@
-"""Run folders -> the rows of a comparison: one for each configuration, with where its numbers come from."""
+"""Build the rows of a comparison from run folders: one row per configuration, with the source of its numbers."""
 
 import os
 import re
@@ -19,113 +19,113 @@ from gan_lib.reporting.frames import runs_frame
 from gan_lib.runs.record import Record, find_records, read_record
 from gan_lib.text import counted, nearest, shorten
 
-OWN, REFERENCE = "your run", "reference run"  # where the numbers of a row come from
+OWN, REFERENCE = "your run", "reference run"  # source of a row's numbers
 _NAME = 'http-equiv="Content-Security-Policy"'
 _RULE = """content="default-src 'none'; img-src data: file: 'self'; style-src 'unsafe-inline'\""""
-# With this head a page can run no script and fetch nothing, whoever wrote it: a browser obeys before it reads on.
+# With this head a page can run no script and load nothing: browsers apply the policy before they read the rest.
 HEAD = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta {_NAME} {_RULE}>
 """
-# The same, and as earlier versions wrote it.
+# The same head, also as earlier versions wrote it.
 _SAFE = re.compile(
     rf'<!DOCTYPE html>\s*<html lang="en">\s*<head>\s*<meta charset="utf-8"/?>\s*<meta ({_NAME} {_RULE}|{_RULE} {_NAME})/?>'
 )
-# What runs must share, or neither their seconds nor their images' distances say which configuration is better.
+# Runs must share these fields; otherwise neither their seconds nor their distances are comparable.
 _SHARED = ("data", "training_images", "image_size", "channels")
 
 
 def papers_images(config: RunConfig) -> bool:
-    """Whether a run learns from what the paper's did: 2,000 MNIST digits of 28 x 28."""
+    """Whether a run trains on the paper's images: 2,000 MNIST digits of 28 x 28."""
     return config.data in ("digits", "mnist") and (config.training_images, config.image_size, config.channels) == (2000, 28, 1)
 
 
 def papers_work(config: RunConfig) -> bool:
-    """Whether a run does what the paper did, on its images, its networks, its loss: its numbers stand beside nothing else."""
+    """Whether a run has the paper's images, networks and loss. Only then is it shown beside the paper's numbers."""
     return papers_images(config) and config.latent_size == 100 and config.configuration in CONFIGURATIONS
 
 
 @dataclass(frozen=True)
 class Row:
-    """One configuration: the runs (seeds) that stand for it, or the reason why there are none."""
+    """One configuration: its runs (seeds), or the reason why it has none."""
 
     configuration: str
     records: list[Record] = field(default_factory=list)  # all ok, all of one variant, one for each seed
     origin: str = ""  # OWN, REFERENCE, or nowhere
-    runs: int = 0  # how many of yours there are, finished or not
-    missing: str = "not run"  # why records is empty; of your own runs also when reference runs stand in for them
-    stands_in: bool = False  # reference runs in a comparison of yours
+    runs: int = 0  # number of your runs, finished or not
+    missing: str = "not run"  # why your own runs are missing, also if reference runs replace them
+    stands_in: bool = False  # reference runs in a comparison of your runs
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """Its runs (seeds) by frames.runs_frame."""
+        """Return the frames.runs_frame of its runs (seeds)."""
         return runs_frame(self.records)
 
     @property
     def config(self) -> RunConfig:
-        """What its runs were asked for, but for the seed; without runs, the paper's."""
+        """Return the config of its runs (seeds differ); without runs, the paper's."""
         return self.records[0].config if self.records else configure(self.configuration)
 
     @property
     def title(self) -> str:
-        """ "GAN, CPU", marked where it is a reference run in a comparison of yours."""
+        """Return "GAN, CPU", with a mark for a reference run in a comparison of your runs."""
         return title(self.configuration) + (" (reference run)" if self.stands_in else "")
 
     @property
     def family(self) -> str:
-        """ "gan", "cwgan", "gan-hinge": the model together with its loss."""
+        """Return the model together with its loss: "gan", "cwgan", "gan-hinge"."""
         return self.config.family
 
     @property
     def named_machine(self) -> str:
-        """ "cpu" or "gpu": which of the paper's two machines the configuration's name stands for."""
+        """Return the machine in the configuration's name: "cpu" or "gpu", for the paper's two machines."""
         return self.config.machine
 
     @property
     def published(self) -> paper.Published | None:
-        """What the paper says of it; None for what is not the paper's work."""
+        """Return the paper's numbers; None if the runs are not the paper's work."""
         return paper.RESULTS[self.configuration] if papers_work(self.config) else None
 
     @property
     def machine(self) -> str:
-        """The machine or machines that it was really measured on."""
+        """Return the machine or machines that it was measured on."""
         return ", ".join(sorted({str(record.machine.get("label", "unknown")) for record in self.records}))
 
     @property
     def epochs(self) -> int | None:
-        """How long each run trained; None without runs."""
+        """Return the epochs of each run; None without runs."""
         return self.config.epochs if self.records else None
 
     @property
     def why_unmeasured(self) -> str:
-        """Why it has no image quality: no run, or what its runs say."""
+        """Return why it has no image quality: no run, or the reason in its runs."""
         reasons = (record.summary.get("quality_about") for record in self.records)
         return next((str(reason) for reason in reasons if reason), quality.NOT_MEASURED if self.records else self.missing)
 
     def numbers(self, name: str) -> list[float]:
-        """A column of `frame`, without the runs that have no number there."""
+        """Return a column of `frame` without missing values."""
         return [float(value) for value in pd.to_numeric(self.frame.get(name, pd.Series()), errors="coerce").dropna()]
 
     def middle(self, name: str) -> float | None:
-        """The median of those numbers."""
+        """Return the median of `numbers`."""
         return median(values) if (values := self.numbers(name)) else None
 
     def mean(self, name: str) -> float | None:
-        """The mean of those numbers."""
+        """Return the mean of `numbers`."""
         return mean(values) if (values := self.numbers(name)) else None
 
     def floor(self, name: str) -> float | None:
-        """What real images have of a measure: one value, for its runs share their data."""
+        """Return a measure's value for real images. One value, because the runs share their data."""
         return next(iter(self.numbers(f"floor_{name}")), None)
 
     def balances(self) -> list[Balance]:
-        """When each run reached the paper's balance; empty for a loss that has no such band."""
+        """Return when each run reached the paper's balance; empty for a loss without a balance band."""
         return [reached for record in self.records if (reached := balance(record))]
 
     def balance_epoch(self) -> int | None:
-        """The median of those epochs, by convergence.median_epoch."""
+        """Return the median epoch of balance, by convergence.median_epoch."""
         return median_epoch(self.balances())
 
 
@@ -133,14 +133,13 @@ Comparison = dict[str, Row]
 
 
 def compare(runs: Path, reference: Path, experiments: Sequence[str] = ()) -> Comparison:
-    """Your runs, one row a configuration; beside the paper's work also those of its four that are missing.
+    """Compare your runs, one row per configuration. Missing ones of the paper's four get a row too, if a row is its work.
 
-    experiments: folders below runs, at most one for each configuration, such as "gan-cpu--quick"; all their seeds count.
-    None: those of the variant that the newest run belongs to and, on images of your own, the newest of other configurations on
-    the same images. Reference runs are always of the paper's schedule, and stand in for a configuration of the paper, or the
-    optimal one, that has no finished run, on the same images. Where both folders are the same, all rows are reference runs.
-    Raises RecordError for an experiment that does not exist, ConfigurationError for two of one configuration and for some on
-    different images.
+    experiments: folders below runs, at most one for each configuration, such as "gan-cpu--quick", with all their seeds. If
+    empty: those of the newest run's variant and, on your own images, the newest ones of other configurations on the same
+    images. Reference runs always have the paper's schedule. They replace a configuration of the paper, or the optimal one,
+    that has no finished run on the same images. If both folders are the same, all rows are reference runs. Raises RecordError
+    for an experiment that does not exist, ConfigurationError for two of one configuration or for different images.
     """
     own = find_records(runs, series=False)[0]
     check_experiments(runs, experiments)
@@ -148,7 +147,7 @@ def compare(runs: Path, reference: Path, experiments: Sequence[str] = ()) -> Com
 
 
 def at_paper_length(runs: Path, reference: Path) -> Comparison:
-    """The same of your runs of the paper's own schedule."""
+    """Compare your runs of the paper's own schedule."""
     own = find_records(runs, series=False)[0]
     long = {
         run.config.configuration for run in own if papers_images(run.config) and not run.variant
@@ -157,7 +156,7 @@ def at_paper_length(runs: Path, reference: Path) -> Comparison:
 
 
 def check_experiments(runs: Path, experiments: Sequence[str]) -> None:
-    """Raise RecordError for the first experiment that is no folder below runs; the nearest is named."""
+    """Raise RecordError, which suggests the nearest name, for the first experiment that is no folder below runs."""
     known = sorted(path.name for path in runs.glob("*") if path.is_dir())
     for name in experiments:
         if name not in known:
@@ -165,28 +164,28 @@ def check_experiments(runs: Path, experiments: Sequence[str]) -> None:
 
 
 def all_records(rows: Comparison) -> list[Record]:
-    """The runs of all rows."""
+    """Return the runs of all rows."""
     return [record for row in rows.values() for record in row.records]
 
 
 def with_runs(rows: Comparison) -> list[Row]:
-    """The rows that have runs: what figures and tables show."""
+    """Return the rows that have runs, for figures and tables."""
     return [row for row in rows.values() if row.records]
 
 
 def about_paper(rows: Comparison) -> bool:
-    """Whether the paper's numbers have a place in a comparison."""
+    """Whether a comparison shows the paper's numbers."""
     return any(row.published for row in rows.values())
 
 
 def papers_own(rows: Comparison) -> Comparison:
-    """The paper's four configurations, as far as they do the paper's work: what its claims are about."""
+    """Return the paper's four configurations for its claims, with only runs that are the paper's work."""
     nothing = "not the paper's images or networks"
     return {name: row if (row := rows.get(name)) and row.published else Row(name, missing=nothing) for name in CONFIGURATIONS}
 
 
 def missing(rows: Comparison) -> str | None:
-    """What is not there and why, in one sentence; None where nothing is missing."""
+    """Say in one sentence what is missing and why; None if nothing is."""
     reasons: dict[str, list[str]] = {}
     for row in rows.values():
         if row.missing:
@@ -197,7 +196,7 @@ def missing(rows: Comparison) -> str | None:
 
 
 def report_links(records: Iterable[Record], page_folder: Path | None) -> dict[str, str]:
-    """Run names -> where a page in a folder finds their reports, for those that have one."""
+    """Map run names to the links from a page's folder to their reports, for runs that have one."""
     if page_folder is None:
         return {}
     pages = {record.name: record.path / "report.html" for record in records}
@@ -205,7 +204,7 @@ def report_links(records: Iterable[Record], page_folder: Path | None) -> dict[st
 
 
 def is_safe(page: Path) -> bool:
-    """Whether a page is there and opens with the head that forbids scripts."""
+    """Whether a page exists and begins with the head that forbids scripts."""
     try:
         if not page.is_file():  # a pipe would never end
             return False
@@ -216,7 +215,7 @@ def is_safe(page: Path) -> bool:
 
 
 def describe(rows: Comparison) -> str:
-    """How your runs train: what sets them apart from the preset paper."""
+    """Describe how your runs differ from the preset paper."""
     own, configurations = [row for row in with_runs(rows) if not row.stands_in], dict[str, list[str]]()
     if not own:
         return "There are no finished runs of yours."
@@ -227,7 +226,7 @@ def describe(rows: Comparison) -> str:
 
 
 def schedule(config: RunConfig) -> str:
-    """How long a run trains, and what else sets it apart from the preset paper."""
+    """Describe a run's length, and its other differences from the preset paper."""
     changed = differences(config, configure(config.configuration))
     words = ", ".join(f"{name} = {value}" for name, (value, _) in changed.items() if name != "epochs")
     return counted(config.epochs, "epoch") + (f" with {words}" if words else "")
@@ -277,17 +276,17 @@ def _row(configuration: str, chosen: list[Record], stand_ins: list[Record], else
 
 
 def _whole(records: list[Record]) -> list[Record]:
-    """Some runs with their series, which a choice among thousands of runs does without."""
+    """Read the series of the chosen runs. Choosing among thousands of runs does not need them."""
     return [read_record(record.path) for record in records]
 
 
 def _alike(one: Record, other: Record) -> bool:
-    """Whether two runs learn from the same images."""
+    """Whether two runs train on the same images."""
     return all(getattr(one.config, name) == getattr(other.config, name) for name in _SHARED)
 
 
 def _like_the_newest(own: list[Record]) -> set[str]:
-    """The experiments of the newest run's variant; on images of your own also the newest of other configurations on them."""
+    """Return the experiments of the newest run's variant; on your own images also the newest of other configurations."""
     by_age = sorted(own, key=lambda run: str(run.summary.get("finished", "")), reverse=True)
     chosen = {run.config.configuration: run.path.parent.name for run in own if run.variant == by_age[0].variant}
     if by_age and not papers_images(by_age[0].config):

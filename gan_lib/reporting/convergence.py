@@ -1,4 +1,4 @@
-"""What is judged of one run, each by one written rule: when its losses are in balance, when quality settles, what it costs."""
+"""Judge one run, by one rule each: when its losses are in balance, when quality stops improving, and its cost."""
 
 import math
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from gan_lib.reporting import paper
 from gan_lib.runs.record import Record
 
 WINDOW = 10  # epochs
-TOLERANCE = 0.1  # an improvement of less than a tenth is none
-SETTLED = 0.2  # of the run must follow: a plateau is seen only by walking on it
+TOLERANCE = 0.1  # a smaller relative improvement counts as none
+SETTLED = 0.2  # this share of the run must follow a plateau, to confirm it
 NO_BAND = "no band: with this loss there is no value at which both are in balance"
 
 
 class Balance(NamedTuple):
-    """When balance was reached, and how near the losses ever came."""
+    """The epoch of balance, and the epoch nearest to it."""
 
     epoch: int | None  # counted from 1; None: never reached
     nearest_epoch: int | None  # where the losses came nearest to the bands; None when there are fewer epochs than the window
@@ -25,7 +25,7 @@ class Balance(NamedTuple):
 
 
 class Plateau(NamedTuple):
-    """When quality stopped improving, and how good it ever was."""
+    """The epoch when quality stopped improving, and the best value."""
 
     epoch: int | None  # None: still improving at the end, as far as this run can tell
     best_epoch: int
@@ -33,49 +33,48 @@ class Plateau(NamedTuple):
 
 
 def find_balance(discriminator_losses: Sequence[float], generator_losses: Sequence[float]) -> Balance:
-    """The first epoch at which the mean of each loss over the last ten epochs lies inside the paper's band, ends included.
+    """Find the first epoch at which the mean of each loss over the last ten epochs lies inside the paper's band, ends included.
 
-    Losses are means over an epoch, the discriminator's on the scale where undecided is ln 2, one value an epoch from the first
-    on. The trailing mean exists from epoch 10 on, so no earlier epoch can be the answer.
+    Losses are means over an epoch, one value per epoch from the first on. The discriminator's is ln 2 if it is undecided. The
+    trailing mean begins at epoch 10, so that is the earliest possible answer.
     """
     if len(discriminator_losses) < WINDOW:
         return Balance(None, None, None)
     distances = np.maximum(
         _distances(discriminator_losses, paper.DISCRIMINATOR_BAND), _distances(generator_losses, paper.GENERATOR_BAND)
     )
-    nearest, distance = int(distances.argmin()) + WINDOW, float(distances.min())  # the first one of all that are inside
+    nearest, distance = int(distances.argmin()) + WINDOW, float(distances.min())  # the first epoch inside, if any
     return Balance(None if distance else nearest, nearest, distance)
 
 
 def balance(record: Record) -> Balance | None:
-    """When a run reached the paper's balance, from its history; None for a loss that has no such band."""
+    """Return when a run reached the paper's balance, from its history; None for a loss without a balance band."""
     if not record.config.band:
         return None
     return find_balance(record.history["discriminator_loss"], record.history["generator_loss"])
 
 
 def cost_usd(record: Record) -> float | None:
-    """What a run's training costs on the instance that its configuration names."""
+    """Return the cost of a run's training on the instance that its configuration names."""
     seconds = record.summary.get("training_seconds") or sum(record.history.get("training_seconds", ()))
     return paper.cost_usd(seconds, record.config.machine) if seconds else None
 
 
 def median_epoch(balances: Sequence[Balance]) -> int | None:
-    """The median epoch of balance over several runs (seeds); None when half of them or more never reached it.
+    """Return the median epoch of balance over several runs (seeds); None if half of them or more never reached it.
 
-    Of an even number it is the mean of the middle two, rounded up.
+    For an even number of runs, it is the mean of the middle two, rounded up.
     """
     middle = median([balance.epoch or math.inf for balance in balances] or [math.inf])
     return None if math.isinf(middle) else math.ceil(middle)
 
 
 def find_plateau(epochs: Sequence[int], values: Sequence[float]) -> Plateau:
-    """The first measured epoch whose value no later value improves on by more than a tenth.
+    """Find the first measured epoch whose value no later value improves on by more than a tenth.
 
-    epochs: when quality was measured, rising, at least one; values: a distance, lower is better, none below 0. Because any last
-    value is improved on by none, an epoch counts only when a fifth of the run's epochs or more came after it; otherwise there
-    is no plateau yet and epoch is None. The first such epoch, not the best one: the lowest of many values that fluctuate is low
-    by luck.
+    epochs: of the measurements, increasing, at least one; values: a distance, lower is better, at least 0. An epoch counts only
+    if at least a fifth of the run's epochs came after it; otherwise epoch is None, because nothing can improve on the last one.
+    The first such epoch is used, not the lowest value, which is partly chance when values fluctuate.
     """
     measured = np.asarray(values, dtype=float)
     best_later = np.append(np.minimum.accumulate(measured[::-1])[-2::-1], np.inf)
@@ -85,9 +84,9 @@ def find_plateau(epochs: Sequence[int], values: Sequence[float]) -> Plateau:
 
 
 def roughness(losses: Sequence[float]) -> float:
-    """How far a loss strays: the median over the epochs of its distance from its mean over the last ten.
+    """Return the median over the epochs of a loss's distance from its mean over the last ten.
 
-    A slow rise or fall counts for little, a jump to and fro for all of it. 0 for fewer than ten epochs.
+    A slow rise or fall changes it little; jumps change it fully. 0 for fewer than ten epochs.
     """
     if len(losses) < WINDOW:
         return 0.0
@@ -95,12 +94,12 @@ def roughness(losses: Sequence[float]) -> float:
 
 
 def trailing_mean(values: Sequence[float], window: int) -> np.ndarray:
-    """Means over each run of `window` values: (E - window + 1,), the first one belonging to epoch `window`."""
-    # Rounded to 12 digits, so that a mean of values on the band's edge is on the edge and not 1e-17 beyond it.
+    """Return means over `window` consecutive values: (E - window + 1,). The first belongs to epoch `window`."""
+    # Rounded to 12 digits, so that rounding errors do not move a mean over the band's edge.
     return np.lib.stride_tricks.sliding_window_view(np.asarray(values, dtype=float), window).mean(axis=-1).round(12)
 
 
 def _distances(losses: Sequence[float], band: paper.Band) -> np.ndarray:
-    """How far each trailing mean lies outside a band."""
+    """Return how far each trailing mean lies outside a band."""
     means = trailing_mean(losses, WINDOW)
     return np.maximum(np.maximum(band.low - means, means - band.high), 0)

@@ -1,4 +1,4 @@
-"""Records and images -> matplotlib figures, each with a text that says in words what it shows."""
+"""Draw figures of records and images, each with an alternative text."""
 
 from collections.abc import Mapping, Sequence
 
@@ -35,11 +35,11 @@ _History = Mapping[str, Sequence[float]]  # columns as in a Record
 
 
 def loss_curves(rows: Comparison, scores: bool = False) -> Chart | None:
-    """Table 5: mean loss of D and G by epoch, one panel a configuration, on common axes; every seed thin, their mean bold.
+    """Draw Table 5: mean loss of D and G by epoch, one panel per configuration, shared axes; seeds thin, their mean bold.
 
-    scores: instead, of configurations where D gives scores without bound, by how much real images score above generated ones.
-    With a Wasserstein loss that estimates the Wasserstein distance; each network measures with a scale of its own, so axes are
-    not common ones. None without any.
+    scores: for configurations where D gives unbounded scores, draw the mean score of real minus generated images instead. With
+    a Wasserstein loss it estimates the Wasserstein distance. Each network has its own scale, so axes are not shared. Returns
+    None without such configurations.
     """
     shown = [row for row in with_runs(rows) if row.config.scores is scores]
     if not shown:
@@ -65,7 +65,7 @@ def loss_curves(rows: Comparison, scores: bool = False) -> Chart | None:
 
 
 def run_history(history: _History, config: RunConfig) -> Chart:
-    """One run's losses by epoch, so far; where D gives scores, the gap between them, and G's loss below it."""
+    """Draw one run's losses by epoch so far. If D gives scores, draw the gap between scores, and G's loss below it."""
     heading, series = title(config.configuration), _series([history], config.scores)
     chart = Chart(3.6)
     if not config.scores:
@@ -74,18 +74,18 @@ def run_history(history: _History, config: RunConfig) -> Chart:
     upper, lower = chart.subplots(2, 1, sharex=True)
     losses = [pd.DataFrame({_G_LOSS: history["generator_loss"]})]
     chart.alt = f"{_draw_series(upper, heading, series, config)} {_draw_series(lower, heading, losses, config)}"
-    upper.set_xlabel("")  # the lower one says it
+    upper.set_xlabel("")  # the lower panel has the label
     return chart
 
 
 def _series(histories: Sequence[_History], scores: bool) -> list[pd.DataFrame]:
-    """What is drawn by epoch: both losses, or the gap between scores. The mean over all runs is last, after each of several."""
+    """Return the series to draw: both losses, or the gap between scores. With several runs, their mean is the last."""
     frames = [pd.DataFrame(history) for history in histories]
     if scores:
         frames = [pd.DataFrame({_SCORES: frame.real_probability - frame.generated_probability}) for frame in frames]
     else:
         frames = [pd.DataFrame({_D_LOSS: frame.discriminator_loss, _G_LOSS: frame.generator_loss}) for frame in frames]
-    means = (sum(frames[1:], frames[0]) / len(frames)).dropna()  # as far as the shortest goes
+    means = (sum(frames[1:], frames[0]) / len(frames)).dropna()  # up to the end of the shortest run
     return [*(frames if len(frames) > 1 else []), means]
 
 
@@ -94,7 +94,7 @@ def _top(series: list[pd.DataFrame]) -> float:
 
 
 def _draw_series(panel: Axes, heading: str, series: list[pd.DataFrame], config: RunConfig, top: float | None = None) -> str:
-    """One panel: each run thin, their mean bold. Returns what it shows, in words."""
+    """Draw one panel: each run thin, their mean bold. Returns a description in words."""
     *runs, means = series
     family, _, machine = config.configuration.rpartition("-")
     colour, losses, label = colour_of(family), _D_LOSS in means, "epoch"
@@ -120,7 +120,7 @@ def _draw_series(panel: Axes, heading: str, series: list[pd.DataFrame], config: 
 
 
 def sample_sheet(rows: Comparison) -> Chart | None:
-    """Table 6: nine images of each configuration side by side, from the same latents for all runs of a model. None without."""
+    """Draw Table 6: nine images of each configuration, from the same latents for all runs of a model. None without runs."""
     shown = with_runs(rows)
     if not shown:
         return None
@@ -148,7 +148,7 @@ def sample_sheet(rows: Comparison) -> Chart | None:
 
 
 def epoch_seconds(rows: Comparison) -> Chart:
-    """Table 2 as a picture: seconds per epoch on a logarithmic axis, ours filled, the paper's hollow."""
+    """Draw Table 2: seconds per epoch on a logarithmic axis, measured ones filled, the paper's hollow."""
     shown = [row for row in reversed(rows.values()) if row.records or row.published]
     chart = Chart(1.0 + 0.5 * len(shown))
     panel = chart.subplots()
@@ -180,9 +180,9 @@ def epoch_seconds(rows: Comparison) -> Chart:
 
 
 def judgement(real: Sequence[float], generated: Sequence[float], auc: float | None = None, critic: bool = False) -> Chart:
-    """How the discriminator judges real and generated images: two histograms of its belief that an image is real.
+    """Draw two histograms of the discriminator's belief that an image is real: of real and of generated images.
 
-    critic: what is given are a critic's scores, which have no bound.
+    critic: the values are a critic's scores, without bound.
     """
     chart = Chart(3.2)
     panel = chart.subplots()
@@ -201,7 +201,7 @@ def judgement(real: Sequence[float], generated: Sequence[float], auc: float | No
 
 
 def picture(image: Image.Image, alt: str, inches: float = 3.0) -> Chart:
-    """Any picture as a chart with an alternative text."""
+    """Return a picture as a chart with an alternative text."""
     chart = Chart(alt=alt, figsize=(inches, inches * image.height / image.width), layout=None)
     panel = chart.add_axes((0, 0, 1, 1))
     panel.imshow(image, cmap="gray", interpolation="nearest", vmin=0, vmax=255)
@@ -210,22 +210,22 @@ def picture(image: Image.Image, alt: str, inches: float = 3.0) -> Chart:
 
 
 def _of_images(rows: Comparison) -> str:
-    """ " of 2,000 images": how many an epoch passes over, where that is one number."""
+    """Return " of 2,000 images" if all runs have the same number of images per epoch, else ""."""
     counts = set()
     for record in all_records(rows):
-        reading = record.machine.get("images")  # which older records do not have
+        reading = record.machine.get("images")  # missing in older records
         counts.add(reading.get("used") if isinstance(reading, dict) else record.config.training_images)
     count = counts.pop() if len(counts) == 1 else None
     return f" of {count:,} images" if isinstance(count, int) else ""
 
 
 def _open(record: Record) -> Image.Image | None:
-    """A run's samples.png; None where there is none, or a pipe, a bomb, another format: one bad run hides no other."""
+    """Open a run's samples.png; None if it is missing, no regular file, too large or of another format."""
     path = record.path / "samples.png"
     if not path.is_file():
         return None
     try:
         with Image.open(path, formats=["PNG"]) as opened:
             return opened.convert("RGB") if max(opened.size) <= _LARGEST_PICTURE else None
-    except Exception:  # whatever Pillow's reader stumbles over
+    except Exception:  # Pillow's readers raise errors of many kinds
         return None

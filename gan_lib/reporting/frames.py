@@ -1,4 +1,4 @@
-"""Records -> data frames: what tables and figures are made from, and what answers questions that they do not ask."""
+"""Convert records to data frames, for tables, figures and your own analysis."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,28 +12,28 @@ from gan_lib.reporting.convergence import balance, cost_usd
 from gan_lib.runs.record import Record
 
 _IDENTITY = ("run", "configuration", "variant", "seed")
-_NUMBERS = ("seconds_per_epoch", "training_seconds", "cost_usd", *NAMES)  # columns that are there without any number too
+_NUMBERS = ("seconds_per_epoch", "training_seconds", "cost_usd", *NAMES)  # columns that exist even without any number
 
 
 def runs_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """One row a run: what it is, its config, its summary, its machine and its quality at the end, by their own names.
+    """Return one row per run: its name, config, summary, machine and final quality.
 
-    Facts of machine.json have names such as machine_label, for config.json has threads too; the config's precision is
-    config_precision, for precision is a measure of quality; what real images have of a measure is floor_frechet_distance and so
-    on. seconds_to_5 and usd_to_5 are what training took to a Fréchet distance of 5, infinite where it never got there.
-    cost_usd, balance_epoch and plateau_epoch are as the reports say. What a run does not have is missing in its row.
+    Columns from machine.json begin with machine_ (machine_label), because config.json also has threads. The config's precision
+    is config_precision, because precision is a measure of quality. Values of real images begin with floor_
+    (floor_frechet_distance). seconds_to_5 and usd_to_5 are training time and cost up to a Fréchet distance of 5, infinite if it
+    was not reached. cost_usd, balance_epoch and plateau_epoch are as in the reports. Unknown values are missing (NaN).
     """
     lines = [_line(record) for record in records]
     return pd.DataFrame(lines, columns=None if lines else [*_IDENTITY, *_NUMBERS])
 
 
 def history_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """One row for each epoch of each run: both losses, the mean beliefs or scores, and the seconds that it took."""
+    """Return one row for each epoch of each run: both losses, the mean beliefs or scores, and its seconds."""
     return _long((record, record.history) for record in records)
 
 
 def metrics_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """One row for each evaluation of each run: the epoch, the seconds of training until then, and every measure."""
+    """Return one row for each evaluation of each run: the epoch, the training seconds up to it, and every measure."""
     return _long((record, record.metrics) for record in records)
 
 

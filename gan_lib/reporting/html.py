@@ -1,4 +1,4 @@
-"""Executed notebooks -> self-contained HTML pages, and the index page that links them: no script, nothing from elsewhere."""
+"""Convert executed notebooks to self-contained HTML pages without scripts, and write the index page."""
 
 import os
 import re
@@ -34,15 +34,15 @@ from gan_lib.runs.storage import write_bytes
 from gan_lib.text import counted, first_line, show
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
-_NOT_IN_REPORTS = {"notebook-only"}  # cells for whoever runs the notebook by hand
-_FIRST = "opening"  # the tag of cells that a page begins with, wherever they stand in the notebook
-CONTENTS, _HEAD_ENDS = "<!-- contents -->", "<!-- head -->"  # where the list of a page's headings goes; what HEAD replaces
+_NOT_IN_REPORTS = {"notebook-only"}  # cells for people who run the notebook themselves
+_FIRST = "opening"  # tag of the cells that come first on the page
+CONTENTS, _HEAD_ENDS = "<!-- contents -->", "<!-- head -->"  # place of the list of headings; end of the part that HEAD replaces
 
 
 def render(notebook: Path, page: Path, title: str, trouble: str = "", printed: str = "") -> Path:
     """Write an executed notebook as one HTML file; returns it. Raises RecordError when the notebook cannot be read.
 
-    trouble: what the page opens with, where something went wrong; printed: the last lines that the run printed.
+    trouble: an error text for the top of the page; printed: the last lines of the run's output.
     """
     import nbformat
     from nbconvert import HTMLExporter
@@ -68,8 +68,8 @@ def render(notebook: Path, page: Path, title: str, trouble: str = "", printed: s
 def write_index(results: Path) -> Path:
     """Write results/index.html: the comparison and every run, with links to their reports; returns it.
 
-    A run may come from a stranger, and so may its report.html: it is linked only where it opens with the head that lets no
-    page run a script.
+    A run and its report.html may come from a stranger: the report is linked only if it begins with the head that forbids
+    scripts.
     """
     import jinja2
 
@@ -107,7 +107,7 @@ def _entry(results: Path, record: Record) -> dict[str, Any]:
 
 
 def _back(page: Path) -> dict[str, str]:
-    """Links from a page to those above it, which every batch writes at its end: the index and the comparison."""
+    """Return the links from a page to the index and the comparison, which every batch writes."""
     results = page.parents[3] if len(page.parents) > 3 and page.parents[2].name == "runs" else page.parent
     links = {}
     if (results / "runs").is_dir() and results.name != "choices":
@@ -118,16 +118,16 @@ def _back(page: Path) -> dict[str, str]:
 
 
 def _contents(html: str) -> str:
-    """A page's headings of the second order as links."""
+    """Return a page's second-level headings as links."""
     headings = re.findall(r'<h2 id="([^"]+)">(.*?)(?:<a class="anchor-link".*?)?</h2>', html, re.S)
     links = "".join(f'<li><a href="#{anchor}">{text}</a></li>' for anchor, text in headings)
     return f'<nav aria-label="Contents"><ul class="contents">{links}</ul></nav>' if links else ""
 
 
 def heading(config: RunConfig, machine: dict[str, Any], started: str, notes: Iterable[str] = ()) -> str:
-    """What one run is: which configuration, named after which machine, really run on which, when, with which code.
+    """Return the heading of one run: configuration, named and real machine, time and code version.
 
-    notes: what else is worth knowing about how it went, such as where it resumed after a stop.
+    notes: further remarks, such as where it resumed after a stop.
     """
     named = paper.INSTANCES[config.machine].name
     return (
@@ -140,12 +140,12 @@ def heading(config: RunConfig, machine: dict[str, Any], started: str, notes: Ite
 
 
 def verdict(sentences: str) -> str:
-    """What a page begins with, below its title."""
+    """Return the verdict as HTML, for the top of a page."""
     return f'<div class="verdict">{paragraphs([sentences])}</div>'
 
 
 def opening(rows: Comparison) -> str:
-    """How the comparison begins: what is compared, the verdict in one sentence, and what is missing."""
+    """Return the top of the comparison: its configurations, the verdict, and what is missing."""
     families = list(dict.fromkeys(title(row.configuration).rpartition(", ")[0] for row in with_runs(rows) or rows.values()))
     names = " and ".join(filter(None, [", ".join(families[:-1]), *families[-1:]])) or "Nothing"
     data = {record.config.data for record in all_records(rows)}
@@ -159,7 +159,7 @@ def opening(rows: Comparison) -> str:
 
 
 def about(rows: Comparison, page_folder: Path) -> str:
-    """What the comparison is made of, and its contents. page_folder: where links to the runs' reports start from."""
+    """Return the runs of the comparison, and its table of contents. page_folder: links to reports are relative to it."""
     cited = f'<p class="provenance">The paper: {escape(paper.CITATION)}.</p>' if about_paper(rows) else ""
     lines = "".join(f"<li>{_provenance(row.title, row.records, row.origin, page_folder)}</li>" for row in with_runs(rows))
     return (
@@ -170,13 +170,13 @@ def about(rows: Comparison, page_folder: Path) -> str:
 
 
 def elsewhere(rows: Comparison, labels: Iterable[str]) -> list[str]:
-    """A sentence where a bench is of another machine than the runs."""
+    """Return a sentence if a bench was measured on another machine than the runs."""
     others = sorted(set(labels) - {str(record.machine.get("label")) for record in all_records(rows)})
     return [f"Measured on another machine than these runs: {', '.join(others)}."] if others else []
 
 
 def how_to_reproduce(rows: Comparison) -> str:
-    """The commands that make this report again, each with the commit that its runs were made with."""
+    """Return the commands that reproduce this report, with the commit of the runs."""
     own, stand_ins = ([row for row in with_runs(rows) if row.stands_in is kind] for kind in (False, True))
     text = _commands(own) or _passage("To make the runs:", ["gan-lib run --preset paper"])
     if stand_ins:
@@ -190,12 +190,12 @@ def how_to_reproduce(rows: Comparison) -> str:
 
 
 def paragraphs(lines: Iterable[str]) -> str:
-    """Plain lines as paragraphs."""
+    """Return plain lines as HTML paragraphs."""
     return "".join(f"<p>{escape(line)}</p>" for line in lines)
 
 
 def _provenance(name: str, records: Sequence[Record], origin: str, page_folder: Path) -> str:
-    """When, where, with which code and seeds a row's runs were made, each linked to its report."""
+    """Return time, machine, code version and seeds of a row's runs, with links to their reports."""
     newest = max(records, key=lambda run: str(run.summary.get("finished")))
     links = report_links(records, page_folder)
     seeds = ", ".join(
@@ -208,7 +208,7 @@ def _provenance(name: str, records: Sequence[Record], origin: str, page_folder: 
 
 
 def _commands(rows: Iterable[Row]) -> str:
-    """As few commands as there are kinds of runs: those with the same settings, seeds and commit share one."""
+    """Return the commands to make runs. Runs with the same settings, seeds and commit share one command."""
     lines = []
     for run in (record for row in rows for record in row.records):
         named = run.variant.split("-")[0]

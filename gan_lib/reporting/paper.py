@@ -1,4 +1,4 @@
-"""What the paper published: tables 1 to 4, the balance bands and the size of each model.
+"""The paper's published numbers: tables 1 to 4, the balance bands and the size of each model.
 
 B. Moroz, L. Kabak, K. Rodna, Ye. Ruksov, "Comparison of different configurations of the GAN model based on the AWS cloud
 computing service", Information Technology: Computer Science, Software Engineering and Cyber Security, 2022, no. 2,
@@ -22,7 +22,7 @@ class Instance(NamedTuple):
 
 
 class Published(NamedTuple):
-    """What Tables 2, 3 and 4 say of one configuration."""
+    """One configuration in Tables 2, 3 and 4."""
 
     seconds_per_epoch: float
     epochs_to_balance: int
@@ -61,5 +61,5 @@ GPU_SPEEDUP = {"gan": 370, "cgan": 971}
 
 
 def cost_usd(seconds: float, machine: str) -> float:
-    """What so many seconds cost on the instance that a machine, "cpu" or "gpu", is named after."""
+    """Return the cost of `seconds` on the paper's instance for a machine, "cpu" or "gpu"."""
     return seconds / 3600 * INSTANCES[machine].usd_per_hour

@@ -1,4 +1,4 @@
-"""Records and rows -> figures of image quality: through training, and against what it cost."""
+"""Draw image quality: through training, and against cost."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -31,7 +31,7 @@ from gan_lib.reporting.style import (
 from gan_lib.runs.record import Record
 from gan_lib.text import show
 
-_PANELS = {  # columns of metrics.csv, by what a panel is called
+_PANELS = {  # columns of metrics.csv by panel title
     "Fréchet distance": [FRECHET],
     "precision and recall, %": ["precision", "recall"],
     "noise level, % of black to white": ["noise_level"],
@@ -42,9 +42,9 @@ _FLOOR: dict[str, Any] = {"color": FAINT, "linewidth": 0.9, "linestyle": ":"}
 
 
 def run_curve(record: Record) -> Chart:
-    """One run's quality by epoch, each measure with its floor dotted, and how much D has overfitted: 0 where it has not.
+    """Draw one run's quality by epoch, each measure with its floor dotted, and D's overfitting (0: none).
 
-    One sentence where nothing was measured.
+    A sentence if nothing was measured.
     """
     panels = {heading: frame for heading, names in _PANELS.items() if len(frame := _measured([record], names))}
     if not panels:
@@ -61,7 +61,7 @@ def run_curve(record: Record) -> Chart:
         for name in _PANELS[heading]:
             measure = MEASURES.get(name)
             scale, floor = (measure.scale, floors.get(name)) if measure else (1, 0.0)
-            floor = None if floor is None else round(floor, 12)  # a hair beside 0 would stretch the axis
+            floor = None if floor is None else round(floor, 12)  # a value very near 0 would stretch the axis
             values = scale * frame[name].round(12)
             panel.plot(frame.epoch, values, "o--" if name == "recall" else "o-", color=colour, **_MARK)
             ends += [(values.iloc[-1], name, colour)] if len(_PANELS[heading]) > 1 else []
@@ -69,7 +69,7 @@ def run_curve(record: Record) -> Chart:
             if floor is not None:
                 panel.axhline(scale * floor, **_FLOOR)
                 words[-1] += f" (floor {show(scale * floor)})" if measure else ""
-                ends += [(scale * floor, "floor", FAINT)] if measure and name != "recall" else []  # which shares precision's
+                ends += [(scale * floor, "floor", FAINT)] if measure and name != "recall" else []  # it shares precision's
         epoch_axis(panel)
         panel.margins(x=0.04, y=0.06)
         name_ends(panel, ends)
@@ -80,9 +80,9 @@ def run_curve(record: Record) -> Chart:
 
 
 def frechet_curves(rows: Comparison) -> Chart | None:
-    """Fréchet distance by epoch and by second of training, logarithmic: how soon each configuration's images are how good.
+    """Draw the Fréchet distance of each configuration by epoch and by training second, on logarithmic axes.
 
-    Every seed thin, their mean bold, the floor dotted. None where it was not measured.
+    Seeds thin, their mean bold, the floor dotted. None if it was not measured.
     """
     chart = Chart(3.9)
     panels = chart.subplots(1, 2, sharey=True)
@@ -125,9 +125,9 @@ def frechet_curves(rows: Comparison) -> Chart | None:
 
 
 def cost_against_quality(rows: Comparison) -> Chart | None:
-    """What each configuration cost and how good its images are: every run a dot, their middle named, the frontier drawn.
+    """Draw cost against image quality: a small dot for each run, a large one for each configuration, and the Pareto frontier.
 
-    The middle is the median of the costs and the mean of the distances, as in the tables. None where quality was not measured.
+    The large dot is at the median cost and the mean distance, as in the tables. None if quality was not measured.
     """
     runs = runs_frame(all_records(rows)).pipe(lambda frame: frame[(frame.cost_usd > 0) & (frame[FRECHET] > 0)])
     if runs.empty:
@@ -163,16 +163,16 @@ def cost_against_quality(rows: Comparison) -> Chart | None:
 
 
 def frontier(points: pd.DataFrame, cost: str = "cost_usd", distance: str = FRECHET) -> pd.DataFrame:
-    """Those of some points (rows with these two columns) that no other one beats in both, the cheapest first."""
+    """Return the Pareto frontier of points with a cost and a Fréchet distance, cheapest first."""
     ordered = points.sort_values([cost, distance], kind="stable")
     return ordered.assign(lowest=ordered[distance].cummin()).drop_duplicates("lowest")
 
 
 def nearest_pairs(generated: Tensor, train: Tensor, labels: Tensor | None = None, count: int = 10) -> Chart:
-    """The generated images that come nearest to a training image, each above that training image, with their distance.
+    """Draw the generated images that are nearest to a training image, each above that training image, with their distance.
 
     generated (N, C, S, S) and train (M, C, S, S) in [-1, 1]; the count nearest pairs, the nearest first. With labels (M,) of
-    the training images, the nearest pair of each class instead, in the order of the classes: else all of them would be ones.
+    the training images, the nearest pair of each class instead, in the order of the classes. Else most are ones.
     """
     pairs = nearest_images(generated, train)
     order = pairs.distance.argsort(stable=True)
@@ -200,14 +200,13 @@ def nearest_pairs(generated: Tensor, train: Tensor, labels: Tensor | None = None
 
 
 def _measured(records: Sequence[Record], names: list[str]) -> pd.DataFrame:
-    """The rows of metrics_frame in which all of some measures are numbers; none where they were not measured."""
+    """Return the rows of metrics_frame in which all given measures are numbers."""
     frame = metrics_frame(records)
     columns = ["training_seconds", *names]
     return frame[np.isfinite(frame[columns].to_numpy(dtype=float)).all(axis=1)] if {*columns} <= {*frame} else frame[:0]
 
 
 def _machines(rows: Comparison) -> str:
-    """What an axis of seconds or of what they cost must say besides, where rows that are named after one machine were measured
-    on several."""
+    """Return a remark for an axis of seconds or costs if rows named after one machine were measured on several."""
     used = {(row.named_machine, row.machine) for row in with_runs(rows)}
     return "; not all on one machine" if len(used) > len({named for named, _ in used}) else ""

@@ -1,4 +1,4 @@
-"""Numbers from several runs (seeds) -> how far a mean, or a difference of two, can be trusted."""
+"""Confidence intervals of a mean, or of a difference of two means, over several runs (seeds)."""
 
 import math
 import warnings
@@ -8,23 +8,23 @@ from typing import Any, NamedTuple
 
 from gan_lib.text import counted, show
 
-FEWEST = 3  # runs of each kind: of fewer, an interval is so wide that nobody learns from it
+FEWEST = 3  # runs of each kind: with fewer, an interval is too wide to be useful
 
 
 class Interval(NamedTuple):
-    """A value with an interval that is made so that, of a hundred made from other seeds, about 95 hold the true value."""
+    """A value with its 95 % confidence interval."""
 
     value: float
     low: float
     high: float
-    runs: int  # the fewer of the two kinds that were compared
+    runs: int  # of two compared kinds, the smaller number
 
 
 def mean_interval(values: Sequence[float]) -> Interval | None:
-    """The mean of a number over runs, with its 95 % interval by Student's t.
+    """Return the mean over runs with its 95 % confidence interval by Student's t.
 
-    None for fewer than three runs, and where all have one value: no spread was seen, so none can be estimated. No bootstrap:
-    of three values it spans no more than those three, and misses the true mean once in four times.
+    None for fewer than three runs, and if all values are equal, because the spread cannot be estimated. Not by bootstrap: with
+    three values its interval lies within them, and misses the true mean once in four times.
     """
     if len(values) < FEWEST or _equal(values):
         return None
@@ -34,10 +34,10 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
 
 
 def difference(one: Sequence[float], other: Sequence[float]) -> Interval | None:
-    """How much larger the mean of a number is over the runs of one kind than over those of another, with its 95 % interval.
+    """Return the difference of two means over runs (one minus other) with its 95 % confidence interval.
 
-    By Welch's t, which takes neither the spread nor the number of runs to be equal; seeds of two kinds are not pairs. None
-    where either has fewer than three runs or an infinite value, and where neither has a spread.
+    By Welch's t, which allows different spreads and numbers of runs; seeds are not paired. None if either has fewer than
+    three runs or an infinite value, or if neither has any spread.
     """
     runs = min(len(one), len(other))
     if runs < FEWEST or not all(map(math.isfinite, [*one, *other])) or (_equal(one) and _equal(other)):
@@ -45,26 +45,26 @@ def difference(one: Sequence[float], other: Sequence[float]) -> Interval | None:
     from scipy.stats import ttest_ind
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # one without a spread is no reason to mistrust the other
+        warnings.simplefilter("ignore", RuntimeWarning)  # scipy warns if one of the two has no spread
         return _interval(mean(one) - mean(other), ttest_ind(one, other, equal_var=False), runs)
 
 
 def is_above(interval: Interval | None, bound: float = 0.0) -> bool | None:
-    """Whether a number is above a bound; None where that cannot be told: no interval, or the bound is in it."""
+    """Whether a value is above a bound; None without an interval, or if the bound is inside it."""
     if interval is None or interval.low <= bound <= interval.high:
         return None
     return interval.low > bound
 
 
 def cannot_be_told(*runs: int) -> str:
-    """Why there is no answer, from how many runs of each kind there are."""
+    """Say why there is no answer, from the number of runs of each kind."""
     fewest = min(runs)
     words = f"cannot be told with {counted(fewest, 'run')}"
     return f"{words}: {FEWEST} of each are the least" if fewest < FEWEST else words
 
 
 def in_words(interval: Interval | None, scale: float = 1.0) -> str:
-    """A number with its interval: "2.10 (95% interval 1.80 to 2.40, n = 3)"; nothing without one."""
+    """Return "2.10 (95% interval 1.80 to 2.40, n = 3)"; "" without an interval."""
     if interval is None:
         return ""
     value, low, high = (show(scale * number) for number in interval[:3])
@@ -72,7 +72,7 @@ def in_words(interval: Interval | None, scale: float = 1.0) -> str:
 
 
 def with_ends(values: Sequence[float], middle: float, unit: str = "") -> str:
-    """ "41.2 s (38.0 to 45.1)": a mean or median, and the lowest and highest where they differ."""
+    """Return "41.2 s (38.0 to 45.1)": a mean or median, and the lowest and highest if they differ."""
     return f"{show(middle)}{unit}" + (f" ({show(min(values))} to {show(max(values))})" if len(set(values)) > 1 else "")
 
 
@@ -82,5 +82,5 @@ def _interval(value: float, result: Any, runs: int) -> Interval:
 
 
 def _equal(values: Sequence[float]) -> bool:
-    """Whether all values are one, but for rounding."""
+    """Whether all values are equal up to rounding."""
     return all(math.isclose(value, values[0], rel_tol=1e-9, abs_tol=1e-12) for value in values)

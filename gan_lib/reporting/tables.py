@@ -1,4 +1,4 @@
-"""Records -> the paper's tables, ours beside them. Each is a data frame that shows itself as an accessible HTML table."""
+"""Build the paper's tables with measured numbers beside the paper's. Each is a data frame, shown as accessible HTML."""
 
 import itertools
 import math
@@ -33,7 +33,7 @@ class Table:
 
     frame: pd.DataFrame  # the first column names the row
     caption: str
-    links: Mapping[str, str] = field(default_factory=dict)  # where the name of a row leads
+    links: Mapping[str, str] = field(default_factory=dict)  # links of the row names
 
     def _repr_html_(self) -> str:
         numeric = [self.frame.iloc[:, at].map(_is_number).any() for at in range(len(self.frame.columns))]
@@ -49,19 +49,19 @@ def _template() -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether a cell holds a number, as such or already in words: it is set flush right."""
+    """Whether a cell is a number, also as text such as "1,200". It is aligned right."""
     if isinstance(value, str):
         return value.replace(",", "").replace(".", "").isdecimal()
     return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(float(value))
 
 
 def table(lines: Sequence[Mapping[str, Any]], caption: str) -> Table:
-    """Lines of cells as they are: pandas would turn whole numbers beside an empty cell into fractions."""
+    """Build a table from lines of cells. Cells keep their type: pandas would convert integers beside an empty cell."""
     return Table(pd.DataFrame(lines, dtype=object), caption)
 
 
 def markdown(table: Table) -> str:
-    """A table in Markdown."""
+    """Return a table in Markdown."""
     columns = list(table.frame.columns)
     lines = [columns, ["---"] * len(columns), *([show(value) for value in row] for row in table.frame.values)]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
@@ -71,7 +71,7 @@ def markdown(table: Table) -> str:
 
 
 def layers(listed: Sequence[tuple[str, Sequence[int], int]], name: str) -> Table:
-    """A network layer by layer, as training.models.layer_shapes gives it: its kind, what it returns for N images, its size."""
+    """List a network's layers, from training.models.layer_shapes: kind, output shape for N images, parameters."""
     lines = [
         {"layer": kind, "returns": f"({', '.join(['N', *map(str, shape[1:])])})", "parameters": count or None}
         for kind, shape, count in listed
@@ -80,14 +80,14 @@ def layers(listed: Sequence[tuple[str, Sequence[int], int]], name: str) -> Table
 
 
 def parameters(config: RunConfig) -> Table:
-    """Every parameter of a run, with its meaning."""
+    """List every parameter of a run with its meaning."""
     fields = RunConfig.model_fields.items()
     lines = [{"parameter": name, "value": str(getattr(config, name)), "meaning": field.description} for name, field in fields]
     return table(lines, "Parameters")
 
 
 def summary(record: Record) -> Table:
-    """One finished run in numbers; the paper's beside them where it is the paper's work."""
+    """Summarise one finished run, with the paper's numbers beside it if it is the paper's work."""
     facts, history, config = record.summary, record.history, record.config
     instance, size = paper.INSTANCES[config.machine].name, paper.MODELS.get(config.model)
     published = paper.RESULTS[config.configuration] if papers_work(config) else None
@@ -117,7 +117,7 @@ def summary(record: Record) -> Table:
 
 
 def run_quality(record: Record) -> Table:
-    """Every measure of one run at its end, with its floor and what better means; or why there are none."""
+    """List every final measure of one run with its floor and better direction, or the reason why there are none."""
     about = str(record.summary.get("quality_about") or quality.NOT_MEASURED)
     lines = _measures({"this run": quality.last(record)}, quality.floor(record))
     count = record.summary.get("quality_images")
@@ -125,7 +125,7 @@ def run_quality(record: Record) -> Table:
     return table(lines or [{"measure": about}], f"Image quality at the end{images}. {about[:1].upper()}{about[1:]}.")
 
 
-_RUNS = {  # columns of runs_frame, and what they are called in a table
+_RUNS = {  # columns of runs_frame and their names in a table
     **{"run": "run", "status": "status", "epochs_done": "epochs", "epochs": "of", "seconds_per_epoch": "s per epoch"},
     **{"discriminator_loss": "D loss", "generator_loss": "G loss", FRECHET: "Fréchet distance"},
     **{"machine_label": "machine", "finished": "finished", "reason": "reason", "notes": "notes"},
@@ -133,19 +133,19 @@ _RUNS = {  # columns of runs_frame, and what they are called in a table
 
 
 def all_runs(records: Sequence[Record], page_folder: Path | None = None) -> Table:
-    """Every run folder there is, whatever became of it. page_folder: where links to the runs' reports start from."""
+    """List every run folder with its status. page_folder: links to reports are relative to it."""
     frame = runs_frame(records).reindex(columns=list(_RUNS)).rename(columns=_RUNS).astype(object)
     frame["finished"] = frame["finished"].map(lambda time: time[:10] if isinstance(time, str) else None)
     return Table(frame, "All runs", report_links(records, page_folder))
 
 
-# Several configurations: of seconds, costs and losses the median over the seeds, of quality the mean.
+# Several configurations: the median over the seeds for seconds, costs and losses; the mean for quality.
 
 _Cells = Callable[[Row], dict[str, Any]]
 
 
 def _by_configuration(caption: str) -> Callable[[_Cells], Callable[[Comparison], Table]]:
-    """Make a table of a comparison from the cells of a row: a line for each configuration that has runs or is in the paper."""
+    """Make a table from a function that returns a row's cells. One line for each configuration with runs or in the paper."""
 
     def decorate(cells: _Cells) -> Callable[[Comparison], Table]:
         @wraps(cells)
@@ -159,7 +159,7 @@ def _by_configuration(caption: str) -> Callable[[_Cells], Callable[[Comparison],
 
 
 def _beside_paper(rows: Comparison, lines: list[dict[str, Any]], caption: str) -> Table:
-    """A table whose columns that begin with "paper" are left out where nothing is the paper's work."""
+    """Build a table. Leave out columns that begin with "paper" if no row is the paper's work."""
     if not about_paper(rows):
         lines = [{name: value for name, value in line.items() if not name.startswith("paper")} for line in lines]
     return table(lines or [{"configuration": "none yet"}], caption)
@@ -167,7 +167,7 @@ def _beside_paper(rows: Comparison, lines: list[dict[str, Any]], caption: str) -
 
 @_by_configuration("Table 1. The machines: named, and really used")
 def machines(row: Row) -> dict[str, Any]:
-    """Table 1: the instance that each configuration is named after, and the machine that it was really measured on."""
+    """Build Table 1: the named instance and the real machine of each configuration."""
     named, facts = paper.INSTANCES[row.named_machine], row.records[0].machine if row.records else {}
     return {
         "named after": named.name,
@@ -217,7 +217,7 @@ def epochs_to_balance(row: Row) -> dict[str, Any]:
     "Table 4. Training time of the whole run, median over the seeds, and its cost at the hourly price of the named instance"
 )
 def training_seconds(row: Row) -> dict[str, Any]:
-    """Table 4, and what it costs."""
+    """Build Table 4 with the cost."""
     published, seconds = row.published and row.published.training_seconds, row.middle("training_seconds")
     return {
         "paper, s": exact(published) if published else NOT_PUBLISHED,
@@ -230,7 +230,7 @@ def training_seconds(row: Row) -> dict[str, Any]:
 
 
 def models(rows: Comparison) -> Table:
-    """Both networks' size, the paper's beside it where it is the paper's network."""
+    """Show the size of both networks, with the paper's beside it if it is the paper's network."""
     lines: dict[str, dict[str, Any]] = {}
     for row in with_runs(rows):
         size = paper.MODELS[row.config.model] if row.published else None
@@ -249,7 +249,7 @@ def models(rows: Comparison) -> Table:
 
 
 def overview(rows: Comparison) -> Table:
-    """The first table of a comparison: seconds, cost and quality of each configuration, and the floor of quality."""
+    """Build the first table of a comparison: seconds, cost and quality of each configuration, and the quality floor."""
     lines = [
         {
             "configuration": row.title,
@@ -280,7 +280,7 @@ _HEADLINE = {
 
 
 def quality_by_configuration(rows: Comparison) -> Table:
-    """The measures that decide, one row a configuration: mean over the seeds, lowest to highest; the floor in the last row."""
+    """Show the main measures, one row per configuration: mean over the seeds (lowest to highest); last row: the floor."""
 
     def cell(row: Row, name: str) -> Any:
         values = [MEASURES[name].scale * value for value in row.numbers(name)]
@@ -291,7 +291,7 @@ def quality_by_configuration(rows: Comparison) -> Table:
     lines = [
         {"configuration": row.title}
         | {column: cell(row, name) for name, column in _HEADLINE.items()}
-        | {"runs": len(row.numbers("noise_level")) or None}  # which is measured wherever anything is
+        | {"runs": len(row.numbers("noise_level")) or None}  # always measured if any quality is
         for row in with_runs(rows)
     ]
     if floor := _floor(rows):
@@ -301,7 +301,7 @@ def quality_by_configuration(rows: Comparison) -> Table:
 
 
 def seconds_to_quality(rows: Comparison) -> Table:
-    """Seconds to the first measurement at or below a Fréchet distance, by configuration; start-up in its own column."""
+    """Show seconds to the first measurement at or below a Fréchet distance, by configuration; start-up in its own column."""
 
     def cell(row: Row, target: int) -> str:
         seconds = row.numbers(f"seconds_to_{target}")
@@ -324,7 +324,7 @@ def seconds_to_quality(rows: Comparison) -> Table:
 
 
 def all_measures(rows: Comparison) -> Table:
-    """Every measure, one row each: the mean over the seeds of the configurations that have it, and the floor."""
+    """Show every measure, one row each: the mean over the seeds by configuration, and the floor."""
     measured = [row for row in with_runs(rows) if row.numbers("noise_level")]
     columns = {row.title: {name: row.mean(name) for name in MEASURES if row.numbers(name)} for row in measured}
     lines = _measures(columns, _floor(rows))
@@ -332,9 +332,9 @@ def all_measures(rows: Comparison) -> Table:
 
 
 def differences(rows: Comparison) -> Table:
-    """How much more of each measure the better images have than the next ones, with a 95 % interval over the seeds.
+    """Show the differences between neighbours in the order of Fréchet distance, with a 95 % interval over the seeds.
 
-    Of each model together with its loss the machine with the most runs: it does not change the images.
+    For each model with its loss, only the machine with the most runs is used: the machine does not change the images.
     """
     families: dict[str, Row] = {}
     for row in sorted(with_runs(rows), key=lambda row: -len(row.numbers(FRECHET))):
@@ -355,7 +355,7 @@ def differences(rows: Comparison) -> Table:
 
 
 def _ratio(published: float | None, here: float | None, records: Sequence[Record] = ()) -> float | None:
-    """The paper's number by the measured one; of whole runs, which are given, where they are of the paper's length."""
+    """Return the paper's number divided by the measured one. records: for whole runs, only if they have the paper's length."""
     return published / here if published and here and not any(record.variant for record in records) else None
 
 
@@ -364,7 +364,7 @@ def _megabytes(count: Any) -> str | None:
 
 
 def _measures(columns: Mapping[str, Mapping[str, Any]], floor: Mapping[str, float]) -> list[dict[str, Any]]:
-    """One line for each measure that a column has: its values, that of real images, and what is better."""
+    """Return one line for each measure in any column: its values, that of real images, and which direction is better."""
     return [
         {"measure": measure.name}
         | {column: _scaled(name, values) for column, values in [*columns.items(), ("floor: real images", floor)]}
@@ -375,11 +375,11 @@ def _measures(columns: Mapping[str, Mapping[str, Any]], floor: Mapping[str, floa
 
 
 def _floor(rows: Comparison) -> dict[str, float]:
-    """What real images have of each measure, by the first run that has it."""
+    """Return the value of real images for each measure, from the first run that has it."""
     floors = [quality.floor(record) for record in all_records(rows)]
     return {name: value for floor in reversed(floors) for name, value in floor.items()}
 
 
 def _scaled(name: str, values: Mapping[str, Any]) -> float | None:
-    """A measure in its unit."""
+    """Return a measure in its unit."""
     return MEASURES[name].scale * values[name] if name in values else None

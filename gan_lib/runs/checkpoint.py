@@ -1,4 +1,4 @@
-"""Checkpoints of a run: the newest and the one before it, so that one torn file never costs a run."""
+"""Checkpoints of a run: the newest and the one before it, so that one damaged file loses no run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,20 +18,20 @@ MAX_FRAMES = 120  # of progress.gif, all of which a checkpoint keeps
 
 
 class Checkpoint(NamedTuple):
-    """What a run resumes from: tensors by name, and plain facts."""
+    """The state that a run resumes from: tensors by name, and JSON values."""
 
     tensors: "dict[str, Tensor]"
     facts: dict[str, Any]
 
 
 def save(folder: Path, config: RunConfig, tensors: "Mapping[str, Tensor]", facts: Mapping[str, Any]) -> None:
-    """Write a checkpoint and keep the one before it. At every moment at least one whole one is there. Raises OSError."""
+    """Write a checkpoint and keep the one before it. At least one valid checkpoint exists at any moment. Raises OSError."""
     content = pack(tensors, {**facts, "config": config.model_dump(mode="json")})
     write_bytes(folder / NEWEST, content, durable=True, keep=folder / PREVIOUS)
 
 
 def load(folder: Path, config: RunConfig) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that is whole, and one line for each that is not; None where there is none.
+    """Load the newest valid checkpoint, or None. Also returns one line for each damaged one.
 
     Raises RecordError, naming the fields, when it was made with other parameters.
     """
@@ -54,7 +54,7 @@ def load(folder: Path, config: RunConfig) -> tuple[Checkpoint | None, list[str]]
 
 
 def last(folder: Path, config: RunConfig) -> str:
-    """Where the newest whole checkpoint stands, in words."""
+    """Say in words which epoch the newest valid checkpoint belongs to."""
     for name in NAMES:
         try:
             trainer = unpack(folder / name, _most_bytes(config))[1]["trainer"]
@@ -65,12 +65,12 @@ def last(folder: Path, config: RunConfig) -> str:
 
 
 def _most_bytes(config: RunConfig) -> int:
-    """More than a checkpoint of such a run takes. A larger file is somebody else's, and is not read into memory."""
+    """Return an upper bound for the bytes of a checkpoint. A larger file is no checkpoint of this run and is not read."""
     import torch
 
     from gan_lib.training.models import build_pair, parameter_count
 
-    with torch.device("meta"):  # shapes alone
+    with torch.device("meta"):  # only shapes, no values
         weights = 4 * parameter_count(*build_pair(config))
     frames = MAX_FRAMES * config.channels * (3 * (config.image_size + 2)) ** 2
     return 16 * weights + frames + 1000 * config.epochs + 2**26

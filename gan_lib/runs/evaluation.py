@@ -1,4 +1,4 @@
-"""A run's networks, every so many epochs -> a line of metrics.csv; at the end, what summary.json says of quality."""
+"""Measure a run's networks: a line of metrics.csv every evaluate_every epochs, and the quality in summary.json."""
 
 import math
 import re
@@ -19,7 +19,7 @@ from gan_lib.text import one_line
 from gan_lib.training.sampling import fixed_labels, fixed_latents, sample, score
 from gan_lib.training.steps import label_maps, with_maps
 
-SCORE_GAP, CHOICE = "score_gap", "choice_distance"  # columns of metrics.csv that are no measures of the images
+SCORE_GAP, CHOICE = "score_gap", "choice_distance"  # columns of metrics.csv that do not measure the images
 _OTHER_COLUMNS = ("epoch", "training_seconds", "evaluation_seconds", SCORE_GAP, CHOICE)
 _GAP_IMAGES = 1000
 _BEST = "best."  # before a weight's name in a checkpoint
@@ -27,22 +27,22 @@ NOT_ASKED_FOR = "not measured: evaluate_every is 0"
 
 
 class Evaluation:
-    """Measures one run's quality as it trains, each time on images from the same latents, so that the curve is the network's.
+    """Measure the quality of one run while it trains, each time on images from the same latents.
 
-    Training is not disturbed: latents have a random generator of their own, and networks are put back into their mode.
-    Where quality cannot be measured, `about` says why, and the run continues.
+    Training is not disturbed: latents have their own random generator, and networks return to their mode.
+    If quality cannot be measured, `about` gives the reason, and the run continues.
     """
 
     def __init__(self, config: RunConfig, images: Images) -> None:
-        """images: the run's; the standard that generated images are compared with is made at the first measurement."""
+        """images: the run's. The standard, which generated images are compared with, is made at the first measurement."""
         self._config, self._images = config, images
         self._chosen_by: Standard | None = None  # with keep = "best": one half of the held-out images; the other half reports
         self._standard: Standard | None = None
         self._tried = False
-        self._best: dict[str, Tensor] = {}  # the weights that are kept with keep = "best", by network/name
+        self._best: dict[str, Tensor] = {}  # with keep = "best": the best weights so far, by network/name
         self._best_epoch: int | None = None
         self.lines: list[dict[str, float]] = []  # record.METRICS_COLUMNS and the measures
-        # Which classifier judges, or why nothing is measured.
+        # The classifier in use, or the reason why nothing is measured.
         self.about = "not measured" if config.evaluate_every else NOT_ASKED_FOR
 
     def is_due(self, epoch: int) -> bool:
@@ -51,9 +51,9 @@ class Evaluation:
         return bool(every) and (epoch % every == 0 or epoch == self._config.epochs)
 
     def measure(self, networks: Mapping[str, nn.Module], epoch: int, training_seconds: float) -> dict[str, float] | None:
-        """Measure the "generator" as it is after an epoch, and the score gap of the "discriminator" where there is one.
+        """Measure the "generator" after an epoch, and the score gap of the "discriminator" if given.
 
-        training_seconds: of this epoch and all before it. Returns the line of metrics.csv, None where nothing can be measured.
+        training_seconds: up to the end of this epoch. Returns the line of metrics.csv, or None if nothing can be measured.
         """
         begun = time.perf_counter()
         standard = self._prepare()
@@ -66,12 +66,12 @@ class Evaluation:
                 measured[CHOICE] = self._chosen_by.measure(generated)[FRECHET]
             if "discriminator" in networks and len(self._images.waiting):
                 measured[SCORE_GAP] = self._score_gap(networks["discriminator"])
-        except (ValueError, ArithmeticError, RuntimeError) as error:  # images that cannot be measured end no run
+        except (ValueError, ArithmeticError, RuntimeError) as error:  # a failed measurement must not end the run
             self._standard, self.about = None, f"not measured after epoch {epoch}: {one_line(error)}"
             return None
         seconds = round(time.perf_counter() - begun, 6)
         line = {"epoch": epoch, "training_seconds": training_seconds, "evaluation_seconds": seconds, **measured}
-        if self.lines:  # a run that another version began keeps its columns
+        if self.lines:  # a run begun by another version keeps its columns
             line = {name: line.get(name, math.nan) for name in self.lines[0]}
         self.lines.append(line)
         if CHOICE in line and line[CHOICE] == min(each[CHOICE] for each in self.lines):
@@ -79,18 +79,18 @@ class Evaluation:
         return line
 
     def draw(self, generator: nn.Module) -> Tensor:
-        """The images that quality is measured on, (N, C, S, S) in [-1, 1]: the same latents each time."""
+        """Return the images to measure, (N, C, S, S) in [-1, 1], from the same latents each time."""
         return sample(generator, fixed_latents(self._config, min(IMAGES, max(FEWEST, len(self._images.waiting)))))
 
     def take_best(self, networks: Mapping[str, nn.Module]) -> int | None:
-        """Put the best measured weights in the place of the last ones; returns their epoch, None where the last are kept."""
+        """Load the best measured weights into the networks. Returns their epoch, or None if the last weights are kept."""
         if self._best:
             for network, module in networks.items():
                 module.load_state_dict({name: self._best[f"{network}/{name}"] for name in module.state_dict()})
         return self._best_epoch
 
     def _score_gap(self, discriminator: nn.Module) -> float:
-        """D's mean logit of training images minus that of held-out ones: how much it has overfitted. Of 1,000 images each."""
+        """Return D's mean logit of training images minus that of held-out ones, up to 1,000 each. It grows as D overfits."""
         images, classes = self._images, self._config.classes
 
         def mean_score(pixels: Tensor, labels: Tensor | None) -> float:
@@ -100,24 +100,24 @@ class Evaluation:
         return mean_score(images.train, images.train_labels) - mean_score(images.held_out, images.held_out_labels)
 
     def tensors(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps: the lines so far, (lines, columns) in float64, and the best weights."""
+        """Return the tensors for a checkpoint: the lines so far, (lines, columns) in float64, and the best weights."""
         lines = torch.tensor([list(line.values()) for line in self.lines], dtype=torch.float64)
         return {"metrics": lines, **{f"{_BEST}{name}": tensor for name, tensor in self._best.items()}}
 
     def facts(self) -> dict[str, Any]:
-        """What a checkpoint keeps besides tensors."""
+        """Return the JSON values for a checkpoint."""
         return {"columns": list(self.lines[0]) if self.lines else [], "best_epoch": self._best_epoch}
 
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Restore what `tensors` and `facts` gave."""
+        """Restore `tensors` and `facts`."""
         self.lines = [dict(zip(facts["columns"], line, strict=True)) for line in tensors["metrics"].tolist()]
         self._best = {name.removeprefix(_BEST): tensor for name, tensor in tensors.items() if name.startswith(_BEST)}
         self._best_epoch = facts.get("best_epoch")
 
     def summary(self, epoch: int | None = None) -> dict[str, Any]:
-        """For summary.json: quality of the weights that are kept, its floor, and who judged.
+        """Return the quality of the kept weights for summary.json, its floor, and the classifier.
 
-        epoch: that they are from; None: the last one.
+        epoch: of the kept weights; None: the last one.
         """
         kept = next((line for line in self.lines if line["epoch"] == (epoch or self._config.epochs)), None)
         standard = self._prepare() if kept else None
@@ -125,7 +125,7 @@ class Evaluation:
         shares = [value for name, value in quality.items() if re.fullmatch(r"digit_\d+", name)]
         return {
             "quality": quality or None,
-            "largest_class_share": max(shares, default=None),  # of the generated images: 1 where all are of one class
+            "largest_class_share": max(shares, default=None),  # of the generated images; 1 if all belong to one class
             "quality_floor": standard.floor(bool(self._config.classes)) if standard else None,
             "quality_about": self.about,
             "quality_images": standard.size if standard else None,
@@ -134,11 +134,11 @@ class Evaluation:
         }
 
     def _prepare(self) -> Standard | None:
-        """The standard that images are compared with, made when it is first needed; None where `about` says why not."""
+        """Return the standard for comparison, made at first use; None if there is none, for the reason in `about`."""
         if not self._tried and self._config.evaluate_every:
             self._tried = True
             try:
-                evaluation_size(self._images)  # refuses too few images before a classifier is trained on them
+                evaluation_size(self._images)  # raises for too few images, before a classifier is trained
                 choice = choose_classifier(self._config, self._images)
                 self._standard, self.about = self._make_standard(choice.classifier), choice.about
             except GanLibError as error:
@@ -161,11 +161,11 @@ def _copy_weights(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
 
 
 def _half(images: Images, first: int) -> Images:
-    """The same images with every second held-out one."""
+    """Return the images with only every second held-out one."""
     labels = images.held_out_labels
     return images._replace(waiting=images.waiting[first::2], held_out_labels=None if labels is None else labels[first::2])
 
 
 def measures(line: Mapping[str, float]) -> dict[str, float]:
-    """The measures of quality in a line of metrics.csv."""
+    """Return the quality measures in a line of metrics.csv."""
     return {name: value for name, value in line.items() if name not in _OTHER_COLUMNS}

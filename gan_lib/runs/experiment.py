@@ -1,4 +1,4 @@
-"""One RunConfig -> one run folder: set up, trained epoch by epoch, each on disk at once, finished with samples and weights."""
+"""Train one RunConfig into one run folder: each epoch is written at once, samples and weights at the end."""
 
 import contextlib
 import math
@@ -49,37 +49,35 @@ from gan_lib.training.sampling import fixed_latents, sample
 from gan_lib.training.trainer import EpochStats, Trainer
 
 SAMPLES = 9  # as in the paper's Table 6
-_DIVERGED = 1e3  # a mean loss over an epoch beyond this, on either side
-_COLLAPSED = 1 / 3  # of the generated images in one of ten classes, where each should have a tenth
-_MOST_NAMES = {"skipped": 500, "classes": 1000}  # of images and of classes in machine.json, which is to stay readable
-_STRETCH = ("label", "device", "threads", "load_average_before", "git_commit")  # of each machine that a run was made on
+_DIVERGED = 1e3  # an epoch's mean loss beyond this, of either sign
+_COLLAPSED = 1 / 3  # of the generated images in one of ten classes, where a tenth is normal
+_MOST_NAMES = {"skipped": 500, "classes": 1000}  # names listed in machine.json, so that it stays readable
+_STRETCH = ("label", "device", "threads", "load_average_before", "git_commit")  # recorded for each process
 
 
 class Experiment:
-    """One run on its way into its folder.
+    """One run that trains into its folder.
 
         experiment = Experiment(config, folder)
-        for epoch in experiment:        # trains; each epoch is on disk before you see it
+        for epoch in experiment:        # trains; each epoch is on disk before the loop gets it
             print(experiment.progress(epoch))
-        experiment.summary              # what summary.json says
+        experiment.summary              # the content of summary.json
 
-    A folder that holds an unfinished run of the same parameters is resumed from its checkpoint, to the same last bit as if
-    it had never stopped; a finished one has no epochs left to train. The folder records how the run ended: ok, failed,
-    interrupted (Ctrl-C, SIGTERM), or unavailable where this machine lacks the GPU that the configuration needs (raised as
-    MachineUnavailable, nothing trained).
+    An unfinished run of the same parameters resumes from its checkpoint, bit for bit as if it had not stopped. A finished run
+    has no epochs left to train. The folder records how the run ended: ok, failed, interrupted (Ctrl-C, SIGTERM), or
+    unavailable: this machine lacks the GPU that the configuration needs (raises MachineUnavailable, nothing is trained).
     """
 
     def __init__(self, config: RunConfig, folder: Path, fresh: bool = False) -> None:
         """Check the machine, load the images, build the networks, and write config.json and machine.json.
 
-        fresh: replace what the folder holds. Raises MachineUnavailable, DataError, ConfigurationError or RecordError, each
-        with one line.
+        fresh: replace the run in the folder. Raises MachineUnavailable, DataError, ConfigurationError or RecordError.
         """
         self._clock, self._neighbours = Clocks(), Neighbours()
         self.config = config
         self.started = now()
         self.summary: dict[str, Any] = {}
-        self.notes: list[str] = []  # where the run was resumed, what was mended, what makes its end doubtful
+        self.notes: list[str] = []  # where the run resumed, which files were repaired, warnings about its end
         self._frames: list[Image] = []
         self._history: list[tuple[float, ...]] = []  # HISTORY_COLUMNS
         self._checkpoints, self._checkpoint_write_seconds = 0, 0.0
@@ -120,7 +118,7 @@ class Experiment:
             self.record.write_json("machine.json", self.machine)
 
     def _threads(self) -> int:
-        """CPU threads: as asked for, or the fastest as the machine is now."""
+        """Return the number of CPU threads: as configured, or the fastest at the moment."""
         if self._finished or self.device.type != "cpu":
             return self.config.threads
         return self.config.threads or given_threads() or fastest_threads(self._neighbours.share() or 0.0)
@@ -137,7 +135,7 @@ class Experiment:
         self.started, self.notes = str(record.machine.get("started", self.started)), record.notes
 
     def _resume(self) -> None:
-        """Resume from the newest whole checkpoint, where there is one."""
+        """Resume from the newest valid checkpoint, if any."""
         saved, self.notes = checkpoint.load(self.record.path, self.config)
         self._neighbours = Neighbours()
         if saved is None:
@@ -155,14 +153,14 @@ class Experiment:
         self.record.write_metrics(self.evaluation.lines)
 
     def _restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Restore the state that a checkpoint holds."""
+        """Restore the state in a checkpoint."""
         for name in ("precision", "data_sha256"):
             if (before := facts["machine"][name]) != self.machine[name]:
                 changed = f"{name} was {before}, here it is {self.machine[name]}"
                 raise RecordError(f"{self.record.path} cannot be resumed here: {changed}: use --fresh")
         before = facts["machine"]["stretches"][-1]["threads"]
         if not (self.config.threads or given_threads()) and before <= physical_cores():
-            self.machine["threads"] = set_threads(before)  # to the same bits
+            self.machine["threads"] = set_threads(before)  # another number of threads would change the last bits
         self.trainer.load(tensors, facts["trainer"])
         self.evaluation.load(tensors, facts)
         self._history = [tuple(line) for line in tensors["history"].tolist()]
@@ -177,13 +175,13 @@ class Experiment:
         self.started = self.machine["started"]
 
     def _stretch(self) -> dict[str, Any]:
-        """From when and from which epoch on this process trains, and on what."""
+        """Return when and at which epoch this process began to train, and the machine."""
         first_epoch = self.trainer.epochs_done + 1
         return {"started": self.started, "first_epoch": first_epoch, **{name: self.machine[name] for name in _STRETCH}}
 
     def _resumed_note(self, batches: int) -> str:
         done = self.trainer.epochs_done
-        again = count_epochs(self.record.path) - done  # history.csv still holds what was trained after the checkpoint
+        again = count_epochs(self.record.path) - done  # history.csv still has the epochs after the checkpoint
         return (
             f"resumed after {f'epoch {done}' if done else 'the start'}"
             + (f" and {batches} batch{'' if batches == 1 else 'es'}" if batches else "")
@@ -196,7 +194,7 @@ class Experiment:
             return
         stop = StopRequests()
         self._saved_at = time.monotonic()
-        at_rest = True  # whether training stands between two batches, where a checkpoint can be made
+        at_rest = True  # whether training is between two batches, where a checkpoint can be written
         try:
             while self.trainer.epochs_done < self.config.epochs:
                 at_rest = False
@@ -214,12 +212,12 @@ class Experiment:
                 self._finish()
             if stop.received is not None:
                 stop.obey()
-        except BaseException as error:  # a stop in the cell that shows the progress counts too
+        except BaseException as error:  # includes a stop in the caller's loop body
             self._record_end(error, at_rest)
             raise
 
     def _train(self, pause: Callable[[], bool]) -> EpochStats | None:
-        """Train to the end of an epoch and record it; None when training paused before."""
+        """Train to the end of an epoch and record it. Returns None if training paused before."""
         stats = self.trainer.advance(pause)
         if stats:
             self._clock.trained(stats.training_seconds)
@@ -230,21 +228,21 @@ class Experiment:
             self.record.append(line)
             if self.evaluation.is_due(stats.epoch):
                 seconds = sum(self._column("training_seconds"))
-                if metrics := self.evaluation.measure(self._networks(), stats.epoch, seconds):  # off the training clock
+                if metrics := self.evaluation.measure(self._networks(), stats.epoch, seconds):  # not counted as training time
                     self.record.append_metrics(metrics)
         return stats
 
     @property
     def _frame_every(self) -> int:
-        """Epochs between two frames: sample_every, or a multiple of it, so that there are no more than MAX_FRAMES."""
+        """Return the epochs between two frames: sample_every or a multiple of it, for at most MAX_FRAMES."""
         frames = self.config.epochs // self.config.sample_every
-        return self.config.sample_every * max(1, math.ceil(frames / (checkpoint.MAX_FRAMES - 2)))  # and the first and the last
+        return self.config.sample_every * max(1, math.ceil(frames / (checkpoint.MAX_FRAMES - 2)))  # 2: first and last
 
     def _checkpoint_is_due(self) -> bool:
         return time.monotonic() - self._saved_at >= self.config.checkpoint_seconds
 
     def _save_checkpoint(self) -> None:
-        """Write a checkpoint of this moment, unless the weights are no longer finite. Raises OSError."""
+        """Write a checkpoint of the present state if all weights are finite. Raises OSError."""
         begun = time.perf_counter()
         if self.trainer.healthy():
             frames = [torch.from_numpy(np.array(frame)) for frame in self._frames]
@@ -259,7 +257,7 @@ class Experiment:
                 **self.evaluation.facts(),
                 "machine": self.machine,
                 "total_seconds": self._clock.total(),
-                "checkpoints": self._checkpoints + 1,  # with this one
+                "checkpoints": self._checkpoints + 1,  # including this one
                 "checkpoint_write_seconds": self._checkpoint_write_seconds,
                 "notes": self.notes,
             }
@@ -269,18 +267,18 @@ class Experiment:
         self._saved_at = time.monotonic()
 
     def _networks(self) -> dict[str, nn.Module]:
-        """The networks that are kept, by the names of their files; beside a running average the raw generator too."""
+        """Return the networks to save, by file name. With a running average, the raw generator too."""
         pair = self.trainer.pair
         networks = {"generator": self.trainer.sampled, "discriminator": pair.discriminator}
         return {**networks, "generator.raw": pair.generator} if self.trainer.average else networks
 
     def samples(self) -> Tensor:
-        """Nine images from this run's fixed latents, as the generator draws them now: (9, C, S, S) in [-1, 1]."""
+        """Return nine images of the present generator from fixed latents: (9, C, S, S) in [-1, 1]."""
         return sample(self.trainer.sampled, self._latents)
 
     @property
     def history(self) -> dict[str, list[float]]:
-        """The losses and the mean beliefs or scores so far, one value an epoch, as in history.csv."""
+        """Return the losses and the mean beliefs or scores so far, one value per epoch, as in history.csv."""
         return {name: list(map(float, self._column(name))) for name in HISTORY_COLUMNS[1:5]}
 
     def _column(self, name: str) -> list[float]:
@@ -288,12 +286,12 @@ class Experiment:
 
     @property
     def seconds_per_epoch(self) -> float | None:
-        """Median training seconds of the epochs after the first, which also pays for warming up; None before any."""
+        """Return the median training seconds per epoch, without the first, which includes the warm-up; None before that."""
         seconds = self._column("training_seconds")
         return statistics.median(seconds[1:] or seconds) if seconds else None
 
     def progress(self, stats: EpochStats) -> str:
-        """One line: where the run is, both losses, the speed and the time left."""
+        """Return one line: the epoch, both losses, the speed and the time left."""
         each, others = self.seconds_per_epoch or 0.0, self._neighbours.share() or 0.0
         left = (self.config.epochs - stats.epoch) * each
         return (
@@ -335,7 +333,7 @@ class Experiment:
         checkpoint.remove(self.record.path)
 
     def _record_end(self, error: BaseException, at_rest: bool = False) -> None:
-        """Record how the run ended, with a checkpoint where one can be made. Nothing that fails here may hide the error."""
+        """Record how the run ended, with a checkpoint if possible. A failure here must not hide the error."""
         if self._finished:
             return
         if at_rest:
@@ -351,7 +349,7 @@ class Experiment:
         facts = {"started": self.started, "epochs": count_epochs(self.record.path), "notes": self.notes}
         try:
             self.record.finish(status, reason, **facts)
-        except OSError:  # a full disk: the older checkpoint makes room for the summary
+        except OSError:  # a full disk: delete the older checkpoint to make room for the summary
             with contextlib.suppress(OSError):
                 (self.record.path / checkpoint.PREVIOUS).unlink(missing_ok=True)
                 self.record.finish(status, reason, **facts)
@@ -360,12 +358,12 @@ class Experiment:
 
 
 def _first(names: Sequence[str], most: int) -> list[str]:
-    """The first of some names, and how many more there are."""
+    """Return the first names, then the number of the others."""
     return [*names[:most], *([f"and {len(names) - most:,} more"] if len(names) > most else [])]
 
 
 def warnings(losses: dict[str, float], largest_class_share: float | None) -> list[str]:
-    """Notes on a run that diverged or collapsed, though every number in it is finite."""
+    """Return notes on a run with finite losses that diverged or collapsed."""
     diverged = [name for name, loss in losses.items() if abs(loss) > _DIVERGED]
     notes = [f"training has diverged: {name} was {losses[name]:.3g} in the last epoch" for name in diverged]
     if largest_class_share is not None and largest_class_share > _COLLAPSED:

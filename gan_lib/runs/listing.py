@@ -1,4 +1,4 @@
-"""Runs as people name and list them: found by name, one line each, in an order."""
+"""Find runs by name, sort them, and list them in one line each."""
 
 import contextlib
 import math
@@ -25,9 +25,9 @@ _WORDS = {
 
 
 def find_run(name: str, results: Path) -> Record:
-    """A run by its folder, or by its name below runs/ or reference/; the seed may be left out where there is one.
+    """Find a run by its folder, or by its name below runs/ or reference/. The seed is optional if only one exists.
 
-    Raises RecordError with the nearest name.
+    Raises RecordError, which suggests the nearest name.
     """
     for folder in (Path(name), results / "runs" / name, results / "reference" / name) if name.strip(".") else ():
         with contextlib.suppress(OSError):  # a name too long for a file, say
@@ -43,13 +43,13 @@ def find_run(name: str, results: Path) -> Record:
 
 
 def list_runs(root: Path, sort: str) -> tuple[list[dict[str, Any]], list[str]]:
-    """What is listed of each run below a folder, by one of SORTS; and one line for each folder that is not readable."""
+    """Return the facts of each run below a folder, sorted by one of SORTS, and one line for each unreadable folder."""
     records, problems = find_records(root, series=False)
     return sorted(map(facts, records), key=lambda row: sort_key(row, sort)), problems
 
 
 def sort_key(row: dict[str, Any], sort: str) -> tuple[bool, Any]:
-    """Missing values come last, and seed-10 after seed-2."""
+    """Sort missing values last, and seed-10 after seed-2."""
     value = row[SORTS[sort]]
     if sort == "name":
         value = [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", value)]
@@ -57,7 +57,7 @@ def sort_key(row: dict[str, Any], sort: str) -> tuple[bool, Any]:
 
 
 def facts(record: Record) -> dict[str, Any]:
-    """What is listed of a run, as plain JSON values; None where there is no number."""
+    """Return the listed facts of a run, as plain JSON values; None for a missing number."""
     quality, summary = record.summary.get("quality"), record.summary
     numbers = {name: summary.get(name) for name in ("seconds_per_epoch", "discriminator_loss", "generator_loss")}
     numbers["frechet_distance"] = quality.get("frechet_distance") if isinstance(quality, dict) else None
@@ -75,7 +75,7 @@ def facts(record: Record) -> dict[str, Any]:
 
 
 def lines(rows: Iterable[dict[str, Any]], width: int = 0) -> list[str]:
-    """A line for each run, as `facts` has it, and one for each of its notes. width: of the names' column."""
+    """Return a line for each run of `facts`, and one for each of its notes. width: of the column of names."""
     text: list[str] = []
     for row in rows:
         words = ", ".join(form.format(row[name]) for name, form in _WORDS.items() if row[name])

@@ -1,4 +1,4 @@
-"""Who is writing a folder now: a lock that the system gives up by itself when its process dies, however it dies."""
+"""Lock a folder for one writer. The operating system releases the lock when its process ends, even if it is killed."""
 
 import contextlib
 import errno
@@ -14,17 +14,17 @@ from filelock import FileLock, Timeout, lock_descriptor
 from gan_lib.errors import RecordError
 from gan_lib.runs.storage import named
 
-_PATIENCE = 0.5  # seconds: somebody who only looks holds a lock for a moment too
+_PATIENCE = 0.5  # seconds: a process that only checks the lock also holds it for a moment
 _POLL_SECONDS = 0.02
 
 _held: dict[Path, "Lock"] = {}  # by this process
 
 
 class Lock:
-    """A lock file with its holder's process and host inside. Held until released, or until the process is gone.
+    """A lock file that names its holder's process and host. Held until released, or until the process ends.
 
-    The system's own file lock decides, so neither a number that another process got meanwhile nor a clock that was set back
-    can make a dead holder look alive. The text inside only says whom to wait for.
+    The system's file lock decides, so a reused process number or a changed clock cannot make a dead holder look alive. The
+    text in the file only names the process to wait for.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,7 +34,7 @@ class Lock:
     def acquire(self) -> None:
         """Take the lock, also from another object of this process: a notebook's cell may be run twice.
 
-        Never through a link. Raises RecordError when another process has it, OSError where no file can be.
+        Does not follow links. Raises RecordError when another process has it, OSError if the file cannot be created.
         """
         if previous := _held.get(self.path):
             self._lock, previous._lock = previous._lock, None
@@ -53,22 +53,22 @@ class Lock:
         _held[self.path] = self
 
     def release(self) -> None:
-        """Give the lock up and remove its file; nothing happens when it is not held."""
+        """Release the lock and remove its file. Does nothing if the lock is not held."""
         if self._lock:
             with contextlib.suppress(OSError):
-                self.path.unlink(missing_ok=True)  # while it is still ours: nobody else's file is removed
+                self.path.unlink(missing_ok=True)  # before the release, so that no other process's file is removed
             self._lock.release(force=True)
             self._lock = None
             del _held[self.path]
 
 
 def holder(path: Path) -> int | None:
-    """The process that holds a lock file now; 0 where its number cannot be read; None when nobody does."""
+    """Return the process that holds a lock file now; 0 if its number cannot be read; None if no process does."""
     try:
         if not _is_plain(path):
             return None
         with path.open("r+b" if os.access(path, os.W_OK) else "rb") as file:
-            for _ in range(3):  # another one that only looks is through in no time
+            for _ in range(3):  # a process that only checks releases it at once
                 if lock_descriptor(file.fileno(), blocking=False):
                     return None
                 time.sleep(_POLL_SECONDS / 4)
@@ -78,7 +78,7 @@ def holder(path: Path) -> int | None:
 
 
 def noted_holder(path: Path) -> int | None:
-    """The process that took a lock file last, whether it lives or not; None where the file does not say."""
+    """Return the process that last took a lock file, alive or not; None if the file has no number."""
     pid = _noted(path).get("pid")
     return pid if isinstance(pid, int) and 0 < pid < 2**31 else None
 
@@ -104,7 +104,7 @@ def _is_plain(path: Path) -> bool:
 
 
 def _name(path: Path) -> str:
-    """Who holds a lock, in words."""
+    """Name the holder of a lock."""
     pid, host = noted_holder(path), str(_noted(path).get("host"))
     if not pid:
         return "another process"

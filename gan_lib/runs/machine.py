@@ -1,4 +1,4 @@
-"""The machine that a run really uses: its device, threads and clocks, and a fingerprint for the record."""
+"""The machine that a run uses: its device, threads and clocks, and a fingerprint for the record."""
 
 import importlib.metadata
 import math
@@ -22,12 +22,12 @@ _PACKAGES = (
     *("papermill", "nbconvert", "pandas", "matplotlib"),
 )
 
-BUSY = 0.2  # share of the CPU that others take, from which on seconds are not those of a quiet machine
-_WORTH = 1.3  # times faster that fewer threads must be
+BUSY = 0.2  # CPU share of other programs from which on timings count as disturbed
+_WORTH = 1.3  # fewer threads are used only if they are this many times faster
 
 
 def unavailable_reason(machine: str) -> str | None:
-    """Why this machine cannot run a "cpu" or "gpu" configuration, or None when it can."""
+    """Return why this machine cannot run a "cpu" or "gpu" configuration, or None if it can."""
     if machine == "cpu" or torch.cuda.is_available():
         return None
     if torch.version.cuda is None:
@@ -36,7 +36,7 @@ def unavailable_reason(machine: str) -> str | None:
 
 
 def pick_device(machine: str) -> torch.device:
-    """The device that a configuration's machine stands for. Raises MachineUnavailable rather than use another one."""
+    """Return the device of a configuration's machine. Raises MachineUnavailable if this machine has none."""
     reason = unavailable_reason(machine)
     if reason:
         raise MachineUnavailable(f"machine {machine!r} {reason}")
@@ -49,23 +49,23 @@ def pick_device(machine: str) -> torch.device:
 def set_threads(threads: int) -> int:
     """Use this many CPU threads (0: GAN_LIB_THREADS, which a batch gives each of its runs, or one for each physical core).
 
-    Returns the number in use. Denormal numbers are left alone: flushing them to zero made no measurable difference to a step.
+    Returns the number in use. Denormal numbers are not flushed to zero: that did not change the time of a step.
     """
     torch.set_num_threads(threads or given_threads() or physical_cores())
     return torch.get_num_threads()
 
 
 def given_threads() -> int:
-    """The threads that a batch gives each of its runs, by GAN_LIB_THREADS; 0 where it gives no number."""
+    """Return the threads that a batch gives each run (GAN_LIB_THREADS); 0 if it is unset."""
     return int(os.environ.get("GAN_LIB_THREADS", 0))
 
 
 def fastest_threads(others: float) -> int:
-    """CPU threads for a run, as this machine is now: one for each physical core, or fewer where other programs keep cores busy.
+    """Choose the CPU threads for a run: one for each physical core, or fewer if other programs keep cores busy.
 
-    others: share of all cores' time that other programs take, in [0, 1]. A thread that waits for a core holds up all the
-    others: with one busy program on two cores, two threads take up to four times the seconds of one. So from a fifth on, one
-    second of matrix products compares both numbers. The smaller one is taken where it is at least 1.3 times faster.
+    others: share of all cores' time that other programs take, in [0, 1]. A thread that waits for a core delays all the
+    others: with one busy program on two cores, two threads take up to four times the seconds of one. So if `others` is at
+    least a fifth, one second of matrix products compares both numbers. The smaller one wins if it is 1.3 times faster.
     """
     cores = physical_cores()
     free = max(1, round(cores * (1 - others)))
@@ -80,7 +80,7 @@ def fastest_threads(others: float) -> int:
 
 
 def _seconds_of_products(threads: Sequence[int], each: float = 0.1, turns: int = 5) -> dict[int, float]:
-    """Median seconds of a product of a layer's size by the number of threads, in turns of so many seconds."""
+    """Measure a matrix product of a layer's size: median seconds by number of threads. each: seconds per turn."""
     images, weights = torch.randn(256, 1024), torch.randn(1024, 1024)
     seconds: dict[int, list[float]] = {number: [] for number in threads}
     for number in [*threads] * turns:
@@ -94,14 +94,14 @@ def _seconds_of_products(threads: Sequence[int], each: float = 0.1, turns: int =
 
 
 def pick_precision(precision: str, device: torch.device) -> str:
-    """ "fp32", "bf16" or "fp16": what a config's precision means on a device.
+    """Return the precision to use on a device: "fp32", "bf16" or "fp16".
 
     "auto" is bf16 where the hardware multiplies it (AVX512-BF16 or AMX on a CPU, compute capability 8 on a GPU), fp16 with a
-    scaled loss on GPUs of capability 7 (V100, T4), else fp32. Raises ConfigurationError where the machine cannot do what is
-    asked for.
+    scaled loss on GPUs of capability 7 (V100, T4), else fp32. Raises ConfigurationError if the device does
+    not support the configured precision.
     """
     if device.type == "cuda":
-        capability = torch.cuda.get_device_capability(device)  # what PyTorch says of bf16 is true by emulation, too
+        capability = torch.cuda.get_device_capability(device)  # PyTorch reports bf16 as supported even if it is emulated
         possible = {"fp32": True, "bf16": capability >= (8, 0), "fp16": True}
         usual = "bf16" if possible["bf16"] else "fp16" if capability >= (7, 0) else "fp32"
     else:
@@ -116,16 +116,16 @@ def pick_precision(precision: str, device: torch.device) -> str:
 
 
 def physical_cores() -> int:
-    """Physical cores that this process may use: hyper-threads share the units that matrix products keep busy."""
+    """Count the physical cores that this process may use. Hyper-threads share the units for matrix products."""
     threads = psutil.cpu_count() or 1
     process = psutil.Process()
-    allowed = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else threads  # which macOS does not have
+    allowed = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else threads  # macOS has no cpu_affinity
     threads_per_core = max(1, round(threads / (psutil.cpu_count(logical=False) or threads)))
     return max(1, int(min(math.ceil(allowed / threads_per_core), cpu_quota())))
 
 
 def cpu_quota(groups: Path = Path("/sys/fs/cgroup")) -> float:
-    """CPUs' worth of time that a container may take, by its control group of either version; infinite without a limit."""
+    """Return how many CPUs a container may use, by its control group (version 1 or 2); infinite without a limit."""
     limit = _read(groups / "cpu.max")  # version 2: "200000 100000" or "max 100000"
     if not limit:
         limit = " ".join(_read(groups / "cpu" / f"cpu.cfs_{name}_us") for name in ("quota", "period"))  # version 1; -1: none
@@ -134,7 +134,7 @@ def cpu_quota(groups: Path = Path("/sys/fs/cgroup")) -> float:
 
 
 def fingerprint(device: torch.device) -> dict[str, Any]:
-    """Hardware, driver and versions of this machine, as plain JSON values. No host or user name: records are shared."""
+    """Return hardware, driver and versions of this machine as JSON values. No host or user name: records are shared."""
     facts: dict[str, Any] = {
         "device": device.type,
         "cpu": processor(_read("/proc/cpuinfo")),
@@ -162,19 +162,19 @@ def fingerprint(device: torch.device) -> dict[str, Any]:
 
 
 class Neighbours:
-    """How much of this machine's CPU other programs take while something runs: timings beside busy neighbours mean little."""
+    """Measure the CPU share of other programs during a run. Timings beside busy programs are not reliable."""
 
     def __init__(self) -> None:
         self._start = _cpu_seconds()
 
     def share(self) -> float | None:
-        """Share of all cores' time since the beginning that others used, in [0, 1]; None before any has passed."""
+        """Return the share of all cores' time that others used since the start, in [0, 1]; None before any time has passed."""
         busy, total, own = (after - before for after, before in zip(_cpu_seconds(), self._start, strict=True))
         return min(1.0, max(0.0, (busy - own) / total)) if total > 0 else None
 
 
 def _cpu_seconds() -> tuple[float, float, float]:
-    """Seconds so far of all cores: busy, in all, and of this process."""
+    """Return the CPU seconds so far: busy (all cores), total (all cores), and this process."""
     times, own = psutil.cpu_times(), psutil.Process().cpu_times()
     guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # in Linux part of user and nice
     total = sum(times) - guests
@@ -182,7 +182,7 @@ def _cpu_seconds() -> tuple[float, float, float]:
 
 
 class Clocks:
-    """The seconds of training, and of everything else, from when this is made."""
+    """Count the seconds of training and of everything else, from its creation on."""
 
     def __init__(self) -> None:
         self._start = self._last = time.perf_counter()
@@ -193,7 +193,7 @@ class Clocks:
         self._training += seconds
 
     def other(self) -> float:
-        """Seconds since the last reading that were not training."""
+        """Return the seconds since the last reading that were not training."""
         now = time.perf_counter()
         seconds, self._last, self._training = now - self._last - self._training, now, 0.0
         return max(0.0, seconds)
@@ -203,12 +203,12 @@ class Clocks:
         self._start -= seconds
 
     def total(self) -> float:
-        """Seconds of all processes that trained this run, without those between a stop and resuming."""
+        """Return the seconds of all processes that trained this run, without the time between a stop and its resume."""
         return time.perf_counter() - self._start
 
 
 def label(facts: dict[str, Any]) -> str:
-    """The machine in a few words, for tables: "AMD EPYC, 2 cores" or "NVIDIA T4"."""
+    """Name the machine for tables: "AMD EPYC, 2 cores" or "NVIDIA T4"."""
     if facts.get("device") == "cuda":
         return str(facts.get("gpu", "GPU"))
     cores = facts.get("physical_cores")
@@ -216,9 +216,9 @@ def label(facts: dict[str, Any]) -> str:
 
 
 def processor(cpuinfo: str) -> str:
-    """The processor's name, from Linux's /proc/cpuinfo where there is one.
+    """Return the processor's name, from Linux's /proc/cpuinfo if present.
 
-    A name without a number ("AMD EPYC", as virtual machines have it) is that of many: it gets what tells them apart.
+    Many processors share a name without a number ("AMD EPYC" in virtual machines): family and model are added.
     """
     facts = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.+)$", cpuinfo, re.MULTILINE))
     name = facts.get("model name") or platform.processor() or platform.machine() or "CPU"
@@ -229,10 +229,10 @@ def processor(cpuinfo: str) -> str:
 
 
 def _git_state() -> dict[str, Any]:
-    """The commit of the code in use, and whether files differ from it; both None outside a git checkout."""
+    """Return the commit of the code in use, and whether files differ from it; both None outside a git checkout."""
     here = str(Path(__file__).resolve().parents[2])
     commit = _output("git", "-C", here, "rev-parse", "--short=12", "HEAD") or None
-    # Results are not code: a fresh record must not make the next run look like one of changed code.
+    # Results are not code: a new record is not a local change.
     changed = _output("git", "-C", here, "status", "--porcelain", "--", ".", ":!results") if commit else ""
     return {"git_commit": commit, "git_dirty": bool(changed) if commit else None}
 

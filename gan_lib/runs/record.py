@@ -1,4 +1,4 @@
-"""A run folder: written as a run goes, read back whole. The only thing that passes between training and reporting."""
+"""Write and read run folders, the only connection between training and reporting."""
 
 import contextlib
 import os
@@ -35,13 +35,13 @@ HISTORY_COLUMNS = (
     "other_seconds",
 )
 METRICS_COLUMNS = ("epoch", "training_seconds", "evaluation_seconds")  # the measures of quality follow
-# What a run writes into its folder. Starting a run anew removes these and nothing else.
+# The files of a run. Starting it anew removes only these.
 FILES = (
     *("config.json", "machine.json", "history.csv", "metrics.csv", "summary.json", *checkpoint.NAMES),
     *("samples.png", "progress.gif"),
     *("generator.safetensors", "generator.raw.safetensors", "discriminator.safetensors"),
 )
-MOST_KEPT = 2_000_000  # bytes of a generator's weights that are kept with a reference run
+MOST_KEPT = 2_000_000  # at most so many bytes of generator weights are kept with a reference run
 _MOST_NOTES, _MOST_TEXT = 1000, 10_000
 
 _Text = Annotated[str, Field(max_length=_MOST_TEXT)]
@@ -52,7 +52,7 @@ _Measures = dict[_Text, _Number | None]
 
 
 class _Facts(BaseModel):
-    """What is read from a JSON file, which may be a stranger's: these entries, where they are there, are of these types."""
+    """The types of the entries in a JSON file, which may come from a stranger. Entries may be missing."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
@@ -111,30 +111,30 @@ class _Summary(_Facts):
 
 
 class RunFolder:
-    """The writing side. One process writes one folder; every file is whole at every moment, but for the last line
-    of history.csv and of metrics.csv."""
+    """Write a run folder. One process writes one folder. Every file is complete at any moment, except the last line of
+    history.csv and metrics.csv."""
 
     def __init__(self, path: Path) -> None:
-        """Raises RecordError where the folder is a link, or the one above it is, in the place of an experiment's."""
+        """Raises RecordError if the folder, or the experiment folder above it, is a link that leads elsewhere."""
         refuse_outside(path, path.parents[1] if path.name.startswith("seed-") else path.parent)
         self.path = path
         self._lock = Lock(path / "run.lock")
 
     def create(self, config: RunConfig) -> None:
-        """Make the folder anew and write config.json. Raises RecordError where it cannot be written or another process does."""
+        """Make the folder anew and write config.json. Raises RecordError if that fails or another process writes it."""
         with self._claimed():
             self.clear()
             self._write_config(config)
 
     def reopen(self, config: RunConfig) -> None:
-        """Resume a folder with an unfinished run, or make it where there is none. Raises RecordError as create does, and where
-        the run has other parameters."""
+        """Resume a folder with an unfinished run, or make a new one. Raises RecordError as create does, and if the run has
+        other parameters."""
         if not (self.path / "config.json").exists():
             return self.create(config)
         check_same(self.path, config)
         with self._claimed():
             (self.path / "summary.json").unlink(missing_ok=True)
-            if read_config(self.path) != config:  # of what may change, see FREE: the record says how it was made in the end
+            if read_config(self.path) != config:  # only fields in config.FREE can differ: record their last values
                 self._write_config(config)
 
     def _write_config(self, config: RunConfig) -> None:
@@ -142,40 +142,45 @@ class RunFolder:
         self.write_json("config.json", {**named, **config.model_dump(mode="json")})
 
     def clear(self) -> None:
+<<<<<<< HEAD
         """Remove what an earlier run left, and only that."""
         for name in FILES:
+=======
+        """Remove the files of an earlier run, and no others."""
+        for name in FILES:
+>>>>>>> main
             (self.path / name).unlink(missing_ok=True)
 
     def write_history(self, lines: Iterable[Sequence[float]]) -> None:
-        """Write history.csv anew, as far as a run is resumed from; there is none before the first epoch."""
+        """Write history.csv anew, up to the epoch that a run resumes from. Without lines, remove it."""
         storage.write(self.path / "history.csv", HISTORY_COLUMNS, lines)
 
     def append(self, line: Mapping[str, float]) -> None:
-        """Add one epoch to history.csv, at once on disk."""
+        """Add one epoch to history.csv and write it at once."""
         storage.append(self.path / "history.csv", {name: line[name] for name in HISTORY_COLUMNS})
 
     def write_metrics(self, lines: Sequence[Mapping[str, float]]) -> None:
-        """Write metrics.csv anew, as far as a run is resumed from; there is none before the first evaluation."""
+        """Write metrics.csv anew, up to the epoch that a run resumes from. Without lines, remove it."""
         columns = list(lines[0]) if lines else []
         storage.write(self.path / "metrics.csv", columns, [[line[name] for name in columns] for line in lines])
 
     def append_metrics(self, line: Mapping[str, float]) -> None:
-        """Add one evaluation, METRICS_COLUMNS and the measures, to metrics.csv, at once on disk."""
+        """Add one evaluation, METRICS_COLUMNS and the measures, to metrics.csv and write it at once."""
         storage.append(self.path / "metrics.csv", line)
 
     def finish(self, status: str, reason: str | None = None, **facts: Any) -> None:
-        """Write summary.json, the last word on this run, and give the folder up."""
+        """Write summary.json and release the folder."""
         for name in ("history", "metrics"):
-            with contextlib.suppress(RecordError):  # there is none, or a stranger's pipe or device
+            with contextlib.suppress(RecordError):  # missing, or no regular file
                 facts[f"{name}_sha256"] = checksum(read_bytes(self.path / f"{name}.csv", storage.MOST_SERIES))
-        if "notes" in facts:  # no longer than a reader takes
+        if "notes" in facts:  # limited to the length that read_record accepts
             facts["notes"] = [note[:_MOST_TEXT] for note in facts["notes"][-_MOST_NOTES:]]
         reason = reason and reason[:_MOST_TEXT]
         self.write_json("summary.json", {"status": status, "reason": reason, "finished": now(), **facts})
         self.release()
 
     def release(self) -> None:
-        """Let others write the folder."""
+        """Release the folder, so that other processes may write it."""
         self._lock.release()
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
@@ -194,7 +199,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def _claimed(self) -> Iterator[None]:
-        """Lock the folder and tidy up what a write that was cut off left; given up again where what is inside `with` fails."""
+        """Lock the folder and remove the leftovers of an interrupted write. Release it if the `with` block fails."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
@@ -211,7 +216,7 @@ class RunFolder:
 
 @dataclass(frozen=True)
 class Record:
-    """One run folder, read back."""
+    """One run folder, as read."""
 
     path: Path
     config: RunConfig
@@ -221,28 +226,28 @@ class Record:
     summary: dict[str, Any] = field(default_factory=dict)
     history: Series = field(default_factory=dict)  # HISTORY_COLUMNS, one value an epoch
     metrics: Series = field(default_factory=dict)  # METRICS_COLUMNS and measures of quality, one an evaluation
-    notes: list[str] = field(default_factory=list)  # where it was resumed; what was wrong with its files and mended
+    notes: list[str] = field(default_factory=list)  # where the run resumed; which files were damaged and repaired
 
     @property
     def name(self) -> str:
-        """Its folder below runs/, such as "gan-cpu--quick/seed-0"."""
+        """Return the run's folder below runs/, such as "gan-cpu--quick/seed-0"."""
         return f"{self.path.parent.name}/{self.path.name}"
 
     @property
     def variant(self) -> str:
-        """ "" for the paper's own schedule, else what sets the run apart, such as "quick"."""
+        """Return the run's variant: "" for the paper's own schedule, else a name such as "quick"."""
         return variant(self.config)
 
     @property
     def epochs_done(self) -> int:
-        """How many epochs are in history.csv."""
+        """Return the number of epochs in history.csv."""
         return len(self.history.get("epoch", []))
 
 
 def read_record(path: Path, series: bool = True) -> Record:
-    """Read a run folder. A series with a broken last line loses that line, with a note; anything worse is a RecordError.
+    """Read a run folder. Leave out a broken last line of a series, with a note. Raises RecordError for other damage.
 
-    series: False checks history and metrics, and keeps no more of them than the number of epochs, for a list of many runs.
+    series: False checks history and metrics and keeps only the number of epochs, to list many runs.
     """
     name = "/".join(path.parts[-2:])
     try:
@@ -251,7 +256,7 @@ def read_record(path: Path, series: bool = True) -> Record:
         raise RecordError(f"run folder {name!a} must have a name in UTF-8") from None
     if not path.is_dir():
         raise RecordError(f"run {path} does not exist")
-    writer = lock_holder(path)  # before the summary: a run that ends meanwhile is running, and never lost
+    writer = lock_holder(path)  # before the summary: a run that ends in between counts as running, not as lost
     config = read_config(path)
     summary = _read_facts(path / "summary.json", _Summary)
     notes = list(summary.get("notes", []))
@@ -268,7 +273,7 @@ def read_record(path: Path, series: bool = True) -> Record:
         storage.read_checked(metrics_file[0], metrics_file[-1])
     status, reason = summary.get("status"), summary.get("reason")
     if not summary:
-        batch = holder(path / "batch.lock")  # of another process, which is about to resume this run
+        batch = holder(path / "batch.lock")  # another process's batch, which will resume this run
         running = writer is not None or lock_holder(path) is not None or batch not in (None, os.getpid())
         status = "running" if running else "lost"
         reason = None if running else "the process that wrote this folder ended without writing summary.json"
@@ -277,7 +282,7 @@ def read_record(path: Path, series: bool = True) -> Record:
 
 
 def _read_facts(path: Path, schema: type[_Facts]) -> dict[str, Any]:
-    """A JSON file of ours, nothing where it is missing. Raises RecordError, naming the entry, where its types are others."""
+    """Read a JSON file of a run; empty if it is missing. Raises RecordError, naming the entry, for a wrong type."""
     facts = read_json(path, missing={})
     try:
         if facts:
@@ -291,7 +296,7 @@ def _read_facts(path: Path, schema: type[_Facts]) -> dict[str, Any]:
 
 
 def read_config(path: Path) -> RunConfig:
-    """The RunConfig in a run folder's config.json. Raises RecordError, naming the file."""
+    """Read the RunConfig in a run folder's config.json. Raises RecordError, naming the file."""
     stored = read_json(path / "config.json")
     values = {key: value for key, value in stored.items() if key not in ("schema_version", "configuration", "variant")}
     try:
@@ -301,7 +306,7 @@ def read_config(path: Path) -> RunConfig:
 
 
 def is_finished(path: Path) -> bool:
-    """Whether a folder holds a run that was trained to its end."""
+    """Whether a folder contains a finished run."""
     try:
         return read_record(path, series=False).status == "ok"
     except (RecordError, OSError):
@@ -309,7 +314,7 @@ def is_finished(path: Path) -> bool:
 
 
 def find_records(root: Path, series: bool = True) -> tuple[list[Record], list[str]]:
-    """Every readable run below a folder, in order of name; and one line for each folder that is not readable.
+    """Read every run below a folder, in order of name. Also returns one line for each unreadable folder.
 
     series: as in read_record.
     """
@@ -323,7 +328,7 @@ def find_records(root: Path, series: bool = True) -> tuple[list[Record], list[st
 
 
 def count_epochs(path: Path) -> int:
-    """How many whole lines a run's history has, read or not: for watching a run, and for saying what a stop cost."""
+    """Count the complete lines of a run's history without reading its values."""
     try:
         return max(0, read_bytes(path / "history.csv", storage.MOST_SERIES).count(b"\n") - 1)
     except RecordError:
@@ -331,7 +336,7 @@ def count_epochs(path: Path) -> int:
 
 
 def check_same(path: Path, config: RunConfig) -> None:
-    """Raise RecordError when a run folder holds a run of other parameters; the fields that differ are named."""
+    """Raise RecordError, naming the fields that differ, if a run folder contains a run of other parameters."""
     changed = differences(read_config(path), config, ignore=FREE)
     if changed:
         listed = ", ".join(f"{name} = {there!r} there, {here!r} here" for name, (there, here) in changed.items())
@@ -339,14 +344,14 @@ def check_same(path: Path, config: RunConfig) -> None:
 
 
 def check_images(path: Path, data_sha256: str) -> None:
-    """Raise RecordError when a finished run saw other images than those that its source holds now."""
+    """Raise RecordError if a finished run was trained on other images than its source has now."""
     machine = read_json(path / "machine.json", missing={})
     if "images" in machine and machine.get("data_sha256") != data_sha256:
         raise RecordError(f"{path} holds a run of other images (they were changed since): use --fresh to replace it")
 
 
 def load_weights(network: "nn.Module", path: Path) -> None:
-    """Read a network's weights from a safetensors file, which cannot run code. Raises RecordError when they do not fit."""
+    """Load a network's weights from a safetensors file, which cannot run code. Raises RecordError if they do not fit."""
     if not path.exists():
         raise RecordError(f"{path} does not exist: this run kept no weights (a reference run keeps a small generator alone)")
     weights, _ = unpack(path, 2 * sum(tensor.nbytes for tensor in network.state_dict().values()) + 2**26)
@@ -363,14 +368,14 @@ def load_weights(network: "nn.Module", path: Path) -> None:
 
 
 def lock_holder(path: Path) -> int | None:
-    """The process that is writing a run folder now, 0 where its number is unknown, or None."""
+    """Return the process that is writing a run folder now, 0 if its number is unknown, or None."""
     return holder(path / "run.lock")
 
 
 def copy_records(source: Path, target: Path) -> list[str]:
     """Copy every finished paper-length run below a folder to another; returns their names.
 
-    Of its weights the sampled generator's alone, in half precision, where they take at most MOST_KEPT bytes.
+    Of the weights, only the sampled generator's are copied, in half precision, if they take at most MOST_KEPT bytes.
     """
     copied = []
     for record in find_records(source, series=False)[0]:
@@ -386,12 +391,12 @@ def copy_records(source: Path, target: Path) -> list[str]:
 
 
 def _halved(weights: Path) -> bytes:
-    """A file of weights in half precision; what that cannot hold stays as it is."""
+    """Return a file of weights in half precision. A tensor with values beyond its range stays as it is."""
     tensors, facts = unpack(weights)
     halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     return pack({name: half if half.isfinite().all() else tensors[name] for name, half in halves.items()}, facts)
 
 
 def now() -> str:
-    """The time, in UTC, to the second: "2026-05-04T13:02:01+00:00"."""
+    """Return the time in UTC, to the second: "2026-05-04T13:02:01+00:00"."""
     return datetime.now(UTC).isoformat(timespec="seconds")

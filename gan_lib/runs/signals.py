@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop, kept until it stands where it can be left."""
+"""Delay signals that ask a run to stop until it can stop safely."""
 
 import signal
 import threading
@@ -9,9 +9,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequests:
-    """Inside `with`, Ctrl-C and SIGTERM are only noted; a second Ctrl-C stops at once, wherever it finds the program.
+    """Inside `with`, only note Ctrl-C and SIGTERM. A second Ctrl-C stops the program at once.
 
-    Outside the main thread, which alone can receive signals, nothing is changed.
+    Does nothing outside the main thread, because other threads receive no signals.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and that notice damage: JSON, safetensors, and columns of numbers."""
+"""Write files atomically and detect damage with checksums: JSON, safetensors, and columns of numbers (CSV)."""
 
 import contextlib
 import csv
@@ -23,22 +23,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SCHEMA_VERSION = 2
-MOST_JSON = 2**20  # bytes of a JSON file; ours have some thousand
+MOST_JSON = 2**20  # bytes of a JSON file; a run's have some thousand
 _ENTRY = "gan-lib"  # in a safetensors file's metadata: its checksum and facts
-_LINE = 4096  # bytes of a line of history.csv or metrics.csv; ours have some hundred
+_LINE = 4096  # bytes of a line of history.csv or metrics.csv; a run's have some hundred
 MOST_SERIES = 2**28  # bytes of history.csv or metrics.csv: more than a line for each of the most epochs that a config takes
 _MOST_COLUMNS = 64
 _TORN = "the last line was broken and is left out"
-LARGEST = 1e39  # of a number that is read: more than float32 holds, and nothing that is worked out of such numbers overflows
+LARGEST = 1e39  # of a number that is read: beyond float32, yet small enough that no computation with it overflows
 _CHANGED = "it was changed or damaged after it was written"
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = False, keep: Path | None = None) -> None:
     """Write a file under another name and rename it: a reader sees the old one or the new one, never half of it.
 
-    Never through a link, and two processes may write it at once. durable: on the disk itself before the rename, so that a
-    power cut cannot leave half of it either. keep: the old file's new name. Raises OSError, which names the
-    file and leaves nothing behind.
+    Does not follow links. Two processes may write it at once. durable: flush to the disk before the rename, so that a power
+    cut leaves no partial file. keep: the old file's new name. Raises OSError, which names the file; no temporary file stays.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -59,7 +58,7 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = False, keep: Path
 
 @contextlib.contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Give an OSError the name of the file that was meant: a full disk names none."""
+    """Add the file's name to an OSError: that of a full disk has none."""
     try:
         yield
     except OSError as error:
@@ -68,16 +67,16 @@ def named(path: Path) -> Iterator[None]:
 
 
 def refuse_outside(folder: Path, root: Path) -> None:
-    """Raise RecordError where links lead a folder that is about to be written out of the one that it belongs to."""
-    real, real_root = (Path(os.path.realpath(path)) for path in (folder, root))  # which ends, where links go round in a circle
+    """Raise RecordError if a folder to be written lies outside of root because of a link."""
+    real, real_root = (Path(os.path.realpath(path)) for path in (folder, root))  # no error for a loop of links
     if not real.is_relative_to(real_root):
         raise RecordError(f"{folder} must lie in {root} (a link leads out of it, and nothing is written there), got {real}")
 
 
 def read_bytes(path: Path, most: int = MOST_JSON) -> bytes:
-    """A regular file's content. Raises RecordError for one that is missing, larger than `most` bytes, or no file at all.
+    """Read a regular file. Raises RecordError if it is missing, larger than `most` bytes, or no regular file.
 
-    A results folder may come from a stranger: a pipe would never end, and a link to a device would never fill.
+    A results folder may come from a stranger: reading a pipe or a device might never end.
     """
     _check_file(path, most)
     try:
@@ -101,14 +100,14 @@ def _check_file(path: Path, most: int) -> None:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a small JSON object, with the schema's version and a checksum of all of it. Numbers that are none become null."""
+    """Write a small JSON object, with the schema's version and a checksum. NaN and infinity become null."""
     content = _plain({"schema_version": SCHEMA_VERSION, **value})
     content["sha256"] = _json_checksum(content)
     write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def _plain(value: Any) -> Any:
-    """What every JSON reader takes: no NaN, no infinity, and no half of a character, as a file's name may have."""
+    """Return a value that every JSON reader accepts: no NaN, no infinity, no lone surrogates (as in some file names)."""
     if isinstance(value, Mapping):
         return {_plain(str(key)): _plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -119,9 +118,9 @@ def _plain(value: Any) -> Any:
 
 
 def read_json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A JSON file of ours, without its checksum.
+    """Read a JSON file that write_json wrote, without its checksum.
 
-    Raises RecordError, naming the file, where it is damaged; and where it is absent, unless something can stand in.
+    Raises RecordError, naming the file, if it is damaged, or absent without a value in `missing`.
     """
     if missing is not None and not path.exists():
         return missing
@@ -129,7 +128,7 @@ def read_json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, An
         text = read_bytes(path).decode()
         value = json.loads(text)
         if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode()  # refuses halves of characters, which nothing could print
+            json.dumps(value, ensure_ascii=False).encode()  # raises for lone surrogates, which cannot be printed
         noted = value.pop("sha256", None) if isinstance(value, dict) else None
         whole = noted == _json_checksum(value)
     except (ValueError, RecursionError) as error:
@@ -144,19 +143,19 @@ def read_json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, An
 
 
 def pack(tensors: Mapping[str, "Tensor"], facts: Mapping[str, Any]) -> bytes:
-    """Named tensors (on any device) and JSON facts as a safetensors file with a checksum of everything in it."""
+    """Pack named tensors (on any device) and JSON facts into a safetensors file with a checksum."""
     from safetensors.torch import save
 
     plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     text = json.dumps(_plain(facts), sort_keys=True)
-    # One entry: safetensors writes several in no particular order, and the same run should give the same bytes.
+    # One entry: safetensors writes several in random order, and the same run should give the same bytes.
     return save(plain, {_ENTRY: f"{_tensor_checksum(plain, text)} {text}"})
 
 
 def unpack(path: Path, most: int = 2**31) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
-    """The tensors (on the CPU) and facts of a file that `pack` made: data only, nothing in it can run.
+    """Read the tensors (on the CPU) and facts of a file that `pack` made. It contains data only, no code.
 
-    Raises RecordError when it is missing, torn, changed, larger than `most` bytes, or something else.
+    Raises RecordError if it is missing, truncated, changed, larger than `most` bytes, or another kind of file.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -175,7 +174,7 @@ def unpack(path: Path, most: int = 2**31) -> tuple[dict[str, "Tensor"], dict[str
 
 
 def checksum(content: bytes) -> str:
-    """SHA-256, in hexadecimal."""
+    """Return the SHA-256 in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -200,7 +199,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 def append(path: Path, line: Mapping[str, float]) -> None:
-    """Add one line, under a first line with the columns' names: at once on disk, a run that dies keeps its past."""
+    """Add one line and write it at once, so that a run that dies keeps its history. The first line names the columns."""
     with named(path), open(path, "a", encoding="utf-8", newline="", opener=_no_link) as file:
         writer = csv.DictWriter(file, list(line), lineterminator="\n")
         if file.tell() == 0:
@@ -213,7 +212,7 @@ def _no_link(name: str, flags: int) -> int:
 
 
 def write(path: Path, columns: Sequence[str], lines: Iterable[Sequence[float]]) -> None:
-    """Write a file anew, as far as a run is resumed from; without lines there is none. The first column is the epoch."""
+    """Write a file anew, up to the epoch that a run resumes from; without lines, remove it. The first column is the epoch."""
     if not (lines := list(lines)):
         return path.unlink(missing_ok=True)
     text = "".join(",".join(map(repr, (int(epoch), *rest))) + "\n" for epoch, *rest in lines)
@@ -229,16 +228,15 @@ def read_series(
     more: bool = False,
     epochs: int = 10**6,
 ) -> Series:
-    """The columns of a file, and a note where its last line was broken and is left out.
+    """Read the columns of a file. Also returns a note if its last line was broken and is left out.
 
-    columns: the names that must stand in the first line, the epoch first, which counts from 1 to `epochs` at most. more:
-    others may follow them, epochs may be left out, and values need not be finite. expected: the SHA-256 of the whole file. A
-    file that is missing has empty columns. Raises RecordError, naming the file, for everything else that is not as it was
-    written.
+    columns: the names in the first line. The first is the epoch, which counts from 1 to at most `epochs`. more: other columns
+    may follow, epochs may be missing, and values need not be finite. expected: the SHA-256 of the whole file. A missing file
+    gives empty columns. Raises RecordError, naming the file, for any other damage.
     """
     if not path.exists():
         return {name: [] for name in columns}
-    content = read_checked(path, expected, MOST_SERIES // 8 if more else MOST_SERIES)  # a short line of many columns is more
+    content = read_checked(path, expected, MOST_SERIES // 8 if more else MOST_SERIES)  # many columns need more memory
     *lines, torn = content.split(b"\n")
     _check_torn(path, torn)
     names = _names(path, lines.pop(0), columns, more) if lines else list(columns)
@@ -266,7 +264,7 @@ def read_series(
 def count_lines(
     path: Path, columns: Sequence[str], notes: list[str], expected: str | None = None, *, epochs: int = 10**6
 ) -> int:
-    """How many epochs a file of these columns has, as `read_series` would read it, from its last line and its checksum."""
+    """Count the epochs that `read_series` would return, from the last line and the checksum."""
     if not path.exists():
         return 0
     content = read_checked(path, expected, MOST_SERIES)
@@ -288,13 +286,13 @@ def count_lines(
 
 
 def _check_torn(path: Path, torn: bytes) -> None:
-    """Raise RecordError for a last line that no stop can have cut: one that is longer than any whole one."""
+    """Raise RecordError for a broken last line that is longer than any complete line: no interrupted write leaves that."""
     if len(torn) > _LINE:
         raise RecordError(f"{path}: its last line is broken ({len(torn):,} bytes, where a line has at most {_LINE:,})")
 
 
 def read_checked(path: Path, expected: str | None, most: int = MOST_SERIES) -> bytes:
-    """A file's content. Raises RecordError where its SHA-256 is another than what is expected."""
+    """Read a file. Raises RecordError if its SHA-256 is not the expected one."""
     content = read_bytes(path, most)
     if expected is not None and checksum(content) != expected:
         raise RecordError(f"{path} does not match its checksum in summary.json: {_CHANGED}")
@@ -310,7 +308,7 @@ def _names(path: Path, head: bytes, columns: Sequence[str], more: bool) -> list[
 
 
 def _parse(lines: Sequence[bytes], count: int, more: bool, first: int, epochs: int) -> "list[array[float]]":
-    """Lines of `count` values -> columns; the first holds epochs from `first` on. Raises ValueError."""
+    """Parse lines of `count` values into columns. The first column counts epochs from `first` on. Raises ValueError."""
     if any(line.count(b",") != count - 1 for line in lines):
         raise ValueError(f"it must hold {count} values")
     values = array("d", map(float, b",".join(lines).split(b",") if lines else ()))

@@ -1,4 +1,4 @@
-"""A trained run to play with: images from any latents, ways through latent space, the discriminator's judgement."""
+"""Use a trained run: generate images, interpolate in latent space, and ask the discriminator."""
 
 from html import escape
 from pathlib import Path
@@ -16,7 +16,7 @@ from gan_lib.training.steps import label_maps, with_maps
 
 
 def runs_with_weights(*folders: Path) -> dict[str, Path]:
-    """The runs whose weights are there, by name: those of the first folder first, in each the newest first.
+    """Return the runs with saved weights, by name: folder after folder, newest first in each.
 
     Raises RecordError when there are none.
     """
@@ -34,12 +34,12 @@ def runs_with_weights(*folders: Path) -> dict[str, Path]:
 
 
 def load_network(config: RunConfig, folder: Path, name: str) -> nn.Module:
-    """A run's trained "generator" or "discriminator". Raises RecordError when its weights are missing or do not fit.
+    """Load a run's trained "generator" or "discriminator". Raises RecordError when its weights are missing or do not fit.
 
     A stranger's config may ask for a network of any size: it is built only if the file is large enough for it in float16.
     """
     path = folder / f"{name}.safetensors"
-    with torch.device("meta"):  # shapes alone
+    with torch.device("meta"):  # only shapes, no values
         needed = sum(2 * parameter.numel() for parameter in getattr(build_pair(config), name).parameters())
     if path.is_file() and path.stat().st_size < needed:
         size = path.stat().st_size
@@ -50,7 +50,7 @@ def load_network(config: RunConfig, folder: Path, name: str) -> nn.Module:
 
 
 class Trained:
-    """One run's networks, read back from its folder. A reference run keeps its generator alone."""
+    """One run's networks, read back from its folder. A reference run keeps only its generator."""
 
     def __init__(self, path: Path) -> None:
         """Raises RecordError when the folder is no run, or its generator's weights are missing, or weights do not fit."""
@@ -61,21 +61,21 @@ class Trained:
         self.discriminator = load_network(self.config, path, "discriminator") if kept else None
 
     def heading(self) -> str:
-        """What was loaded, as HTML."""
+        """Return the run's name, seed and length, as HTML."""
         return f"<p>{escape(self.path.parent.name)}, seed {self.config.seed}, {counted(self.config.epochs, 'epoch')}</p>"
 
     def latents(self, count: int, seed: int, label: int | None = None) -> Tensor:
-        """(count, Z) latents, uniform in [-1, 1]; of one class, where the run was conditioned on classes."""
+        """Return (count, Z) latents, uniform in [-1, 1]; of one class if the run has classes and `label` is given."""
         return fixed_latents(self.config, count, seed, label)
 
     def draw(self, latents: Tensor) -> Tensor:
-        """Latents (N, Z) -> images (N, C, S, S) in [-1, 1]."""
+        """Generate images (N, C, S, S) in [-1, 1] from latents (N, Z)."""
         return sample(self.generator, latents)
 
     def judge(self, images: Tensor, labels: Tensor | int | None = None) -> Tensor:
-        """Images (N, C, S, S) -> the discriminator's belief that each is real, (N,) in [0, 1]; with some losses a score.
+        """Return the discriminator's belief that each image (N, C, S, S) is real, (N,) in [0, 1]; with some losses a score.
 
-        labels: (N,) or one for all, needed by a run with classes. Raises RecordError without them or the discriminator.
+        labels: (N,) or one for all; required for a run with classes. Raises RecordError without them or the discriminator.
         """
         if self.discriminator is None:
             raise RecordError(f"{self.path / 'discriminator.safetensors'} does not exist: reference runs keep no discriminator")
@@ -87,13 +87,13 @@ class Trained:
         return (score if self.config.scores else judge)(self.discriminator, with_maps(images, maps))
 
     def interpolate(self, rows: int, steps: int, seed: int) -> Tensor:
-        """Straight ways between random latents: (rows * steps, Z), row after row."""
+        """Interpolate linearly between pairs of random latents: (rows * steps, Z), row after row."""
         ends = self.latents(2 * rows, seed).view(rows, 2, 1, -1)
         share = torch.linspace(0, 1, steps).view(1, steps, 1)
         return torch.lerp(ends[:, 0], ends[:, 1], share).flatten(0, 1)  # (rows, steps, Z) -> (rows * steps, Z)
 
     def walk(self, value: int, steps: int, seed: int) -> Tensor:
-        """One latent of which a single value goes from -1 to 1: (steps, Z)."""
+        """Vary one value of a random latent from -1 to 1: (steps, Z)."""
         latents = self.latents(1, seed).repeat(steps, 1)
         latents[:, value] = torch.linspace(-1, 1, steps)
         return latents

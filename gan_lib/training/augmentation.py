@@ -1,6 +1,6 @@
-"""Augmentation of all images that the discriminator sees, real and generated alike: it helps where images are few.
+"""Augment all images that the discriminator sees, real and generated: it helps with few training images.
 
-Differentiable, so that the generator learns through it, and never a flip, which digits do not survive. Zhao et al. 2020
+Differentiable, so that the generator learns through it. Without flips, which would change digits. Zhao et al. 2020
 (DiffAugment), Karras et al. 2020 (ADA). Pixels from outside the image have the value of its nearest border.
 """
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def augment(images: Tensor, kind: str, pixels: int, random: torch.Generator) -> Tensor:
-    """Images (N, C, S, S), each changed by a draw of its own; unchanged for kind "none".
+    """Augment each image (N, C, S, S) at random; kind "none" changes nothing.
 
     kind: "shift" by up to `pixels` each way, "affine" (rotation, scale and shear that move a corner by about `pixels`), or
     "cutout" (a grey square of 2 * pixels a side).

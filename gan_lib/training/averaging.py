@@ -1,4 +1,4 @@
-"""A running average of a network's weights: smoother than any single step's, at next to no cost."""
+"""Average a network's weights over the updates: smoother than the weights of one step, at almost no cost."""
 
 import copy
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 class WeightAverage:
     """An exponential moving average of a generator's weights; batch norm's running statistics are copied.
 
-    At update t it keeps min(decay, (1 + t) / (10 + t)) of itself, so that the first steps are soon forgotten.
+    At update t the decay is min(decay, (1 + t) / (10 + t)), so that early weights lose influence soon.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -31,7 +31,7 @@ class WeightAverage:
             torch._foreach_copy_(buffers, list(network.buffers()))
 
     def state_dict(self) -> dict[str, Tensor]:
-        """All that the next update depends on, by name."""
+        """Return the state that the next update depends on, by name."""
         return {**self.network.state_dict(), "updates": self._updates}
 
     @torch.no_grad()
@@ -41,5 +41,5 @@ class WeightAverage:
             tensor.copy_(state[name])
 
     def restart(self, network: nn.Module) -> None:
-        """Begin again at a network's weights, in place."""
+        """Restart from a network's weights, in place."""
         self.load_state_dict({**network.state_dict(), "updates": torch.zeros(())})

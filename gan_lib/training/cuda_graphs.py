@@ -1,4 +1,4 @@
-"""A whole training iteration as a CUDA graph: captured once, then replayed by one launch instead of one an operation."""
+"""Capture a whole training iteration as a CUDA graph and replay it with one launch instead of one per operation."""
 
 from collections.abc import Callable, Iterable
 
@@ -11,10 +11,10 @@ Iteration = Callable[[Tensor], Tensor]  # indices of a batch (N,) -> its numbers
 def capture(
     iteration: Iteration, sizes: Iterable[int], generators: Iterable[torch.Generator], device: torch.device
 ) -> Iteration:
-    """An iteration that replays graphs, one for each batch size (the last batch of an epoch may be smaller).
+    """Return an iteration that replays graphs, one for each batch size (the last batch of an epoch may be smaller).
 
     Capturing runs the iteration a few times on image 0: the caller restores its state afterwards, in place, since graphs keep
-    the addresses of what they read and write. Raises RuntimeError where something cannot be captured.
+    the addresses of what they read and write. Raises RuntimeError if an operation cannot be captured.
     """
     replays = {size: _capture_one(iteration, size, list(generators), device) for size in sizes}
 

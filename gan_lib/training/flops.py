@@ -1,4 +1,4 @@
-"""How much arithmetic training is: the matrix products and convolutions of one step, as PyTorch itself counts them."""
+"""Count the floating-point operations of training: matrix products and convolutions, by PyTorch's own counter."""
 
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -12,21 +12,21 @@ from gan_lib.training.losses import squared_slope
 from gan_lib.training.models import Pair, build_pair
 from gan_lib.training.steps import Rules, rules_of
 
-_IMAGES = 4  # of the counted batch: nothing that is counted depends on it but in proportion
+_IMAGES = 4  # in the counted batch; the count is proportional to it
 
 
 def flops_per_image(config: RunConfig) -> int:
-    """Floating-point operations that one training image costs in one epoch (a multiply-add counts as two).
+    """Return the floating-point operations per training image and epoch (a multiply-add counts as two).
 
     D's update on a real and a generated image with its penalties, and G's update, once in critic_steps. Counted on PyTorch's
     meta device, where tensors have shapes and no values: nothing is computed.
     """
-    kept = {"seed": 0, "epochs": 1, "training_images": 2000, "batch_size": 128, "data": "digits"}  # these change nothing
+    kept = {"seed": 0, "epochs": 1, "training_images": 2000, "batch_size": 128, "data": "digits"}  # no effect
     return _count(config.model_copy(update=kept))
 
 
 def flops_per_epoch(config: RunConfig) -> int:
-    """flops_per_image times the training images; "all", counted when they are read, stands for the default number."""
+    """Return flops_per_image times the training images; for "all", whose number is not known yet, times the default number."""
     count = config.training_images
     return flops_per_image(config) * (RunConfig.model_fields["training_images"].default if count == "all" else count)
 

@@ -1,6 +1,6 @@
-"""Layers that compute what PyTorch's own do, by ways that suit a CPU. On a GPU each is PyTorch's own.
+"""Layers with the results of PyTorch's own layers, faster on a CPU. On a GPU each uses PyTorch's own.
 
-Shares of an epoch, where given, were measured on two cores of an AMD EPYC with bf16 matrix units.
+Shares of an epoch were measured on two cores of an AMD EPYC with bf16 matrix units.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class DropoutMasks:
-    """Random masks of 0 and 1/keep. The state of `generator` is the whole state, so that a checkpoint can hold it.
+    """Random masks of 0 and 1/keep. The state of `generator` is the whole state, so that a checkpoint can save it.
 
     Each element of a mask takes one random byte, eight bytes come from one 64-bit draw, and the comparison is vectorised;
     `bernoulli_` takes one draw of a serial generator an element, and took 10 % (GAN) and 16 % (CGAN) of a plain loop's time.
@@ -21,7 +21,7 @@ class DropoutMasks:
         self.generator = torch.Generator(device)
 
     def draw(self, like: Tensor, dropout: float) -> Tensor:
-        """A mask of a tensor's shape, dtype and memory layout: 0 with probability `dropout`, else 1/keep."""
+        """Draw a mask of a tensor's shape, dtype and memory layout: 0 with probability `dropout`, else 1/keep."""
         if like.is_cuda:
             return torch.empty_like(like).bernoulli_(1 - dropout, generator=self.generator).div_(1 - dropout)
         dtype, threshold, keep = byte_threshold(dropout)
@@ -29,7 +29,7 @@ class DropoutMasks:
         words = torch.empty((like.numel() * width + 7) // 8, dtype=torch.int64)
         words.random_(-(2**63), None, generator=self.generator)
         mask = torch.empty_like(like)
-        in_memory_order = mask.as_strided((mask.numel(),), (1,))  # every element is drawn alike, so any order will do
+        in_memory_order = mask.as_strided((mask.numel(),), (1,))  # all elements are alike: any order will do
         torch.lt(words.view(dtype)[: like.numel()], threshold, out=in_memory_order)
         return mask.mul_(1 / keep)
 
@@ -85,8 +85,8 @@ class FlattenChannelsLast(nn.Module):
 class FullTanh(nn.Module):
     """tanh with its slope in float32, whatever the precision around it.
 
-    In bf16 tanh(x) is exactly 1 from x = 3.2 on and its slope, 1 - tanh², exactly 0: such a pixel gets no gradient any more,
-    whatever the critic says.
+    In bf16 tanh(x) is exactly 1 from x = 3.2 on and its slope, 1 - tanh², exactly 0: such a pixel no longer gets a gradient
+    from the critic.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ class FromImage(nn.Conv2d):
 
 
 def fold_product(x: Tensor, weight: Tensor) -> Tensor:
-    """Transposed convolution, kernel 4, stride 2, padding 1, by its definition: one matrix product, patches added up.
+    """Transposed convolution, kernel 4, stride 2, padding 1, by its definition: one matrix product, then a sum of patches.
 
     x: (N, C, H, W); weight: (C, c, 4, 4); returns (N, c, 2H, 2W). oneDNN's own kernel for one output channel is far from
     the matrix rate.
@@ -143,7 +143,7 @@ class _ToImage(torch.autograd.Function):
 
 
 class _FromImage(torch.autograd.Function):
-    """oneDNN's convolution forward; the image's gradient, where it is wanted, is a fold_product."""
+    """oneDNN's convolution forward; the image's gradient, if required, is a fold_product."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

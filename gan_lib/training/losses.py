@@ -1,4 +1,4 @@
-"""Losses: logits (N, 1) in, scalar out. All are means over the batch, and pure functions. registry.LOSSES names them.
+"""Losses: pure functions from logits (N, 1) to a scalar, the mean over the batch. registry.LOSSES lists them.
 
 The paper uses binary cross-entropy on the GAN's sigmoid output and logistic binary cross-entropy on the CGAN's linear output.
 Both are the same function of the logit, so both networks return logits here and share these losses. With other losses
@@ -33,14 +33,14 @@ def generator_loss(generated_logits: Tensor) -> Tensor:
 def critic_loss(real_scores: Tensor, generated_scores: Tensor) -> Tensor:
     """The Wasserstein critic's loss: mean score of the generated images minus that of the real ones. Below 0 when it is right.
 
-    Its negative estimates the Wasserstein distance, as far as the critic's slope is held to 1 (by the penalty below, or up to
-    a factor by clipped weights). Arjovsky et al. 2017, algorithm 1.
+    Its negative estimates the Wasserstein distance if the critic's slope is kept at 1 by the penalty below, or, up to a
+    factor, by clipped weights. Arjovsky et al. 2017, algorithm 1.
     """
     return generated_scores.mean() - real_scores.mean()
 
 
 def critic_generator_loss(generated_scores: Tensor) -> Tensor:
-    """The generator's loss against a Wasserstein critic, and against hinge's: minus the mean score of its images."""
+    """The generator's loss with a Wasserstein critic or a hinge discriminator: minus the mean score of its images."""
     return -generated_scores.mean()
 
 
@@ -76,9 +76,9 @@ def slope_penalty(critic: Critic, real: Tensor, generated: Tensor, random: torch
 def gradient_penalty(critic: Critic, real: Tensor, generated: Tensor, shares: Tensor) -> Tensor:
     """How far the critic's slope is from 1 between real and generated images: mean of (|gradient| - 1)², without its weight.
 
-    real, generated: (N, C, S, S) each; shares: (N,) in [0, 1], how much of each pair is real. The norm is over an image's whole
-    gradient: over one dimension of (N, C, S, S) it would be another one. The result has a gradient in the critic's weights and
-    none in the images. Gulrajani et al. 2017, algorithm 1.
+    real, generated: (N, C, S, S) each; shares: (N,) in [0, 1], the real share of each pair. The norm is over all values of an
+    image's gradient, not over one dimension of (N, C, S, S). The result has gradients in the critic's weights, not in the
+    images. Gulrajani et al. 2017, algorithm 1.
     """
     shares = shares.view(-1, *[1] * (real.dim() - 1))  # (N,) -> (N, 1, 1, 1)
     between = (shares * real + (1 - shares) * generated).detach().requires_grad_()

@@ -1,4 +1,4 @@
-"""A network that learns: float32 master weights, their Adam, and a working copy in the precision that the passes run in."""
+"""Train a network in mixed precision: float32 master weights, Adam, and a working copy in a lower precision."""
 
 import contextlib
 import copy
@@ -12,7 +12,7 @@ from gan_lib.training.layers import Dropout
 
 
 class Learner:
-    """One of the two networks, with all that its updates need.
+    """One of the two networks, with the state that its updates need.
 
     The working copy is rounded once an update, not once a pass as autocast does, and gradients are converted into float32
     buffers that stay where they are (10 % of an epoch for GAN). In float32 the working copy is the network itself.
@@ -38,14 +38,14 @@ class Learner:
             fused=True,  # one pass over the weights an update, instead of a handful
             capturable=on_gpu,  # its step counter lives on the GPU, so that a CUDA graph can hold the update
         )
-        # A step outside a graph, to warm up or because graphs cannot be had, is meant: no warning about it.
+        # Steps outside of a graph (warm-up, or without CUDA graphs) are intended: no warning.
         self.optimiser._warned_capturable_if_run_uncaptured = True
         # fp16 rounds the smallest gradients to 0 unless the loss is scaled up first; a no-op in other precisions.
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
         self._first_scale = self.scaler.state_dict()
 
     def update(self, loss: Tensor, penalty: Tensor | None = None) -> None:
-        """Update this network once. The other one's weights get no gradients. Nothing here waits for the device.
+        """Update this network once. The other network's weights get no gradients. Does not wait for the device.
 
         loss: computed with the working copy. penalty: added to it, computed with the float32 network.
         """
@@ -76,9 +76,9 @@ class Learner:
 
     @contextlib.contextmanager
     def frozen(self, dropout: bool = True) -> Iterator[nn.Module]:
-        """The working network without gradients for its weights: it only passes the other one's on, in 7 % less of an epoch.
+        """Yield the working network without gradients for its weights, which saves 7 % of an epoch.
 
-        dropout: whether it is active inside, as it is outside.
+        dropout: whether it stays active inside.
         """
         self.working.requires_grad_(False)
         self._set_dropout(dropout)
@@ -98,7 +98,7 @@ class Learner:
         return list(self.network.state_dict().values())
 
     def state_dict(self) -> dict[str, Tensor]:
-        """All tensors that the next update depends on, by name: weights, running statistics, Adam's step and moments."""
+        """Return all tensors that the next update depends on, by name: weights, running statistics, Adam's step and moments."""
         moments = {
             f"adam.{number}.{name}": tensor
             for number, parameter in enumerate(self._parameters)
@@ -113,7 +113,7 @@ class Learner:
         Raises ValueError for a name that is unknown or missing, or a shape that is not this network's.
         """
         for parameter in self._parameters:
-            if not self.optimiser.state[parameter]:  # what its first update would create
+            if not self.optimiser.state[parameter]:  # create the state that the first update would create
                 self.optimiser.state[parameter] = {
                     "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
                     "exp_avg": torch.zeros_like(parameter),
@@ -147,7 +147,7 @@ class Learner:
 
 
 def _working_copy(network: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """The network in another precision. Batch norms are shared: they own running statistics, and compute in float32."""
+    """Copy the network in another precision. Batch norms are shared: they have running statistics and compute in float32."""
     working = copy.deepcopy(network).to(dtype)
     for name, layer in network.named_modules():
         if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):

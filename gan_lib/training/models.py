@@ -21,14 +21,14 @@ MEGABYTE = 2**20  # bytes, as the paper counts them
 
 
 class Pair(NamedTuple):
-    """Two networks that learn against each other."""
+    """A generator and its discriminator."""
 
     generator: nn.Module  # latents (N, Z) -> images (N, C, S, S)
     discriminator: nn.Module  # images (N, C, S, S) -> logits (N, 1)
 
 
 def build_pair(config: RunConfig) -> Pair:
-    """Both networks of a config, freshly initialised from config.seed, on the CPU, in training mode."""
+    """Build both networks of a config, initialised from config.seed, on the CPU, in training mode."""
     build = resolve(MODELS[config.model].build)
     with torch.random.fork_rng(devices=[]):  # leave the caller's random state alone
         torch.manual_seed(config.seed)
@@ -39,7 +39,7 @@ def build_pair(config: RunConfig) -> Pair:
 
 
 def parameter_count(*networks: nn.Module) -> int:
-    """Trainable parameters of some networks together (the paper: 2,950,161 for GAN and 2,382,466 for CGAN)."""
+    """Count the trainable parameters of networks together (the paper: 2,950,161 for GAN and 2,382,466 for CGAN)."""
     return sum(parameter.numel() for network in networks for parameter in network.parameters())
 
 
@@ -52,7 +52,7 @@ def megabytes(*networks: nn.Module) -> float:
 @torch.no_grad()
 def layer_shapes(network: nn.Module, config: RunConfig) -> list[tuple[str, tuple[int, ...], int]]:
     """Each layer of one of the two networks: its name, the shape it returns (for two images), its trainable parameters."""
-    layers = list(copy.deepcopy(network).cpu().eval().children())  # a copy: looking must not change running statistics
+    layers = list(copy.deepcopy(network).cpu().eval().children())  # a copy, to keep running statistics unchanged
     channels, size, _ = config.image_shape
     generates = isinstance(layers[0], nn.Linear)
     shape = (config.latent_size + config.classes,) if generates else (channels + config.classes, size, size)
@@ -126,7 +126,7 @@ def build_cgan(config: RunConfig) -> Pair:
 def build_small(config: RunConfig) -> Pair:
     """A small convolutional pair, nothing normalised in D: about 0.4 million parameters at width 24 and 28 pixels.
 
-    As many layers of stride 2 as bring the image to at most 8 pixels a side, or to an odd number: two for 28 pixels, three
+    Layers of stride 2 halve the image until a side has at most 8 pixels or an odd number: two layers for 28 pixels, three
     for 64. From the image inwards they have w, 2w, 4w, 4w, … maps.
     """
     side, maps = config.image_size, [config.width]
@@ -162,12 +162,12 @@ def build_small(config: RunConfig) -> Pair:
 
 
 def _channels_last(generator: nn.Module, discriminator: nn.Module) -> Pair:
-    """Both with the channels last in memory, not in shape: the order that convolutions are fastest in."""
+    """Store both networks with channels last in memory (not in shape), where convolutions are fastest."""
     return Pair(*(network.to(memory_format=torch.channels_last) for network in (generator, discriminator)))
 
 
 def _to_pixels(config: RunConfig) -> nn.Module:
-    """The generator's last activation, to [-1, 1]. A critic's slope is bounded, so with one no signal may be lost here."""
+    """The generator's last activation, to [-1, 1]. With a critic it must not lose gradients."""
     return FullTanh() if LOSSES[config.loss].scores else nn.Tanh()
 
 

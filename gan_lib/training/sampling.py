@@ -1,4 +1,4 @@
-"""Latents, and what trained networks make of them and of images."""
+"""Draw latents, generate images, and judge images with trained networks."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from gan_lib.config import RunConfig
 
 
 def stream(seed: int, number: int) -> int:
-    """A seed for one of a run's independent random generators."""
+    """Return the seed of one of a run's independent random generators."""
     return seed * 16 + number
 
 
@@ -17,7 +17,7 @@ def uniform_latents(count: int, latent_size: int, generator: torch.Generator) ->
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
-    """Labels (N,) -> (N, K) float32. Unlike PyTorch's own it never looks at the labels, so a CUDA graph can hold it."""
+    """Labels (N,) -> (N, K) float32. Unlike PyTorch's own, it does not check the values, so a CUDA graph can capture it."""
     return (labels[:, None] == torch.arange(classes, device=labels.device)).float()
 
 
@@ -34,7 +34,7 @@ def fixed_labels(config: RunConfig, count: int) -> Tensor | None:
 def fixed_latents(config: RunConfig, count: int, seed: int | None = None, label: int | None = None) -> Tensor:
     """Latents to look at a network with: the same on every machine, and independent of training's random numbers.
 
-    Where the config has classes, each latent carries one: `label`, or those of fixed_labels.
+    If the config has classes, each latent has one: `label`, or those of fixed_labels.
     """
     random = torch.Generator().manual_seed(stream(config.seed if seed is None else seed, 9))
     latents, labels = uniform_latents(count, config.latent_size, random), fixed_labels(config, count)

@@ -1,4 +1,4 @@
-"""The training step: one update of the discriminator, one update of the generator. All else in this wing serves these two."""
+"""The training step: one update of the discriminator, one update of the generator."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from gan_lib.training.sampling import one_hot
 
 @dataclass(frozen=True)
 class Rules:
-    """What the two steps follow: a config's loss, its penalties and their weights."""
+    """The loss of a config, its penalties and their weights, for both steps."""
 
     discriminator_loss: Callable[..., Tensor]
     generator_loss: Callable[..., Tensor]
@@ -26,12 +26,12 @@ class Rules:
     r2_weight: float
     clip: float | None  # D's weights stay within plus and minus this
     pairs: bool  # the generator's loss needs the logits of real images too
-    scores: bool  # logits are scores, and no beliefs
+    scores: bool  # logits are unbounded scores, not beliefs
     generator_dropout: bool  # whether D's dropout is active in G's step
 
 
 def rules_of(config: RunConfig) -> Rules:
-    """The rules of a config. penalty_every is part of r1_weight and r2_weight: a rarer penalty weighs as many times more."""
+    """The rules of a config. r1_weight and r2_weight are multiplied by penalty_every."""
     loss = LOSSES[config.loss]
     return Rules(
         resolve(loss.discriminator),
@@ -60,7 +60,7 @@ def discriminator_step(
     """Update the discriminator once.
 
     real, generated: (N, C, S, S) each, generated without history. labels: (N, K, S, S) maps of both, where the networks have
-    classes. random: draws where the penalty looks. slopes: whether R1 and R2 are due, where they have a weight. Returns (loss
+    classes. random: draws the points of the penalty. slopes: whether R1 and R2 are due, if they have a weight. Returns (loss
     with penalties, mean belief or score of real, of generated), (3,), still on the device: nothing here waits for it.
     """
     images = torch.cat([real, generated.to(real.dtype)])  # (2N, C, S, S): no batch norm in D, so they do not see each other
@@ -73,8 +73,8 @@ def discriminator_step(
         loss = loss + rules.r1_weight * r1 + rules.r2_weight * r2
     whole, penalty = loss, None
     if rules.penalty:
-        # In float32 whatever the working precision: in bf16 it came out the same to three digits and took 10 % (GAN) or 25 %
-        # (CGAN) off an epoch, on one thread; in fp16 its gradients would lose digits before any scaling of the loss can help.
+        # Always in float32. In bf16 the result was the same to three digits, and an epoch 10 % (GAN) or 25 % (CGAN) faster on
+        # one thread; but in fp16 its gradients would lose digits before loss scaling can help.
         network: Any = discriminator.network
         critic = network if labels is None else lambda between: network(with_maps(between, labels))
         penalty = rules.penalty_weight * rules.penalty(critic, real.float(), generated.float(), random)

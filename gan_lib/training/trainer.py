@@ -1,4 +1,4 @@
-"""Training: the epoch that alternates the two steps (steps.py), and all state that it changes."""
+"""Train epochs that alternate the two steps (steps.py), with all state that training changes."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -97,8 +97,8 @@ class Trainer:
     def advance(self, pause: Callable[[], bool]) -> EpochStats | None:
         """Train to the end of an epoch: all images once in a new random order; the last batch may be smaller.
 
-        pause: asked after every batch but the last. Where it answers True, None is returned with the epoch unfinished; the next
-        call resumes with the next batch, and a checkpoint in between loses nothing.
+        pause: called after every batch but the last. If it returns True, advance returns None with the epoch unfinished. The
+        next call resumes with the next batch; a checkpoint in between is exact.
 
         Raises TrainingError on a loss that is not finite, and when all images that the generator made for a batch are equal.
         """
@@ -116,7 +116,7 @@ class Trainer:
                 self._wait_for_device()
                 epoch.seconds += time.perf_counter() - start
                 return None
-        means = (self._weights @ epoch.numbers).tolist()  # the first time in an epoch that anything waits for the device
+        means = (self._weights @ epoch.numbers).tolist()  # the only wait for the device in an epoch
         seconds = epoch.seconds + time.perf_counter() - start
         self._check(epoch.numbers, self.epochs_done + 1)
         updated = self._turns.generator_share(self.epochs_done, self._weights.tolist())
@@ -214,7 +214,7 @@ class Trainer:
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Restore `tensors` and `facts`, to the last bit on the same machine.
 
-        Raises ValueError or KeyError where they are not of a trainer like this one; it must not be used any more then.
+        Raises ValueError or KeyError if they do not fit this trainer. Do not use the trainer after that.
         """
 
         def of(owner: str) -> dict[str, Tensor]:
@@ -234,7 +234,7 @@ class Trainer:
             self._epoch = _UnfinishedEpoch(order, numbers, batches_done, float(facts["epoch_seconds"]))
 
     def healthy(self) -> bool:
-        """Whether every weight and every number of the epoch so far is finite: only such a state is worth a checkpoint."""
+        """Whether every weight and every number of the epoch so far is finite: only such a state is saved."""
         numbers = [self._epoch.numbers] if self._epoch else []
         tensors = (*numbers, *self.generator.weights(), *self.discriminator.weights())
         return all(bool(tensor.isfinite().all()) for tensor in tensors)
@@ -286,7 +286,7 @@ class Trainer:
 
 
 def spread(images: Tensor) -> Tensor:
-    """How far images (N, C, S, S) differ at most in any one pixel: (1,) float32, 0 only when all are equal."""
+    """Return the largest difference of images (N, C, S, S) in any pixel: (1,) float32, 0 only if all are equal."""
     return (images.amax(dim=0) - images.amin(dim=0)).amax().float().view(1)
 
 
