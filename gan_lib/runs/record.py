@@ -142,13 +142,8 @@ class RunFolder:
         self.write_json("config.json", {**named, **config.model_dump(mode="json")})
 
     def clear(self) -> None:
-<<<<<<< HEAD
-        """Remove what an earlier run left, and only that."""
-        for name in FILES:
-=======
         """Remove the files of an earlier run, and no others."""
         for name in FILES:
->>>>>>> main
             (self.path / name).unlink(missing_ok=True)
 
     def write_history(self, lines: Iterable[Sequence[float]]) -> None:
