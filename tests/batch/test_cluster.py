@@ -148,8 +148,9 @@ class LocalCluster:
                 process.wait(60)
 
     def orphans(self) -> list[psutil.Process]:
-        """What is left of runs once nobody makes any."""
-        return [process for process in psutil.process_iter(["environ"]) if _mentions(process, str(self.folder))]
+        """Processes of the cluster and its runs that outlived their parents; not those that this process started itself."""
+        own = {child.pid for child in psutil.Process().children(recursive=True)}
+        return [each for each in psutil.process_iter() if each.pid not in own and _mentions(each, str(self.folder))]
 
 
 def _mentions(process: psutil.Process, text: str) -> bool:
