@@ -246,7 +246,7 @@ def test_the_bits_are_those_of_a_plain_run(shared: bool, tiny: MakeConfig, clust
 @pytest.mark.slow
 @shared_or_not
 def test_a_worker_that_is_killed_costs_no_run(shared: bool, tiny: MakeConfig, cluster: LocalCluster, tmp_path: Path) -> None:
-    epochs, runs, kills = (2000, 12, 10) if SOAK else (2000, 3, 2)
+    epochs, runs, kills = (500, 12, 10) if SOAK else (400, 3, 2)
     configs = [tiny(seed=seed, epochs=epochs, sample_every=epochs, checkpoint_seconds=0.2) for seed in range(runs)]
     expected, ended, killed = undisturbed(configs, tmp_path / "near"), threading.Event(), list[int]()
 
@@ -279,7 +279,7 @@ def test_a_worker_that_is_killed_costs_no_run(shared: bool, tiny: MakeConfig, cl
 def test_a_scheduler_that_is_killed_and_started_again(
     shared: bool, tiny: MakeConfig, cluster: LocalCluster, tmp_path: Path
 ) -> None:
-    configs = [tiny(seed=seed, epochs=1000, sample_every=1000, checkpoint_seconds=0.2) for seed in range(3)]
+    configs = [tiny(seed=seed, epochs=300, sample_every=300, checkpoint_seconds=0.2) for seed in range(3)]
     expected, once = undisturbed(configs, tmp_path / "near"), threading.Event()
 
     def restart() -> None:
@@ -291,7 +291,7 @@ def test_a_scheduler_that_is_killed_and_started_again(
     thread = threading.Thread(target=restart)
 
     def show(progress: Progress) -> None:
-        if not once.is_set() and sum(epoch for _, epoch, _ in progress.runs) > 200:
+        if not once.is_set() and sum(epoch for _, epoch, _ in progress.runs) > 60:
             once.set()
             thread.start()
 
@@ -322,7 +322,7 @@ def test_a_scheduler_that_stays_away_ends_the_batch_with_one_line(cluster: Local
 def test_a_stop_stops_all_runs_with_a_checkpoint(
     number: signal.Signals, shared: bool, tiny: MakeConfig, cluster: LocalCluster, tmp_path: Path
 ) -> None:
-    configs = [tiny(seed=seed, epochs=1000, sample_every=1000, checkpoint_seconds=1000.0) for seed in range(3)]
+    configs = [tiny(seed=seed, epochs=300, sample_every=300, checkpoint_seconds=1000.0) for seed in range(3)]
 
     def show(progress: Progress) -> None:
         if len(progress.runs) == 2 and all(epoch > 2 for _, epoch, _ in progress.runs):
