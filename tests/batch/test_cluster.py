@@ -249,10 +249,16 @@ def test_a_worker_that_is_killed_costs_no_run(shared: bool, tiny: MakeConfig, cl
     epochs, runs, kills = (500, 12, 10) if SOAK else (400, 3, 2)
     configs = [tiny(seed=seed, epochs=epochs, sample_every=epochs, checkpoint_seconds=0.2) for seed in range(runs)]
     expected, ended, killed = undisturbed(configs, tmp_path / "near"), threading.Event(), list[int]()
+    training = threading.Event()  # with a checkpoint to resume from, the first time
+
+    def show(progress: Progress) -> None:
+        if progress.runs and all(epoch > 20 for _, epoch, _ in progress.runs):
+            training.set()
 
     def kill() -> None:
         dice = random.Random(1)  # noqa: S311
-        while len(killed) < kills and not ended.wait(dice.uniform(1, 5)):
+        training.wait(60)
+        while len(killed) < kills and not (killed and ended.wait(dice.uniform(1, 5))):
             with contextlib.suppress(psutil.Error, IndexError):
                 victim = dice.choice(cluster.worker_processes())
                 victim.kill()
@@ -261,7 +267,7 @@ def test_a_worker_that_is_killed_costs_no_run(shared: bool, tiny: MakeConfig, cl
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
     begun = time.monotonic()
-    records = make(configs, cluster.address, tmp_path / "far", shared)
+    records = make(configs, cluster.address, tmp_path / "far", shared, show=show)
     ended.set()
     thread.join()
     assert [record.status for record in records] == ["ok"] * runs
