@@ -28,6 +28,7 @@ from gan_lib.batch.progress import Progress
 from gan_lib.config import RunConfig
 from gan_lib.errors import ConfigurationError
 from gan_lib.presets import run_name
+from gan_lib.runs.machine import physical_cores
 from gan_lib.runs.record import Record, RunFolder, count_epochs, read_record
 
 if not find_spec("distributed"):
@@ -214,7 +215,8 @@ def whole(results: Path) -> bool:
 
 
 def undisturbed(configs: list[RunConfig], folder: Path) -> list[tuple[bytes, ...]]:
-    return [bits(record) for record in runner.run_batch(runner.plan(configs, folder))]
+    workers = min(2, physical_cores())
+    return [bits(record) for record in runner.run_batch(runner.plan(configs, folder), workers=workers)]
 
 
 shared_or_not = pytest.mark.parametrize("shared", [True, False], ids=["shared folder", "no shared folder"])
@@ -246,8 +248,8 @@ def test_the_bits_are_those_of_a_plain_run(shared: bool, tiny: MakeConfig, clust
 @pytest.mark.slow
 @shared_or_not
 def test_a_worker_that_is_killed_costs_no_run(shared: bool, tiny: MakeConfig, cluster: LocalCluster, tmp_path: Path) -> None:
-    epochs, runs, kills = (500, 12, 10) if SOAK else (400, 3, 2)
-    configs = [tiny(seed=seed, epochs=epochs, sample_every=epochs, checkpoint_seconds=0.2) for seed in range(runs)]
+    epochs, runs, kills = (60, 12, 10) if SOAK else (150, 3, 2)
+    configs = [tiny(seed=seed, epochs=epochs, sample_every=epochs, checkpoint_seconds=0.5) for seed in range(runs)]
     expected, ended, killed = undisturbed(configs, tmp_path / "near"), threading.Event(), list[int]()
     training = threading.Event()  # with a checkpoint to resume from, the first time
 
@@ -285,7 +287,7 @@ def test_a_worker_that_is_killed_costs_no_run(shared: bool, tiny: MakeConfig, cl
 def test_a_scheduler_that_is_killed_and_started_again(
     shared: bool, tiny: MakeConfig, cluster: LocalCluster, tmp_path: Path
 ) -> None:
-    configs = [tiny(seed=seed, epochs=300, sample_every=300, checkpoint_seconds=0.2) for seed in range(3)]
+    configs = [tiny(seed=seed, epochs=300, sample_every=300, checkpoint_seconds=0.5) for seed in range(3)]
     expected, once = undisturbed(configs, tmp_path / "near"), threading.Event()
 
     def restart() -> None:
