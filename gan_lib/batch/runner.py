@@ -19,6 +19,7 @@ from gan_lib.runs.storage import refuse_outside
 from gan_lib.text import duration
 
 _POLL_SECONDS = 0.5
+_OTHER_FILES = 1000  # that a batch may have open besides the locks of its runs
 # What loading images depends on.
 _SOURCE = ("data", "training_images", "selection", "data_seed", "image_size", "channels", "background", "skip_broken")
 
@@ -173,6 +174,7 @@ def run_batch(
     RecordError when another batch holds one of them.
     """
     with contextlib.ExitStack() as stack:
+        _allow_files(len(jobs))
         for job in jobs:
             stack.enter_context(hold(job))
         place = cluster or _Here(workers)
@@ -185,6 +187,17 @@ def run_batch(
                 record_unavailable(job, reason, fresh)
         records = _make(to_do, place, show, fresh=fresh, **options)
         return [records.get(job.name) or record_of(job) for job in jobs]
+
+
+def _allow_files(count: int) -> None:
+    """Raise this process's limit of open files, often 1,024, as far as it may: the lock of each run is one."""
+    with contextlib.suppress(ImportError, OSError, ValueError):  # Windows has no such limit
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = count + _OTHER_FILES if hard == resource.RLIM_INFINITY else min(count + _OTHER_FILES, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _share(workers: int, jobs: Iterable[Job]) -> int:

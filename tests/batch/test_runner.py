@@ -2,8 +2,10 @@
 
 import os
 import re
+import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -160,6 +162,27 @@ def test_one_run_that_fails_stops_no_other(tmp_path: Path) -> None:
     records = runner.run_batch(runner.plan([fails, works], tmp_path / "results"))
     assert [record.status for record in records] == ["failed", "ok"]
     assert "training_images" in str(records[0].reason) or "x.png" in str(records[0].reason)
+
+
+def test_a_batch_may_have_more_runs_than_a_process_has_files(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limits[1] != resource.RLIM_INFINITY and limits[1] < 4000:
+        pytest.skip("the hard limit of open files is too low here")
+    jobs = runner.plan([tiny(machine="gpu", seed=seed) for seed in range(1100)], tmp_path)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, limits[1]))
+    try:
+        with pytest.raises(RuntimeError, match="all are held"):
+            runner.run_batch(jobs, check=raises("all are held"))
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 2100
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def raises(text: str) -> Callable[[], None]:
+    def check() -> None:
+        raise RuntimeError(text)
+
+    return check
 
 
 def test_a_folder_of_other_parameters_is_not_touched(tmp_path: Path) -> None:
