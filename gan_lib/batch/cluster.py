@@ -46,7 +46,8 @@ class Cluster:
         self.address, self.results, self.token = address, results, secrets.token_hex(16)
         self.epochs, self.stopping, self.shared = dict[str, int](), False, False
         self._woken, self._threads, self._cores = threading.Event(), 0, dict[str, int]()
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # this class reports what happens, in its own lines
+        for name in ("distributed", "distributed.client"):  # each has a level of its own
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # this class reports what happens, in its own lines
         must = "--scheduler must be the address of a Dask scheduler that answers, such as tcp://127.0.0.1:8786"
         if not re.fullmatch(r"(tcp|tls)://\S+:\d{1,5}", address):  # a client that was never connected does not close
             raise ConfigurationError(f"{must}, got {address!r:.80}")
