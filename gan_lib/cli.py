@@ -319,6 +319,9 @@ def search(
     if report:
         say(f"Report: {short(search_comparison.publish_search(folder))}")
     if result.best.empty:
+        reasons = result.frame.reason.dropna()
+        why = f" (of the last one: {reasons.iloc[-1]})" if len(reasons) else ""
+        say(f"gan-lib: no run is within the limits{why}", error=True)
         raise typer.Exit(1)
 
 
