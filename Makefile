@@ -11,7 +11,7 @@
 # make choices    both models under sixteen combinations of what the paper leaves open: up to two hours with -j2
 # make choices-long  two of the combinations at the paper's length: some hours, -j2 too
 # make ablation   what each part of the optimal configuration gives, three seeds each: half an hour, machine alone
-# make searches   a genetic algorithm, random search, TPE and the hand-made optimal configuration, three of each: 22 minutes with -j2
+# make searches   a genetic algorithm, random search, TPE and the hand-made optimal configuration, three of each: about half an hour with -j2
 # make classifier train the classifier that judges quality again, with its cross-validation: ten minutes of one core
 # make quality    what each measure of quality makes of known damage: results/quality
 # make readme     write README's tables from results/reference and results/bench

@@ -7,7 +7,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -126,25 +126,17 @@ def run(
         for text in runner.describe_plan(jobs, known, fresh):
             say(text)
         return say(f"Into {short(results_dir / 'runs')}; nothing was run.")
-    line = ProgressLine()
-    try:
-        with _cluster(scheduler, results_dir) as cluster:
-            records = runner.run_batch(
-                jobs,
-                workers=workers,
-                cluster=cluster,
-                check=lambda: _check_inputs(jobs, results_dir, fresh),
-                show=line.show,
-                fresh=fresh,
-                timeout=timeout,
-                retries=retries,
-            )
-    except (KeyboardInterrupt, SystemExit):
-        line.end()
-        _say_how_to_resume()
-        raise
-    finally:
-        line.end()
+    with _progress_line() as line, _cluster(scheduler, results_dir) as cluster:
+        records = runner.run_batch(
+            jobs,
+            workers=workers,
+            cluster=cluster,
+            check=lambda: _check_inputs(jobs, results_dir, fresh),
+            show=line.show,
+            fresh=fresh,
+            timeout=timeout,
+            retries=retries,
+        )
     rows = [listing.facts(record) for record in records]
     experiments = {job.folder.parent.name for job in jobs}
     if len(sweep) > 1:  # the best first, and of each configuration the best one in the comparison
@@ -153,12 +145,8 @@ def run(
         experiments = set({record.config.configuration: record.path.parent.name for record in reversed(ranked)}.values())
     for text in listing.lines(rows):
         say(text)
-    from gan_lib.runs.machine import BUSY
-
-    alone = workers == 1 and not scheduler
-    made = [record for job, record in zip(jobs, records, strict=True) if alone and not job.finished]
-    if (share := max((record.summary.get("others_cpu_share") or 0.0 for record in made), default=0.0)) >= BUSY:
-        say(f"Other programs took up to {share:.0%} of the CPU: on a quiet machine it takes fewer seconds.")
+    if workers == 1 and not scheduler:
+        _warn_of_others(record for job, record in zip(jobs, records, strict=True) if not job.finished)
     if report:
         pages.make_comparison(results_dir, pages.with_siblings(experiments, results_dir))
         say(f"Report: {short(_index(results_dir))}")
@@ -184,10 +172,29 @@ def _cluster(address: str, results: Path) -> Iterator[runner.Place | None]:
         yield cluster
 
 
-def _say_how_to_resume() -> None:
-    # Without --fresh, which would throw away what there is.
-    command = shlex.join(["gan-lib", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
-    say(f"gan-lib: stopped; to resume: {command}", error=True)
+@contextlib.contextmanager
+def _progress_line() -> Iterator[ProgressLine]:
+    """The moving line. Where the command is stopped, another line says how to resume it."""
+    line = ProgressLine()
+    try:
+        yield line
+    except (KeyboardInterrupt, SystemExit):
+        line.end()
+        # Without --fresh, which would throw away what there is.
+        command = shlex.join(["gan-lib", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
+        say(f"gan-lib: stopped; to resume: {command}", error=True)
+        raise
+    finally:
+        line.end()
+
+
+def _warn_of_others(records: Iterable[Record]) -> None:
+    """Print one line where other programs took much of the CPU while runs were trained."""
+    if shares := [share for record in records if (share := record.summary.get("others_cpu_share"))]:
+        from gan_lib.runs.machine import BUSY  # imports PyTorch, which these runs needed anyway
+
+        if max(shares) >= BUSY:
+            say(f"Other programs took up to {max(shares):.0%} of the CPU. On a quiet machine the runs take fewer seconds.")
 
 
 def _check_configuration(name: str) -> None:
@@ -297,22 +304,14 @@ def search(
         raise MachineUnavailable(reason)
     for text in runner.check_inputs(runner.plan([example], folder)):
         say(text)
-    line = ProgressLine()
+    with _progress_line() as line, _cluster(scheduler, folder) as cluster:
 
-    def say_line(text: str) -> None:
-        line.end()
-        say(text)
+        def say_line(text: str) -> None:
+            line.end()
+            say(text)
 
-    try:
-        with _cluster(scheduler, folder) as cluster:
-            train = search_comparison.trainer(folder, show=line.show, workers=workers, cluster=cluster)
-            result = study.run_search(settings, folder, train, say_line)
-    except (KeyboardInterrupt, SystemExit):
-        line.end()
-        _say_how_to_resume()
-        raise
-    finally:
-        line.end()
+        train = search_comparison.trainer(folder, show=line.show, workers=workers, cluster=cluster)
+        result = study.run_search(settings, folder, train, say_line)
     for best in (result.records[name_] for name_ in result.best.run.head(3)):
         for text in [*listing.lines([listing.facts(best)]), f"  {spaces.command(best.config)}"]:
             say(text)

@@ -12,7 +12,7 @@ from typing import Any
 
 Function = str | Callable[..., Any]  # "module:function", or the function itself
 
-_LOSS, _MODEL, _BENCH = "gan_lib.training.losses:", "gan_lib.training.models:", "gan_lib.studies.bench:"
+_LOSS, _MODEL, _BASELINE = "gan_lib.training.losses:", "gan_lib.training.models:", "gan_lib.studies.baseline:"
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ MODELS: dict[str, Architecture] = {
         "GAN",
         _MODEL + "build_gan",
         "#0072B2",
-        plain=_BENCH + "plain_gan",
+        plain=_BASELINE + "plain_gan",
     ),
     "cgan": Architecture(
         "CGAN",
@@ -146,7 +146,7 @@ MODELS: dict[str, Architecture] = {
         "#D55E00",
         multiple=4,
         classes=True,
-        plain=_BENCH + "plain_cgan",
+        plain=_BASELINE + "plain_cgan",
     ),
     "small": Architecture(
         "small",

@@ -24,7 +24,7 @@ from gan_lib.studies.search import GENERATION, GOALS, SAMPLERS, Search, Settings
 from gan_lib.studies.space import read_space
 
 CORNER = {"distance": 100.0, "seconds": 1000.0, "usd": 0.1, "flops": 1e15}  # the worst values that a hypervolume counts
-# make searches: searches of each kind, and seconds of one search's runs. All of it takes two cores some 20 minutes.
+# make searches: searches of each kind, and seconds of the runs of one search.
 SEEDS, BUDGET = 3, 140.0
 # Of the project's space: short runs of small networks, so that a search of this budget has several generations.
 CHANGES = ("model=gan,small", "loss=bce,hinge,rpgan", "epochs=2,4", "width=8,12,16", "batch_size=32,64", "r1_weight=0,1",

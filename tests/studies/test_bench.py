@@ -10,14 +10,13 @@ from conftest import tiny_config
 
 from gan_lib.config import RunConfig
 from gan_lib.reporting import paper
+from gan_lib.studies.baseline import Baseline, plain_networks
 from gan_lib.studies.bench import (
-    Baseline,
     Bench,
     _compare,
     chart,
     grow,
     matrix_rate,
-    plain_networks,
     read_benches,
     save_bench,
     speed_table,

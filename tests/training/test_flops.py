@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from gan_lib.config import RunConfig
-from gan_lib.studies.bench import plain_networks
+from gan_lib.studies.baseline import plain_networks
 from gan_lib.training.flops import flops_per_image
 from gan_lib.training.losses import gradient_penalty
 

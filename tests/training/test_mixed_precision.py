@@ -10,7 +10,7 @@ from conftest import tiny_config
 from torch import Tensor, nn
 
 from gan_lib.config import RunConfig
-from gan_lib.studies.bench import plain_networks
+from gan_lib.studies.baseline import plain_networks
 from gan_lib.training.layers import FlattenChannelsLast, UnflattenChannelsLast
 from gan_lib.training.mixed_precision import Learner
 from gan_lib.training.models import build_pair
