@@ -91,9 +91,9 @@ def schedule(preset: str, family: str, model: str) -> dict[str, Any]:
 
 
 def epochs_for_few(config: RunConfig, images: int) -> int | None:
-    """The epochs in which so few images give as many steps as the preset has on the paper's 2,000.
+    """Return the epochs that give as many steps on few images as the preset has on the paper's 2,000.
 
-    None where the run has at least half of these images, or epochs that are no preset's.
+    None for 1,000 images or more, and for a number of epochs that is not from a preset.
     """
     usual = int(RunConfig.model_fields["training_images"].default)
     lengths = {schedule(preset, config.family, config.model)["epochs"] for preset in PRESETS}

@@ -29,16 +29,16 @@ from gan_lib.text import counted, one_line
 
 _POLL_SECONDS = 0.5
 _SECONDS = 10.0  # that a scheduler may take to answer
-_AWAY = 60.0  # seconds that it may be away
+_AWAY = 60.0  # seconds that the scheduler may be away
 _STOPPING = 30.0  # seconds for the runs to stop with a checkpoint, and to come back
 _UNSEEN = 60.0  # seconds until a file that was written on another machine is seen here
-_MOST_LOST = 5  # times that a scheduler may give a run up: by default it does so when four workers were lost with it
+_MOST_LOST = 5  # times that the scheduler may give up a run: by default after four lost workers
 
 
 class Cluster:
     """A cluster's workers, inside `with`: one run for each of their threads, on a GPU where a worker has the resource GPU.
 
-    Every run gets the same number of threads, the fewest cores that a host has for one: which worker makes it changes no bit.
+    Every run gets the same number of threads, the smallest number of cores per run on any host: all workers give equal bits.
     """
 
     def __init__(self, address: str, results: Path) -> None:
@@ -129,7 +129,7 @@ class Cluster:
         return int(sum(each["resources"].get("GPU", 0) for each in self._workers))
 
     def unavailable(self, config: RunConfig) -> str | None:
-        """Why no worker can make a run; a GPU that a worker promises and has not, the run itself will miss."""
+        """Return why no worker can make a run, or None. If a worker only claims to have a GPU, the run itself finds out."""
         if config.machine == "cpu" or self._gpus():
             return None
         return f"needs a worker that was started with --resources GPU=1, and the cluster at {self.address} has none"
@@ -146,11 +146,11 @@ class Cluster:
 
     @property
     def connected(self) -> bool:
-        """Whether the scheduler is there, as far as is known."""
+        """Whether the client is connected to the scheduler."""
         return bool(self.client.status == "running")
 
     def start(self, job: Job, *, fresh: bool = False, **options: Any) -> "_Remote":
-        """Start a run. fresh: removes what there is of it now: a worker that takes it over is to resume it."""
+        """Start a run. fresh: clear its folder now, because a worker that takes the run over must resume it."""
         if fresh:
             RunFolder(job.folder).clear()
         return _Remote(job, self, options)
@@ -171,7 +171,7 @@ class Cluster:
         return None
 
     def wait(self, running: Sequence["_Remote"]) -> None:
-        """Wait a moment, or until a run ends; for a scheduler that is away, longer. Raises ClusterError where it stays away."""
+        """Wait a moment or until a run ends; up to a minute for a scheduler that is away. Raises ClusterError after that."""
         self._woken.wait(_POLL_SECONDS)
         self._woken.clear()
         deadline = time.monotonic() + _AWAY
@@ -200,7 +200,7 @@ class Cluster:
 
 
 class _Remote:
-    """A run that a worker makes, or several, one after the other, where they are lost."""
+    """A run on a worker. Where the worker is lost, the run is submitted to another one."""
 
     def __init__(self, job: Job, cluster: Cluster, options: dict[str, Any]) -> None:
         self.job, self._cluster, self._options, self._lost = job, cluster, options, 0
@@ -224,7 +224,7 @@ class _Remote:
         return replace(record, notes=[*record.notes, *self._end["notes"]])
 
     def cancel(self) -> None:
-        """Do without what has not come back, and record that it was stopped."""
+        """Cancel the run if it has not ended, and record that it was stopped."""
         if self._end is None:
             with contextlib.suppress(Exception):  # the scheduler may be gone
                 self._future.cancel()  # type: ignore[union-attr]
@@ -232,7 +232,7 @@ class _Remote:
                 close_stopped(self.job, "interrupted", "stopped while it was running")
 
     def _receive(self) -> dict[str, Any] | None:
-        """What came of the task; None while that is open. A run that was lost is submitted again."""
+        """Return the result of the task, or None while it runs. Submit a lost run again."""
         future, cluster = self._future, self._cluster
         if not cluster.connected:
             return None
@@ -251,7 +251,7 @@ class _Remote:
             self._lost += 1
             if self._lost < _MOST_LOST:
                 return self._submit_again()
-            return self._close("killed", "its worker was lost, again and again: the last time by a scheduler that gave it up")
+            return self._close("killed", "too many of its workers were lost")
         except (TimeoutError, CancelledError, CommClosedError):  # the worker with the result is gone, or the scheduler
             return None
         except Exception as error:
@@ -264,7 +264,7 @@ class _Remote:
         return None
 
     def _close(self, status: str, reason: str) -> dict[str, Any]:
-        """Record an end that the run itself could not."""
+        """Record the end of a run that could not record it itself."""
         with contextlib.suppress(OSError, RecordError):
             (close_stopped if status == "interrupted" else close)(self.job, status, reason)
         return {"status": record_of(self.job).status, "notes": []}

@@ -62,8 +62,8 @@ def start_notebook(
 ) -> BaseProcess:
     """Start the process that executes a notebook and renders its page. Raises OSError or EOFError where there can be none.
 
-    It ends with this one, however this one ends. threads: CPU threads of a run that does not say how many; 0: one for each
-    core. Paths are handed on relative to the repository: an executed notebook does not carry this machine's folders about.
+    It ends with this one, however this one ends. threads: CPU threads of a run that does not say how many; 0: the run
+    chooses. Paths are handed on relative to the repository: an executed notebook does not carry this machine's folders about.
     """
     warm_up()
     log.parent.mkdir(parents=True, exist_ok=True)

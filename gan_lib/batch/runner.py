@@ -61,7 +61,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def check_inputs(jobs: Iterable[Job], fresh: bool = False) -> list[str]:
-    """Load the images of jobs; returns a line on each source, and on each run whose preset is short for so few images.
+    """Load the images of jobs; return a line on each source, and a hint where a preset is too short for few images.
 
     Raises what would only fail later, in a kernel, one line each: DataError or ConfigurationError for images or a precision
     that cannot be used, RecordError for images of a folder that were changed since a run of them was finished.
@@ -190,7 +190,7 @@ def run_batch(
 
 
 def _allow_files(count: int) -> None:
-    """Raise this process's limit of open files, often 1,024, as far as it may: the lock of each run is one."""
+    """Raise the soft limit of open files, often 1,024: a batch keeps one lock file open for each run."""
     with contextlib.suppress(ImportError, OSError, ValueError):  # Windows has no such limit
         import resource
 

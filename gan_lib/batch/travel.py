@@ -1,4 +1,4 @@
-"""A run folder on its way between two machines: packed into bytes, checked as a stranger's, landed whole or not at all."""
+"""Run folders between two machines: pack into bytes, check like a stranger's folder, replace as a whole or not at all."""
 
 import io
 import stat
@@ -18,9 +18,9 @@ MOST_BYTES = 2**30  # of a run folder; that of the paper's GAN has 18 million
 
 
 def pack(folder: Path) -> bytes:
-    """A run's own files as an archive; nothing where there are none. Not compressed: most of it are weights and pictures.
+    """Return a run's files as an archive, or b"" without files. Not compressed: most of it is weights and pictures.
 
-    Raises RecordError where they are too much to travel.
+    Raises RecordError where they are too large.
     """
     paths = [path for name in NAMES if (path := folder / name).is_file() and not path.is_symlink()]
     if (size := sum(path.stat().st_size for path in paths)) > MOST_BYTES:
@@ -60,7 +60,7 @@ def _check(entries: list[zipfile.ZipInfo]) -> None:
 
 
 def land(content: bytes, job: Job) -> None:
-    """Put the run that came back into its folder, in place of what this holds of it; files of others and locks stay.
+    """Replace a run's files by those that came back. Other files in the folder, and locks, stay.
 
     Raises RecordError where it is damaged, unfinished, or another run than the one that was asked for.
     """

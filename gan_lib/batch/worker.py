@@ -1,7 +1,6 @@
-"""What a Dask worker does for a batch: it starts a run's process, waits for it, and stops it when nobody wants it any more.
+"""The task of a Dask worker: start a run's process, wait for it, and stop it when it is no longer wanted.
 
-Nothing is trained in the worker's own process: while that holds the interpreter's lock, it cannot tell its scheduler that it
-lives.
+The worker's own process trains nothing: training would hold the interpreter's lock, and the worker could not send heartbeats.
 """
 
 import contextlib
@@ -40,7 +39,7 @@ _starting = threading.Lock()
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """What a run's bits depend on besides its parameters and the processor."""
+    """Return the versions that a run's bits depend on."""
     source = hashlib.sha256()
     for path in (*sorted(Path(__file__).parents[1].rglob("*.py")), NOTEBOOKS / "01_train.ipynb"):
         source.update(path.read_bytes())
@@ -49,13 +48,13 @@ def versions() -> dict[str, str]:
 
 
 def check_versions(there: dict[str, str], here: dict[str, str], address: str) -> None:
-    """Raise ConfigurationError where a worker would give runs other bits."""
+    """Raise ConfigurationError where a worker has other versions, and so would give other bits."""
     if changed := [f"{name} is {there.get(name)} there, {here[name]} here" for name in here if there.get(name) != here[name]]:
         raise ConfigurationError(f"worker {address} must have this machine's versions: {', '.join(changed)}")
 
 
 def token_file(results: Path, token: str) -> Path:
-    """The file by which a worker knows the results folder as the client's."""
+    """Return the file by which a worker recognises the results folder of the client."""
     return results / f".cluster-{token[:8]}"
 
 
@@ -87,11 +86,11 @@ def make(order: dict[str, Any]) -> dict[str, Any]:
     worker, token = distributed.get_worker(), order["token"]
     key = worker.get_current_task()
     check_versions(versions(), order["versions"], worker.address)
-    # A nanny's child may have no children, lest they outlive it. Ours end with it, however it ends.
+    # A daemon process may have no children, because they could outlive it. Ours end with it, however it ends.
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
 
     def wanted() -> bool:
-        """Whether neither the batch was stopped, nor the task cancelled, nor the worker closed."""
+        """Whether the batch, the task and the worker all still run."""
         task = worker.state.tasks.get(key)
         executing = task is not None and task.state in ("executing", "long-running")
         return executing and token not in _stopped and worker.status == distributed.Status.running
@@ -112,7 +111,7 @@ def make(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def _make(job: Job, wanted: Callable[[], bool], say: Callable[[int], None], **options: Any) -> Record | None:
-    """Make a run, and say its epochs when they change. None where it is stopped, with a checkpoint, as it is not wanted."""
+    """Make a run and report its epochs. Return None where it was stopped, with a checkpoint, because it is not wanted."""
     deadline = time.monotonic() + _LOCKED
     while lock_holder(job.folder) is not None and wanted() and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)  # the worker that had it was lost, and its process is about to stop
@@ -138,7 +137,7 @@ def _make(job: Job, wanted: Callable[[], bool], say: Callable[[int], None], **op
 
 
 def _threads(worker: distributed.Worker, most: int) -> int:
-    """Threads of a run here: as many as everywhere, fewer on a host that came later and has fewer cores to share."""
+    """Return the threads of a run here: as many as everywhere, or fewer on a host that joined later and has fewer cores."""
     from gan_lib.runs.machine import physical_cores
 
     workers = sync(worker.loop, worker.scheduler.identity, callback_timeout=_SECONDS)["workers"].values()

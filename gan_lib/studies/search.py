@@ -1,4 +1,4 @@
-"""A search for the optimal configuration: Optuna proposes trials, which are ordinary runs, with two goals to make small.
+"""Search for the optimal configuration: Optuna proposes trials, trials are ordinary runs, and two goals are minimised.
 
 One goal is the Fréchet distance at the end, to one half of the held-out images; the other is what training costs. Reported is
 the distance to the other half, which no proposal was chosen by.
@@ -49,7 +49,7 @@ Train = Callable[[list[RunConfig]], Sequence[Record]]  # different configs -> th
 
 @dataclass(frozen=True)
 class Settings:
-    """What is asked of a search, kept as search.json in its folder. Raises ConfigurationError."""
+    """The settings of a search, kept as search.json in its folder. Raises ConfigurationError."""
 
     space: Space
     sampler: str = "nsga2"
@@ -69,14 +69,14 @@ class Settings:
         check_space(self.space)
 
     def excess(self, numbers: Mapping[str, Any]) -> dict[str, float]:
-        """By how much a run exceeds each limit that there is; within it, 0 or less."""
+        """Return by how much a run exceeds each limit; 0 or less within the limit."""
         limits = {name: getattr(self, f"max_{name}") for name in ("seconds", "usd", "parameters") if name in numbers}
         return {name: numbers[name] - limit for name, limit in limits.items() if limit is not None}
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search as it stands in its folder."""
+    """A search as read from its folder."""
 
     settings: Settings
     study: optuna.Study
@@ -85,22 +85,22 @@ class Search:
 
     @property
     def runs(self) -> pd.DataFrame:
-        """The runs that were measured. Two trials may be the same run."""
+        """Return the measured runs. Two trials may share one run."""
         return self.frame[self.frame.status == "ok"].drop_duplicates("run")
 
     @property
     def best(self) -> pd.DataFrame:
-        """Those within the limits, the smallest distance first."""
+        """Return the measured runs within the limits, the smallest distance first."""
         return self.runs[self.runs.feasible.astype(bool)].sort_values("distance", kind="stable")
 
     @property
     def front(self) -> pd.DataFrame:
-        """Those that no other run betters in distance and in cost, the cheapest first."""
+        """Return the Pareto front of distance and cost, the cheapest first."""
         return frontier(self.best, self.settings.cost, "distance")
 
     @property
     def is_over(self) -> bool:
-        """Whether no more trials are to be proposed: there are enough, the budget is spent, or nothing fits the limits."""
+        """Return whether the search has enough trials, has spent its budget, or finds nothing within the limits."""
         trials = self.frame[self.frame.number.notna()]
         trained = trials[trials.status != "refused"]
         spent = trained.drop_duplicates("run").spent.sum() * (2 if self.settings.longer else 1)
@@ -108,7 +108,7 @@ class Search:
         return bool(len(trained) >= self.settings.trials or spent >= (self.settings.budget or math.inf) or hopeless)
 
     def summary(self) -> str:
-        """One line: how many trials, the best distance, the front."""
+        """Return one line: the number of trials, the front, and the best distance."""
         count, cost = f"{self.frame.number.notna().sum()} trials", self.settings.cost
         if self.best.empty:
             return f"{count}, none within the limits yet"
@@ -117,7 +117,7 @@ class Search:
 
 
 def run_search(settings: Settings, folder: Path, train: Train, say: Callable[[str], None] = lambda line: None) -> Search:
-    """Make a search, or resume it: one that was stopped, in whatever way, ends with the trials of an undisturbed one.
+    """Make or resume a search. A search that was stopped or killed ends with the same trials as an undisturbed one.
 
     say: gets a line after each generation. Raises RecordError where the folder holds a search of other settings or is being
     written, and what train raises.
@@ -138,7 +138,7 @@ def run_search(settings: Settings, folder: Path, train: Train, say: Callable[[st
 
 
 def read_search(folder: Path) -> Search:
-    """A search from its folder, finished or not. Raises RecordError."""
+    """Read a search from its folder, finished or not. Raises RecordError."""
     settings = _read_settings(folder)
     study = _open_study(folder)
     records = {record.name: record for record in find_records(folder / "runs")[0]}
@@ -151,7 +151,7 @@ def read_search(folder: Path) -> Search:
 
 
 def _line(settings: Settings, trial: FrozenTrial, record: Record | None) -> dict[str, Any]:
-    """A finished trial's row; of one that was not trained, only what was proposed."""
+    """Return the row of a finished trial. A trial that was not trained has only its proposed values."""
     run, reason = trial.user_attrs.get("run"), trial.user_attrs.get("reason")
     if record:
         return {"number": trial.number, **measure(settings, record)}
@@ -160,7 +160,7 @@ def _line(settings: Settings, trial: FrozenTrial, record: Record | None) -> dict
 
 
 def measure(settings: Settings, record: Record) -> dict[str, Any]:
-    """A run in numbers: what became of it, both distances, what it cost, and whether that is within the limits."""
+    """Return a run's status, both distances, its costs, and whether these are within the limits."""
     facts = record.summary
     numbers: dict[str, Any] = {
         "distance": (record.metrics.get(CHOICE) or [math.nan])[-1],
@@ -181,7 +181,7 @@ def measure(settings: Settings, record: Record) -> dict[str, Any]:
 
 
 def _propose(study: optuna.Study, settings: Settings) -> list[FrozenTrial]:
-    """The trials of the next generation, or of one that a stop left incomplete."""
+    """Return the trials of the next generation, or of one that a stop left incomplete."""
     known = study.get_trials(deepcopy=False)
     finished = [trial.state.is_finished() for trial in known]
     first = (finished.index(False) if False in finished else len(known)) // GENERATION * GENERATION
@@ -196,7 +196,7 @@ def _propose(study: optuna.Study, settings: Settings) -> list[FrozenTrial]:
 
 
 def _sampler(settings: Settings, number: int, name: str = "") -> BaseSampler:
-    """A fresh sampler, seeded by trial and parameter: what it draws does not depend on what was drawn before it."""
+    """Return a new sampler, seeded by trial and parameter, so that its draws do not depend on earlier ones."""
     seed = int(np.random.SeedSequence([settings.seed, number, *name.encode()]).generate_state(1)[0])
     if settings.sampler == "nsga2":
         return NSGAIISampler(population_size=GENERATION, seed=seed)
@@ -206,7 +206,7 @@ def _sampler(settings: Settings, number: int, name: str = "") -> BaseSampler:
 
 
 def _train(settings: Settings, trials: Sequence[FrozenTrial], train: Train) -> dict[int, Record | str]:
-    """What became of trials, by number: the record, or why it was not trained."""
+    """Train trials. Return by number the record, or the reason why a trial was not trained."""
     configs: dict[int, RunConfig] = {}
     refused: dict[int, Record | str] = {}
     for trial in trials:
@@ -243,7 +243,7 @@ def _tell(study: optuna.Study, settings: Settings, frozen: FrozenTrial, outcome:
 
 
 def _longer(search: Search) -> list[RunConfig]:
-    """The best tenth of the trials for more epochs, as many as limits and budget leave room for."""
+    """Return the best tenth of the trials with more epochs, as far as limits and budget allow."""
     settings = search.settings
     trials = search.best[search.best.number.notna()]
     room = (settings.budget or math.inf) - search.runs[search.runs.number.notna()].spent.sum()
@@ -279,7 +279,7 @@ def _read_settings(folder: Path) -> Settings:
 
 @contextlib.contextmanager
 def _claimed(folder: Path, settings: Settings) -> Iterator[None]:
-    """Hold a search's folder, write its settings, and remove what a killed process left half written."""
+    """Lock a search's folder, write its settings, and remove half-written files of a killed process."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = Lock(folder / "search.lock")
     lock.acquire()

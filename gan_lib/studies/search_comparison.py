@@ -1,4 +1,4 @@
-"""What comes of searches: which parameters count, how good one is after so many seconds, which sampler is better."""
+"""Analyse searches: the importance of parameters, progress by seconds, and a comparison of samplers."""
 
 import math
 import warnings
@@ -44,7 +44,7 @@ def newest_search(folder: Path) -> Path:
 
 
 def importance(search: Search) -> pd.DataFrame:
-    """How much each parameter sets the best trials apart, by Optuna's PED-ANOVA: shares, one column a goal."""
+    """Return the importance of each parameter by Optuna's PED-ANOVA: shares, one column per goal."""
     goals = ("distance", search.settings.cost)
     numbers = set(search.best.number)
     trials = [trial for trial in search.study.get_trials(deepcopy=False) if trial.number in numbers]
@@ -62,7 +62,7 @@ def importance(search: Search) -> pd.DataFrame:
 
 
 def hypervolume(front: pd.DataFrame, cost: str) -> float:
-    """Area between a front, the cheapest first, and CORNER, in powers of ten of both goals: larger is better."""
+    """Return the hypervolume of a front (cheapest first) up to CORNER, in powers of ten of both goals: larger is better."""
     area, height = 0.0, math.log10(CORNER["distance"])
     for distance, price in zip(front.reported, front[cost], strict=True):
         width, gained = math.log10(CORNER[cost] / price), height - math.log10(distance)
@@ -72,7 +72,7 @@ def hypervolume(front: pd.DataFrame, cost: str) -> float:
 
 
 def progress(search: Search) -> pd.DataFrame:
-    """After each run: seconds spent, the best distance so far and the front's hypervolume so far, on images kept unseen."""
+    """Return seconds spent, best distance and hypervolume after each run, on images that played no part in the search."""
     lines = []
     for count in range(1, len(search.runs) + 1):
         so_far = replace(search, frame=search.runs.head(count))
@@ -82,7 +82,7 @@ def progress(search: Search) -> pd.DataFrame:
 
 
 def of_run(record: Record) -> pd.DataFrame:
-    """The same of one run that was measured on its way. Each measurement stands for a run of that length, measured once."""
+    """Return the same for one run with several measurements. Each stands for a run of that length, measured once."""
     columns = {"seconds": "training_seconds", "reported": FRECHET, "chosen_by": CHOICE, "measuring": "evaluation_seconds"}
     frame = pd.DataFrame({name: record.metrics[column] for name, column in columns.items()})
     lines = []
@@ -94,7 +94,7 @@ def of_run(record: Record) -> pd.DataFrame:
 
 
 def read_progress(folder: Path) -> dict[str, list[pd.DataFrame]]:
-    """The progress of all searches in a folder, by their kind, and of the hand-made configuration's runs."""
+    """Return the progress of all searches in a folder by sampler, and of the runs of the hand-made configuration."""
     by_kind: dict[str, list[pd.DataFrame]] = {}
     for path in sorted(folder.glob("*/search.json")):
         search = read_search(path.parent)
@@ -105,18 +105,18 @@ def read_progress(folder: Path) -> dict[str, list[pd.DataFrame]]:
 
 
 def at(seconds: float, curves: Sequence[pd.DataFrame], column: str) -> list[float]:
-    """A column of each curve as it stood when so many seconds were spent; nothing of one that was not that far."""
+    """Return a column of each curve after a number of seconds. A curve that starts later has no value."""
     lines = [curve[curve.spent <= seconds] for curve in curves]
     return [float(line[column].iloc[-1]) for line in lines if len(line) and math.isfinite(line[column].iloc[-1])]
 
 
 def shared_budget(by_kind: dict[str, list[pd.DataFrame]]) -> float:
-    """The seconds that every search came to."""
+    """Return the seconds that all searches reached."""
     return min((curve.spent.max() for kind, curves in by_kind.items() if kind != HAND_MADE for curve in curves), default=0.0)
 
 
 def claim(by_kind: dict[str, list[pd.DataFrame]]) -> Claim:
-    """The paper's prospect, held against random search at the same budget: the hypervolumes of both."""
+    """Judge the paper's prospect: the hypervolume of the genetic algorithm and of random search at the same budget."""
     budget = shared_budget(by_kind)
     genetic, chance = (at(budget, by_kind.get(name, ()), "hypervolume") for name in ("nsga2", "random"))
     interval = difference(genetic, chance)
@@ -128,7 +128,7 @@ def claim(by_kind: dict[str, list[pd.DataFrame]]) -> Claim:
 
 
 def trainer(folder: Path, **options: Any) -> Train:
-    """What makes the runs of a search, in its folder. Options: run_batch's."""
+    """Return the function that trains the runs of a search in its folder. options: as for run_batch."""
 
     def train(configs: list[RunConfig]) -> list[Record]:
         return runner.run_batch(runner.plan(configs, folder), **options)

@@ -1,4 +1,4 @@
-"""The space of a search, a TOML file that people edit: its check, the run that a trial stands for, and that run's command."""
+"""The search space, a TOML file: read and check it, and turn a trial into a run and a command."""
 
 import contextlib
 import itertools
@@ -23,7 +23,7 @@ Space = dict[str, Any]  # by parameter: a list of choices, a range (low, high, l
 
 
 def read_space(path: Path = SPACE, changes: Sequence[str] = ()) -> Space:
-    """The space in a file, changed by NAME=VALUE or NAME=A,B,C (one of these). Raises ConfigurationError."""
+    """Read the space in a file and change it by NAME=VALUE or NAME=A,B,C (choices). Raises ConfigurationError."""
     try:
         space = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -39,7 +39,7 @@ def read_space(path: Path = SPACE, changes: Sequence[str] = ()) -> Space:
 
 
 def check_space(space: Space) -> None:
-    """Raise ConfigurationError for the first parameter whose values no run takes, and where nothing is left to choose."""
+    """Raise ConfigurationError for the first parameter with values that no run accepts, and for a space without choices."""
     for name, entry in space.items():
         if name in _OWN:
             raise ConfigurationError(f"{name} is set by the search: leave it out of the space")
@@ -57,7 +57,7 @@ def check_space(space: Space) -> None:
 
 
 def example(space: Space) -> RunConfig:
-    """A run of the space. Raises ConfigurationError where no first few of its combinations make one."""
+    """Return one valid run of the space. Raises ConfigurationError if the first 10,000 combinations have none."""
     problem: ConfigurationError | None = None
     for values in itertools.islice(itertools.product(*map(_ends, space.values())), 10_000):
         try:
@@ -68,7 +68,7 @@ def example(space: Space) -> RunConfig:
 
 
 def suggest(trial: BaseTrial, space: Space) -> None:
-    """Let a trial choose a value of each parameter that is to be chosen."""
+    """Let a trial choose a value for each parameter with choices."""
     for name, entry in space.items():
         if isinstance(entry, list):
             trial.suggest_categorical(name, entry)
@@ -78,7 +78,7 @@ def suggest(trial: BaseTrial, space: Space) -> None:
 
 
 def make_config(space: Space, chosen: Mapping[str, Any], seed: int = 0) -> RunConfig:
-    """The run of a trial; what it has no use for is left out, numbers from a range have three digits.
+    """Return the run of a trial: without unused parameters, and with three digits for numbers from a range.
 
     It is measured once, at its end, by both halves of the held-out images. Raises ConfigurationError.
     """
@@ -90,12 +90,12 @@ def make_config(space: Space, chosen: Mapping[str, Any], seed: int = 0) -> RunCo
 
 
 def lengthen(config: RunConfig, times: int) -> RunConfig:
-    """The same run with so many times the epochs."""
+    """Return the same run with a multiple of the epochs."""
     return _at_length({**config.model_dump(), "epochs": config.epochs * times})
 
 
 def command(config: RunConfig) -> str:
-    """The command that makes a run again."""
+    """Return the command that repeats a run."""
     changed = differences(config, configure(config.configuration), ignore=("seed", "sample_every", "checkpoint_seconds"))
     settings = "".join(f" --set {shlex.quote(f'{name}={value}')}" for name, (value, _) in changed.items())
     return f"gan-lib run {config.configuration} --preset paper --seeds {config.seed}{settings}"
@@ -107,7 +107,7 @@ def _at_length(values: dict[str, Any]) -> RunConfig:
 
 
 def _used(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the values that a run of them has no use for."""
+    """Return the values without those that such a run does not use."""
     idle: Mapping[str, str] = {}
     with contextlib.suppress(KeyError, TypeError, AttributeError):  # of values that no run takes, which RunConfig refuses
         idle = unused(RunConfig.model_construct(**{**implied(values.get("model", "gan"), values.get("loss", "bce")), **values}))
@@ -129,7 +129,7 @@ def _check_range(name: str, entry: dict[str, Any]) -> None:
 
 
 def _check_value(space: Space, name: str, value: Any) -> None:
-    """Raise ConfigurationError unless some model and loss of the space take a value, or none has a use for it."""
+    """Raise ConfigurationError unless some model and loss of the space accept a value, or none uses it."""
     problems: list[ConfigurationError] = []
     first = {other: _ends(entry)[0] for other, entry in space.items()}
     for model in _ends(space.get("model", next(iter(MODELS)))):
