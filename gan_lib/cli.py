@@ -92,7 +92,9 @@ def run(
     preset: Annotated[str, typer.Option(help="quick: minutes. paper: the paper's length, up to an hour on a CPU.")] = "quick",
     seeds: Seeds = "0",
     set_: Set = None,
-    name: Annotated[str, typer.Option(help="Of this group of runs, in their folders' names.", show_default=False)] = "",
+    name: Annotated[
+        str, typer.Option(help="Name of this group of runs, used in their folders' names.", show_default=False)
+    ] = "",
     results_dir: Results = RESULTS,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again: also runs that are finished or half done.")] = False,
     timeout: Annotated[float | None, Timeout] = None,
@@ -256,29 +258,33 @@ def compare(experiments: Experiments = None, results_dir: Results = RESULTS) -> 
 
 @app.command()
 def search(
-    name: Annotated[str, typer.Argument(help="Of the search: its folder below results/search.")] = "search",
+    name: Annotated[str, typer.Argument(help="Name of the search and of its folder in results/search.")] = "search",
     sampler: Annotated[str, typer.Option(help="nsga2 (a genetic algorithm), random or tpe.")] = "nsga2",
     trials: Annotated[int, typer.Option(min=1, max=100_000, help="Runs to train, in generations of 8.")] = 40,
     budget: Annotated[
-        float | None, typer.Option(min=1, help="Seconds of all runs together; the first of the two ends it.")
+        float | None, typer.Option(min=1, help="Seconds of all runs together. The search ends at --trials or here.")
     ] = None,
     cost: Annotated[str, typer.Option(help="The second goal: seconds, usd or flops (the same on every machine).")] = "seconds",
-    max_seconds: Annotated[float | None, typer.Option(min=0.01, help="Of a run's training.")] = None,
-    max_usd: Annotated[float | None, typer.Option(min=1e-6, help="Of a run, at the price of the named instance.")] = None,
-    max_parameters: Annotated[int | None, typer.Option(min=1, help="Of both networks together; more is not trained.")] = None,
-    longer: Annotated[int, typer.Option(min=0, max=1000, help="The best tenth, with so many times the epochs; 0: none.")] = 8,
+    max_seconds: Annotated[float | None, typer.Option(min=0.01, help="Limit for the training of one run.")] = None,
+    max_usd: Annotated[float | None, typer.Option(min=1e-6, help="Limit for the cost of one run.")] = None,
+    max_parameters: Annotated[
+        int | None, typer.Option(min=1, help="Limit for both networks together; larger ones are not trained.")
+    ] = None,
+    longer: Annotated[
+        int, typer.Option(min=0, max=1000, help="At the end, train the best tenth with so many times the epochs; 0: none.")
+    ] = 8,
     space: Annotated[Path | None, typer.Option(help="A file like gan_lib/studies/space.toml.", show_default=False)] = None,
-    workers: Annotated[int, typer.Option(min=1, max=1024, help="Runs side by side; more propose the same trials.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Runs side by side. The trials stay the same.")] = 1,
     scheduler: Annotated[str, Scheduler] = "",
     set_: Set = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of what is proposed, and of every run.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the proposals and of every run.")] = 0,
     results_dir: Results = RESULTS,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write the page at the end.")] = True,
 ) -> None:
     """Search for the configuration with the best images at the least cost, and write a page on it.
 
     Trials are ordinary runs, in the search's own folder. --set epochs=20 is the same in every trial, --set width=16,24 one of
-    these. A search that was stopped is resumed by the same command, and --trials 80 adds to one that is over.
+    these. The same command resumes a search that was stopped. --trials 80 extends a finished one.
     """
     from gan_lib.studies import search as study
     from gan_lib.studies import search_comparison
@@ -333,9 +339,9 @@ def export(
     output: Annotated[Path | None, typer.Option(help="Folder to write; results/TOOL by default.", show_default=False)] = None,
     results_dir: Results = RESULTS,
 ) -> None:
-    """Copy what run folders hold into another tool's files, to look at there.
+    """Copy runs into the files of another tool.
 
-    Run folders stay as they are, and stay the truth: gan-lib reads nothing back. Another export of a run replaces the first.
+    Run folders stay the truth: gan-lib reads nothing back. A second export of a run replaces the first.
     The tool itself is not part of this project: pip install tensorboard, mlflow or trackio.
     """
     from gan_lib.reporting import export as tools
