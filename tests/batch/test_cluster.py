@@ -357,11 +357,14 @@ def test_the_command_leaves_no_orphan(number: signal.Signals, cluster: LocalClus
     batch.communicate(timeout=60)
     assert batch.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
 
+    started = [file.parent for file in (tmp_path / "runs").glob("*/*/config.json")]  # what waits has a batch.lock alone
+    assert len(started) == 2
+
     def stopped() -> bool:
-        return [read_record(path).status for path in (tmp_path / "runs").glob("*/*")] == ["interrupted"] * 2
+        return all(read_record(path).status == "interrupted" for path in started)
 
     until(stopped, 30 if number == signal.SIGKILL else 0.1)
-    assert all((path / "checkpoint.safetensors").exists() for path in (tmp_path / "runs").glob("*/*"))
+    assert all((path / "checkpoint.safetensors").exists() for path in started)
 
 
 @needs_dask
@@ -369,7 +372,8 @@ def test_the_command_leaves_no_orphan(number: signal.Signals, cluster: LocalClus
 def test_a_run_that_fails_stops_no_other(tiny: MakeConfig, cluster: LocalCluster, tmp_path: Path) -> None:
     bad = tmp_path / "images"
     bad.mkdir()
-    (bad / "x.png").write_bytes(b"not a picture")
+    for name in "xyz":
+        (bad / f"{name}.png").write_bytes(b"not a picture")
     fails = tiny(data=f"folder:{bad}", training_images=2, batch_size=2)
     records = make([fails, tiny()], cluster.address, tmp_path / "far", shared=False)
     assert [record.status for record in records] == ["failed", "ok"]
