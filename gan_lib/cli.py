@@ -308,7 +308,10 @@ def search(
     folder, example = results_dir / "search" / name, spaces.example(settings.space)
     if not scheduler and (reason := unavailable(example)):
         raise MachineUnavailable(reason)
-    for text in runner.check_inputs(runner.plan([example], folder)):
+    plan = runner.plan([example], folder)
+    if not scheduler:
+        runner.share_cores(workers, plan)
+    for text in runner.check_inputs(plan):
         say(text)
     with _progress_line() as line, _cluster(scheduler, folder) as cluster:
 

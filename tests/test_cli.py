@@ -89,6 +89,7 @@ def finished_run(finished_runs: dict[str, Experiment]) -> Path:
         (["search", "--space", "/nowhere.toml"], ["space /nowhere.toml cannot be read: No such file"]),
         (["search", "--set", "learning_rate=3"], ["learning_rate must be at most 1"]),
         (["search", "--set", "data=folder:/nowhere"], ["/nowhere"]),
+        (["search", "--workers", "1000"], ["workers must be at most", "got 1000"]),
         (["search", "--max-second", "3"], ["--max-second"]),
         (["export"], ["no runs in", "gan-lib run makes some"]),
         (["export", "nobody"], ["run 'nobody' does not exist"]),

@@ -138,7 +138,7 @@ class _Here:
 
     def share(self, jobs: Sequence[Job]) -> None:
         if self._workers > 1:
-            self._threads = _share(self._workers, jobs)
+            self._threads = share_cores(self._workers, jobs)
 
     def has_room(self, config: RunConfig, running: Sequence[Run]) -> bool:
         gpu_is_free = all(run.job.config.machine == "cpu" for run in running)
@@ -200,7 +200,7 @@ def _allow_files(count: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _share(workers: int, jobs: Iterable[Job]) -> int:
+def share_cores(workers: int, jobs: Iterable[Job]) -> int:
     """The threads of each run where so many share the cores. Raises ConfigurationError where they would not get one each."""
     from gan_lib.runs.machine import physical_cores
 
