@@ -30,12 +30,16 @@ class Step(NamedTuple):
     epochs: int  # that take about SECONDS there; on another machine records show how far the seconds go apart
 
 
-_PLAIN = {"penalty_every": 1, "average_decay": 0.0, "schedule": "constant", "augmentation": "none"}
+_PLAIN = {
+    **{"penalty_every": 1, "average_decay": 0.0, "schedule": "constant", "augmentation": "none"},
+    "generator_noise": "fresh",
+}
 _LOSS = {**OPTIMAL, **_PLAIN, "learning_rate": 0.0005}  # that of the loss's article, as the loss implies
 _RATE = {**_LOSS, "learning_rate": OPTIMAL["learning_rate"]}
 _SCHEDULE = {**_RATE, "schedule": OPTIMAL["schedule"]}
 _AVERAGE = {**_SCHEDULE, "average_decay": OPTIMAL["average_decay"]}
 _LAZY = {**_AVERAGE, "penalty_every": OPTIMAL["penalty_every"]}
+_SHIFT = {**_LAZY, "augmentation": OPTIMAL["augmentation"]}
 _GLOROT = {"initialisation": "glorot"}
 
 STEPS = (
@@ -47,7 +51,8 @@ STEPS = (
     Step("learning rate falls to 0", "optimal-cpu", _SCHEDULE, 42),
     Step("average of G's weights", "optimal-cpu", _AVERAGE, 42),
     Step("penalties every 4th step", "optimal-cpu", _LAZY, 50),
-    Step("D's images are shifted: optimal", "optimal-cpu", OPTIMAL, 49),
+    Step("D's images are shifted", "optimal-cpu", _SHIFT, 49),
+    Step("G's step takes the images of D's: optimal", "optimal-cpu", OPTIMAL, 60),
 )
 
 
