@@ -59,6 +59,7 @@ OPTIMAL = {
     "average_decay": 0.999,
     "schedule": "linear",
     "augmentation": "shift",
+    "generator_noise": "reused",
 }
 
 

@@ -12,10 +12,13 @@ from gan_lib.batch.notebooks import NOTEBOOKS, relative
 from gan_lib.batch.progress import ProgressLine
 from gan_lib.config import RunConfig, differences
 from gan_lib.presets import OPTIMAL, configure
+from gan_lib.runs.machine import physical_cores
 from gan_lib.runs.record import Record
 
 SECONDS = 60  # of training that each run is meant to take on two cores of an AMD EPYC with bf16
 SEEDS = (0, 1, 2)
+# Does the augmentation help? By the number of training images, for as many steps on each.
+IMAGES, AUGMENTATIONS, EPOCHS = (200, 500, 2000, 4000), ("none", "shift"), 60
 
 
 class Step(NamedTuple):
@@ -27,12 +30,16 @@ class Step(NamedTuple):
     epochs: int  # that take about SECONDS there; on another machine records show how far the seconds go apart
 
 
-_PLAIN = {"penalty_every": 1, "average_decay": 0.0, "schedule": "constant", "augmentation": "none"}
+_PLAIN = {
+    **{"penalty_every": 1, "average_decay": 0.0, "schedule": "constant", "augmentation": "none"},
+    "generator_noise": "fresh",
+}
 _LOSS = {**OPTIMAL, **_PLAIN, "learning_rate": 0.0005}  # that of the loss's article, as the loss implies
 _RATE = {**_LOSS, "learning_rate": OPTIMAL["learning_rate"]}
 _SCHEDULE = {**_RATE, "schedule": OPTIMAL["schedule"]}
 _AVERAGE = {**_SCHEDULE, "average_decay": OPTIMAL["average_decay"]}
 _LAZY = {**_AVERAGE, "penalty_every": OPTIMAL["penalty_every"]}
+_SHIFT = {**_LAZY, "augmentation": OPTIMAL["augmentation"]}
 _GLOROT = {"initialisation": "glorot"}
 
 STEPS = (
@@ -44,7 +51,8 @@ STEPS = (
     Step("learning rate falls to 0", "optimal-cpu", _SCHEDULE, 42),
     Step("average of G's weights", "optimal-cpu", _AVERAGE, 42),
     Step("penalties every 4th step", "optimal-cpu", _LAZY, 50),
-    Step("D's images are shifted: optimal", "optimal-cpu", OPTIMAL, 49),
+    Step("D's images are shifted", "optimal-cpu", _SHIFT, 49),
+    Step("G's step takes the images of D's: optimal", "optimal-cpu", OPTIMAL, 60),
 )
 
 
@@ -60,6 +68,20 @@ def configs(seeds: Sequence[int] = SEEDS) -> list[RunConfig]:
     ]
 
 
+def configs_by_images(seeds: Sequence[int] = SEEDS) -> list[RunConfig]:
+    """The runs with and without augmentation. On one thread each, because only their quality counts."""
+    return [
+        configure(
+            "optimal-cpu",
+            **{"training_images": images, "augmentation": augmentation, "threads": 1, "seed": seed},
+            **dict.fromkeys(("epochs", "sample_every", "evaluate_every"), EPOCHS * 2000 // images),
+        )
+        for seed in seeds
+        for images in IMAGES
+        for augmentation in AUGMENTATIONS
+    ]
+
+
 def step_of(record: Record) -> str | None:
     """The title of the step that a run belongs to, whatever its folder is called; None for any other run."""
     of_seed = zip(STEPS, configs([record.config.seed]), strict=True)
@@ -71,6 +93,8 @@ def make_ablation(folder: Path) -> str:
     line = ProgressLine()
     try:
         records = runner.run_batch(runner.plan(configs(), folder), show=line.show)
+        workers = min(2, physical_cores())
+        records += runner.run_batch(runner.plan(configs_by_images(), folder), workers=workers, show=line.show)
     finally:
         line.end()
     page = pages.report(

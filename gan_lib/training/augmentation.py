@@ -20,12 +20,15 @@ def augment(images: Tensor, kind: str, pixels: int, random: torch.Generator) -> 
 
 def shift(images: Tensor, pixels: int, random: torch.Generator) -> Tensor:
     """Move each image by a whole number of pixels, at most `pixels` up or down and left or right."""
-    count, side, device = len(images), images.shape[-1], images.device
-    moves = torch.randint(-pixels, pixels + 1, (2, count, 1), generator=random, device=device)
-    rows, columns = (torch.arange(side, device=device) + moves).clamp_(0, side - 1)  # (N, S) each
-    one = torch.arange(count, device=device)[:, None, None]
-    # (N, S, S, C) by indexing, and back to (N, C, S, S): the channels stay last in memory
-    return images.permute(0, 2, 3, 1)[one, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    count, channels, side, _ = images.shape
+    moves = torch.randint(-pixels, pixels + 1, (2, count, 1), generator=random, device=images.device)
+    rows, columns = (torch.arange(side, device=images.device) + moves).clamp_(0, side - 1)  # (N, S) each
+    last = images.permute(0, 2, 3, 1)  # (N, S, S, C): the channels stay last in memory
+    if images.is_cuda:  # where the gradient of gather adds in any order
+        one = torch.arange(count, device=images.device)[:, None, None]
+        return last[one, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    places = (rows[:, :, None] * side + columns[:, None, :]).view(count, -1, 1).expand(-1, -1, channels)  # (N, S*S, C)
+    return last.reshape(count, -1, channels).gather(1, places).view(last.shape).permute(0, 3, 1, 2)
 
 
 def affine(images: Tensor, pixels: int, random: torch.Generator) -> Tensor:
