@@ -30,28 +30,33 @@ class Step(NamedTuple):
     epochs: int  # that take about SECONDS there; on another machine records show how far the seconds go apart
 
 
-_PLAIN = {
-    **{"penalty_every": 1, "average_decay": 0.0, "schedule": "constant", "augmentation": "none"},
+_GLOROT = {"initialisation": "glorot"}
+# What the optimal configuration has besides its networks and loss, one after the other.
+_PARTS = {
+    "learning_rate": 0.0005,  # before: that of the loss's article, as the loss implies
+    "average_decay": 0.0,
+    "schedule": "constant",
+    "penalty_every": 1,
+    "augmentation": "none",
     "generator_noise": "fresh",
 }
-_LOSS = {**OPTIMAL, **_PLAIN, "learning_rate": 0.0005}  # that of the loss's article, as the loss implies
-_RATE = {**_LOSS, "learning_rate": OPTIMAL["learning_rate"]}
-_SCHEDULE = {**_RATE, "schedule": OPTIMAL["schedule"]}
-_AVERAGE = {**_SCHEDULE, "average_decay": OPTIMAL["average_decay"]}
-_LAZY = {**_AVERAGE, "penalty_every": OPTIMAL["penalty_every"]}
-_SHIFT = {**_LAZY, "augmentation": OPTIMAL["augmentation"]}
-_GLOROT = {"initialisation": "glorot"}
+
+
+def _with(parts: int) -> dict[str, Any]:
+    """The optimal configuration with so many of its parts."""
+    return {**OPTIMAL, **dict(list(_PARTS.items())[parts:])}
+
 
 STEPS = (
     Step("the paper's GAN", "gan-cpu", _GLOROT, 160),
     Step("the paper's CGAN", "cgan-cpu", _GLOROT, 18),
     Step("small networks", "small-bce-cpu", {**_GLOROT, "width": OPTIMAL["width"]}, 50),
-    Step("pairs of images, R1 and R2", "optimal-cpu", _LOSS, 42),
-    Step("learning rate 0.003", "optimal-cpu", _RATE, 42),
-    Step("learning rate falls to 0", "optimal-cpu", _SCHEDULE, 42),
-    Step("average of G's weights", "optimal-cpu", _AVERAGE, 42),
-    Step("penalties every 4th step", "optimal-cpu", _LAZY, 50),
-    Step("D's images are shifted", "optimal-cpu", _SHIFT, 49),
+    Step("pairs of images, R1 and R2", "optimal-cpu", _with(0), 42),
+    Step("learning rate 0.003", "optimal-cpu", _with(1), 42),
+    Step("average of G's weights", "optimal-cpu", _with(2), 42),
+    Step("learning rate falls to 0", "optimal-cpu", _with(3), 42),
+    Step("penalties every 4th step", "optimal-cpu", _with(4), 50),
+    Step("D's images are shifted", "optimal-cpu", _with(5), 49),
     Step("G's step takes the images of D's: optimal", "optimal-cpu", OPTIMAL, 60),
 )
 
