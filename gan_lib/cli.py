@@ -23,7 +23,7 @@ from gan_lib.errors import ConfigurationError, GanLibError, MachineUnavailable, 
 from gan_lib.presets import ALL_CONFIGURATIONS, DEFAULT_CONFIGURATIONS, configure, parse_counts, parse_seeds, parse_sweep
 from gan_lib.runs import listing
 from gan_lib.runs.record import Record, find_records
-from gan_lib.runs.storage import write_bytes
+from gan_lib.runs.storage import refuse_outside, write_bytes
 from gan_lib.text import counted, nearest, shorten
 
 app = typer.Typer(
@@ -306,6 +306,7 @@ def search(
     )
     _check_places(workers, scheduler)
     folder, example = results_dir / "search" / name, spaces.example(settings.space)
+    refuse_outside(folder, results_dir)
     if not scheduler and (reason := unavailable(example)):
         raise MachineUnavailable(reason)
     plan = runner.plan([example], folder)
@@ -353,6 +354,7 @@ def export(
     if not records:
         raise RecordError(f"no runs in {results_dir / 'runs'} yet: gan-lib run makes some")
     folder = output or results_dir / to
+    refuse_outside(folder, output or results_dir)
     command = tools.export(records, to, folder)
     say(f"{counted(len(records), 'run')}; to look at them: {command}")
 

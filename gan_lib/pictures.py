@@ -23,6 +23,7 @@ from gan_lib.text import first_line
 _ZOOM = 3  # a 28-pixel digit is too small to judge at its real size
 _NAMED = 10  # an error names at most so many broken files
 _MOST_BYTES = 2**26  # of a picture in a page; a run's own have some million
+_MOST_PIXELS = 4096  # a side of a picture of ours; a run's own samples.png has some 2,300 at most
 
 # What Pillow may read a file as. Not EPS, IPTC and WMF, which start programs or open whatever is embedded, and no stubs.
 _FORMATS = (
@@ -226,6 +227,17 @@ def gif(frames: list[Image.Image], seconds: float = 6.0, zoom: int = _ZOOM) -> b
         buffer, "GIF", save_all=True, append_images=enlarged[1:], duration=[step] * (len(frames) - 1) + [2000], loop=0
     )
     return buffer.getvalue()
+
+
+def open_png(path: Path) -> Image.Image | None:
+    """Open a picture of ours, which may be a stranger's: None for what is no regular file, too large or of another format."""
+    if not path.is_file():
+        return None
+    try:
+        with Image.open(path, formats=["PNG"]) as opened:
+            return opened.convert("RGB") if max(opened.size) <= _MOST_PIXELS else None
+    except Exception:  # Pillow's readers raise errors of many kinds
+        return None
 
 
 def gallery(pictures: Mapping[str, Path | bytes]) -> str:

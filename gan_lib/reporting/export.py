@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from gan_lib.errors import ConfigurationError
+from gan_lib.pictures import open_png
 from gan_lib.reporting import quality
 from gan_lib.runs.record import Record
+from gan_lib.runs.storage import refuse_outside
 from gan_lib.text import nearest, shorten
 
 PROJECT = "gan-lib"
@@ -20,12 +22,15 @@ PROJECT = "gan-lib"
 def export(records: Sequence[Record], tool: str, folder: Path) -> str:
     """Write some runs for a tool into a folder; returns the command that shows them.
 
-    Raises ConfigurationError for an unknown tool, and where its package is not installed.
+    Raises ConfigurationError for an unknown tool, and where its package is not installed; RecordError for a link in the
+    folder that leads out of it.
     """
     if tool not in TOOLS:
         raise ConfigurationError(f"unknown tool {shorten(tool)}{nearest(tool, TOOLS)}")
     if importlib.util.find_spec(tool) is None:
         raise ConfigurationError(f"{tool} is not installed: pip install {tool}")
+    for path in folder.rglob("*"):
+        refuse_outside(path, folder)  # the tools follow links
     folder.mkdir(parents=True, exist_ok=True)
     return TOOLS[tool](records, folder)
 
@@ -47,7 +52,6 @@ def _facts(record: Record) -> dict[str, Any]:
 
 def _tensorboard(records: Sequence[Record], folder: Path) -> str:
     import numpy as np
-    from PIL import Image
     from torch.utils.tensorboard import SummaryWriter
 
     for record in records:
@@ -58,10 +62,8 @@ def _tensorboard(records: Sequence[Record], folder: Path) -> str:
             for epoch, numbers in _steps(record):
                 for name, value in numbers.items():
                     writer.add_scalar(name, value, epoch)
-            if (samples := record.path / "samples.png").exists():
-                writer.add_image(
-                    "samples", np.asarray(Image.open(samples).convert("RGB")), record.epochs_done, dataformats="HWC"
-                )
+            if samples := open_png(record.path / "samples.png"):
+                writer.add_image("samples", np.asarray(samples), record.epochs_done, dataformats="HWC")
             writer.add_hparams(_facts(record), quality.last(record), run_name=".")
     return f"tensorboard --logdir {shlex.quote(str(folder))}"
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from gan_lib.config import RunConfig
+from gan_lib.pictures import open_png
 from gan_lib.presets import title
 from gan_lib.reporting.comparison import Comparison, all_records, papers_work, with_runs
 from gan_lib.reporting.style import (
@@ -25,10 +26,8 @@ from gan_lib.reporting.style import (
     say_missing,
     set_title,
 )
-from gan_lib.runs.record import Record
 from gan_lib.text import counted, exact, show
 
-_LARGEST_PICTURE = 4096  # pixels a side: a run's own samples.png has some 2,300 at most
 _D_LOSS, _G_LOSS = "D's loss", "G's loss"
 _SCORES = "D's mean score, real minus generated"
 _History = Mapping[str, Sequence[float]]  # columns as in a Record
@@ -134,7 +133,7 @@ def sample_sheet(rows: Comparison) -> Chart | None:
     for panel, row in zip(panels, shown, strict=False):
         set_title(panel, row.title)
         panel.set_box_aspect(1)
-        if (picture := _open(row.records[0])) is None:
+        if (picture := open_png(row.records[0].path / "samples.png")) is None:
             say_missing(panel, "no samples.png that can be read")
             words.append(f"{row.title}: no picture.")
             continue
@@ -217,15 +216,3 @@ def _of_images(rows: Comparison) -> str:
         counts.add(reading.get("used") if isinstance(reading, dict) else record.config.training_images)
     count = counts.pop() if len(counts) == 1 else None
     return f" of {count:,} images" if isinstance(count, int) else ""
-
-
-def _open(record: Record) -> Image.Image | None:
-    """Open a run's samples.png; None if it is missing, no regular file, too large or of another format."""
-    path = record.path / "samples.png"
-    if not path.is_file():
-        return None
-    try:
-        with Image.open(path, formats=["PNG"]) as opened:
-            return opened.convert("RGB") if max(opened.size) <= _LARGEST_PICTURE else None
-    except Exception:  # Pillow's readers raise errors of many kinds
-        return None

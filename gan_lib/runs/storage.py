@@ -78,14 +78,14 @@ def read_bytes(path: Path, most: int = MOST_JSON) -> bytes:
 
     A results folder may come from a stranger: reading a pipe or a device might never end.
     """
-    _check_file(path, most)
+    check_file(path, most)
     try:
         return path.read_bytes()
     except OSError as error:
         raise RecordError(f"{path} cannot be read: {first_line(error)}") from error
 
 
-def _check_file(path: Path, most: int) -> None:
+def check_file(path: Path, most: int) -> None:
     """Raise RecordError unless a path is a regular file of at most so many bytes."""
     try:
         facts = path.stat()
@@ -159,7 +159,7 @@ def unpack(path: Path, most: int = 2**31) -> tuple[dict[str, "Tensor"], dict[str
     """
     from safetensors import SafetensorError, safe_open
 
-    _check_file(path, most)
+    check_file(path, most)
     try:
         with safe_open(path, framework="pt") as file:
             noted, _, text = (file.metadata() or {}).get(_ENTRY, "").partition(" ")

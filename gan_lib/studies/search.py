@@ -30,7 +30,7 @@ from gan_lib.reporting.quality_figures import frontier
 from gan_lib.runs.evaluation import CHOICE
 from gan_lib.runs.locks import Lock
 from gan_lib.runs.record import Record, find_records
-from gan_lib.runs.storage import read_json, write_bytes, write_json
+from gan_lib.runs.storage import check_file, read_json, refuse_outside, write_bytes, write_json
 from gan_lib.studies.space import Space, check_space, lengthen, make_config, suggest
 from gan_lib.text import first_line, nearest, shorten, show
 from gan_lib.training.flops import flops_per_epoch
@@ -43,6 +43,7 @@ GENERATION = 8  # trials that are proposed at once, so that one worker and many 
 _NUMBERS = ("distance", "reported", "seconds", "usd", "flops", "parameters", "spent")
 _MAY_CHANGE = ("trials", "budget", "longer")  # when a search is resumed
 _JOURNAL, _LONGER = "journal.log", "longer"  # the file, and the study's list of longer runs
+_MOST_JOURNAL = 2**30  # bytes: some thousand a trial
 
 Train = Callable[[list[RunConfig]], Sequence[Record]]  # different configs -> their records, in the same order
 
@@ -260,13 +261,22 @@ def _longer(search: Search) -> list[RunConfig]:
 
 def _open_study(folder: Path) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    journal = folder / _JOURNAL
+    journal = _journal(folder)
     try:
         storage = JournalStorage(JournalFileBackend(str(journal)))
         return optuna.create_study(storage=storage, study_name="search", directions=GOALS, load_if_exists=True)
     except (ValueError, LookupError, TypeError, AssertionError) as error:
         why = f"{journal} is damaged ({first_line(error)})"
         raise RecordError(f"{why}: remove it, and the same command makes it again from the runs") from error
+
+
+def _journal(folder: Path) -> Path:
+    """Return the journal's path. Raises RecordError where Optuna would follow a link out of the folder, or read a pipe."""
+    journal = folder / _JOURNAL
+    refuse_outside(journal, folder)
+    if journal.exists():
+        check_file(journal, _MOST_JOURNAL)
+    return journal
 
 
 def _read_settings(folder: Path) -> Settings:
@@ -292,7 +302,7 @@ def _claimed(folder: Path, settings: Settings) -> Iterator[None]:
         write_json(folder / "search.json", asdict(settings))
         for leftover in folder.glob(f"{_JOURNAL}.lock*"):  # Optuna's
             leftover.unlink()
-        journal = folder / _JOURNAL
+        journal = _journal(folder)
         if journal.exists() and not (content := journal.read_bytes()).endswith(b"\n"):
             write_bytes(journal, content[: content.rfind(b"\n") + 1])
         yield

@@ -14,6 +14,7 @@ import nbformat
 import pytest
 import torch
 from conftest import TINY, WriteRun, tiny_config
+from PIL import EpsImagePlugin, Image
 
 from faults.training import FILES, run_command, short_run
 from gan_lib.batch.pages import make_comparison
@@ -30,6 +31,7 @@ from gan_lib.runs import checkpoint
 from gan_lib.runs.record import find_records, load_weights, read_record
 from gan_lib.runs.storage import read_json, write_json
 
+SHORT = ("--trials=1", "--longer=0", "--set=model=gan", "--set=loss=bce", "--set=epochs=1", "--set=training_images=128")
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 
 
@@ -43,12 +45,16 @@ class Harmful:
         return os.system, (f"touch {self.mark}",)
 
 
-def sample(*arguments: object) -> str:
-    """Why `gan-lib sample` refuses: one line."""
+def refused(command: str, *arguments: object) -> str:
+    """Why `gan-lib` refuses: one line."""
     with pytest.raises(GanLibError) as caught:
-        app(["sample", *map(str, arguments)], standalone_mode=False)
+        app([command, *map(str, arguments)], standalone_mode=False)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}
 
 
 def bomb_png(side: int) -> bytes:
@@ -139,7 +145,7 @@ def test_a_name_that_is_a_path_finds_no_run_and_no_experiment(tmp_path: Path, na
     with pytest.raises(RecordError, match="does not exist in"):
         make_comparison(tmp_path, [name])
     if "\0" not in name:  # which no system passes on
-        assert sample("--results-dir", tmp_path, "--", name)
+        assert refused("sample", "--results-dir", tmp_path, "--", name)
 
 
 @pytest.mark.parametrize("data", ["folder:../../etc", "folder:/dev", "folder:" + "a" * 300, "folder:\0", "folder:", "../mnist"])
@@ -212,7 +218,28 @@ def test_a_picture_that_unpacks_to_gigabytes_is_never_unpacked(write_run: WriteR
 def test_a_config_that_asks_for_a_giant_network_is_refused_before_it_is_built(write_run: WriteRun) -> None:
     path = write_run("cgan-cpu", image_size=256, latent_size=10_000)
     (path / "generator.safetensors").write_bytes(b"small")
-    assert "cannot be read as weights" in sample(path)
+    assert "cannot be read as weights" in refused("sample", path)
+
+
+@pytest.mark.filterwarnings("ignore")  # of TensorBoard's own packages
+@pytest.mark.usefixtures("no_hanging")
+@pytest.mark.parametrize("kind", ["pipe", "postscript", "bomb"])
+def test_an_export_leaves_out_a_picture_that_is_none(
+    write_run: WriteRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    pytest.importorskip("tensorboard")
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was started"))
+    path = write_run("gan-cpu") / "samples.png"
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "bomb":
+        path.write_bytes(bomb_png(30_000))
+    else:
+        Image.new("RGB", (8, 8)).save(path, "EPS")
+    app(["export", f"--results-dir={tmp_path}"], standalone_mode=False)
+    events = b"".join(contents(tmp_path / "tensorboard").values())
+    assert (b"generator_loss" in events, b"samples" in events) == (True, False)
 
 
 # --- links that lead out -------------------------------------------------------------------------------------------------
@@ -259,3 +286,39 @@ def test_a_run_folder_that_leads_out_is_refused_before_anything_is_written(tmp_p
     with pytest.raises(RecordError, match="a link leads out of it"):
         plan([config], tmp_path / "results", fresh=True)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.filterwarnings("ignore")  # of TensorBoard's own packages
+@pytest.mark.parametrize("below", ["", "gan-cpu", "gan-cpu/seed-0", "gan-cpu/seed-0/events.out.tfevents.1"])
+def test_an_export_neither_removes_nor_writes_a_file_through_a_link(write_run: WriteRun, tmp_path: Path, below: str) -> None:
+    pytest.importorskip("tensorboard")
+    run, results, outside = write_run("gan-cpu"), tmp_path / "results", tmp_path / "outside"
+    link = results / "tensorboard" / below
+    for folder in ("", "seed-0", "gan-cpu/seed-0"):
+        (outside / folder).mkdir(parents=True, exist_ok=True)
+        (outside / folder / "events.out.tfevents.1").write_text("precious")
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(outside / "events.out.tfevents.1" if "events" in below else outside)
+    before = contents(outside)
+    assert "a link leads out of it" in refused("export", run, f"--results-dir={results}")
+    assert contents(outside) == before
+
+
+@pytest.mark.usefixtures("no_hanging")
+@pytest.mark.parametrize("link", ["search", "search/s", "search/s/runs", "search/s/journal.log"])
+def test_a_search_whose_folder_or_journal_is_a_link_is_refused(tmp_path: Path, link: str) -> None:
+    results, outside = tmp_path / "results", tmp_path / "outside"
+    (outside / "s").mkdir(parents=True)
+    (outside / "journal.log").write_text("{}\n")
+    (results / link).parent.mkdir(parents=True)
+    (results / link).symlink_to(outside / "journal.log" if link.endswith(".log") else outside)
+    before = contents(outside)
+    assert "a link leads out of it" in refused("search", "s", f"--results-dir={results}", *SHORT)
+    assert contents(outside) == before
+
+
+@pytest.mark.usefixtures("no_hanging")
+def test_a_search_whose_journal_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "search" / "s").mkdir(parents=True)
+    os.mkfifo(tmp_path / "search" / "s" / "journal.log")
+    assert "must be a regular file" in refused("search", "s", f"--results-dir={tmp_path}", *SHORT)
