@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import re
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Iterable, Iterator
@@ -183,11 +184,18 @@ def _progress_line() -> Iterator[ProgressLine]:
     except (KeyboardInterrupt, SystemExit):
         line.end()
         # Without --fresh, which would throw away what there is.
-        command = shlex.join(["gan-lib", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
+        command = shlex.join([*_program(), *(argument for argument in sys.argv[1:] if argument != "--fresh")])
         say(f"gan-lib: stopped; to resume: {command}", error=True)
         raise
     finally:
         line.end()
+
+
+def _program() -> list[str]:
+    """The words that call this program where the user stands: gan-lib, or its path as it was typed."""
+    if shutil.which("gan-lib"):
+        return ["gan-lib"]
+    return [sys.executable, "-m", "gan_lib"] if Path(sys.argv[0]).name == "__main__.py" else [sys.argv[0]]
 
 
 def _warn_of_others(records: Iterable[Record]) -> None:
@@ -459,9 +467,10 @@ def _index(results: Path) -> Path:
     """Write the index, and name the runs that no page can show."""
     from gan_lib.reporting.html import write_index
 
-    for problem in find_records(results / "runs", series=False)[1]:
+    found = find_records(results / "runs", series=False)
+    for problem in found[1]:
         say(f"gan-lib: {problem}", error=True)
-    return write_index(results)
+    return write_index(results, found)
 
 
 def _explain(error: Any) -> str:

@@ -211,7 +211,8 @@ def _check_batches(config: RunConfig, images: int) -> None:
     """Check the number of training images against the batch size."""
     if images < config.batch_size:
         raise ConfigurationError(
-            f"training_images must be at least batch_size = {config.batch_size} (one whole batch), got {images}"
+            f"training_images must be at least batch_size = {config.batch_size} (one whole batch), "
+            f"got {images}: choose a smaller batch_size"
         )
     if images % config.batch_size == 1:
         raise ConfigurationError(

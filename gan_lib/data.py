@@ -14,7 +14,7 @@ from torch import Tensor
 from gan_lib.config import RunConfig
 from gan_lib.errors import ConfigurationError, DataError
 from gan_lib.pictures import find_images, list_broken, read_images
-from gan_lib.text import first_line
+from gan_lib.text import counted, first_line
 
 MOST_HELD_OUT = 3000  # of a folder; quality is measured on at most so many
 
@@ -227,7 +227,7 @@ def _count(config: RunConfig, available: int, separate: bool = False) -> int:
         RunConfig(**{**config.model_dump(), "training_images": count})
     except ConfigurationError as error:
         raise ConfigurationError(
-            f"{config.data} has {available:,} images, {available - count:,} to hold out: {error}"
+            f"{config.data} has {counted(available, 'image')}, {available - count:,} to hold out: {error}"
         ) from error
     return count
 

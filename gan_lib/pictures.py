@@ -142,6 +142,8 @@ def _read_image(path: Path, image_shape: tuple[int, int, int], background: str, 
             mode = "L" if channels == 1 else "RGB"
             if picture.mode != mode:
                 done.append("from colour to grey" if mode == "L" else f"from {picture.mode} to RGB")
+            if picture.mode == "LAB":  # which Pillow turns into RGB alone
+                picture = picture.convert("RGB")
             square = ImageOps.fit(picture.convert(mode), (size, size), Image.Resampling.LANCZOS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"is too large (Pillow's limit is {Image.MAX_IMAGE_PIXELS:,} pixels)") from error

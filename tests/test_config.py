@@ -27,7 +27,10 @@ REFUSED = [
         "image_size must be a multiple of 4 for cgan (its layers of stride 2 halve it), "
         "got 30: 28 and 32 would do",
     ),
-    ({"training_images": 64}, "training_images must be at least batch_size = 128 (one whole batch), got 64"),
+    (
+        {"training_images": 64},
+        "training_images must be at least batch_size = 128 (one whole batch), got 64: choose a smaller batch_size",
+    ),
     (
         {"training_images": 257},
         "training_images must not leave a last batch of 1 (batch norm needs a spread), got 257 in batches of 128",

@@ -193,6 +193,11 @@ def test_several_values_are_every_combination_of_them() -> None:
 def test_a_folder_of_images_is_named_from_where_the_user_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert parse_changes(["data=folder:photos"]) == {"data": f"folder:{tmp_path / 'photos'}"}
+    for name in ("photos", "digits"):
+        (tmp_path / name).mkdir()
+    assert parse_changes(["data=digits"]) == {"data": "digits"}
+    with pytest.raises(ConfigurationError, match="try data=folder:photos"):
+        parse_changes(["data=photos"])
 
 
 def test_a_run_of_ones_own_images_is_named_after_their_number_only_where_it_was_chosen() -> None:

@@ -64,7 +64,8 @@ def test_an_entry_is_all_that_a_new_loss_or_model_needs(name: str, tmp_path: Pat
     rows = compare(tmp_path / "runs", tmp_path / "none")
     assert rows[name].records and rows[name].epochs == 2
     assert title(name) in tables.overview(rows).frame.to_string()
-    assert figures.epoch_seconds(rows).png().startswith(b"\x89PNG")
+    chart = figures.loss_curves(rows, scores=config.scores)
+    assert chart is not None and chart.png().startswith(b"\x89PNG")
 
     listed = CliRunner().invoke(cli.app, ["list", "--results-dir", str(tmp_path)])
     assert listed.exit_code == 0 and name in listed.output

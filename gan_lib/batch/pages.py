@@ -33,7 +33,10 @@ def report(notebook: str, parameters: dict[str, Any], path: Path, title: str) ->
 
 
 def with_siblings(experiments: Iterable[str], results: Path) -> list[str]:
-    """Some experiments, and those of the same variant on disk of the configurations that they leave out."""
+    """Some experiments, and of the configurations that they leave out those of the same variant on disk, or else the newest
+    on the same images, where these are your own."""
+    from gan_lib.reporting.comparison import on_the_same_images
+
     chosen = {name.partition("--")[0]: name for name in experiments}
     variants = {name.partition("--")[2] for name in chosen.values()}
     for configuration in set(ALL_CONFIGURATIONS) - chosen.keys():
@@ -41,7 +44,7 @@ def with_siblings(experiments: Iterable[str], results: Path) -> list[str]:
             name = f"{configuration}--{variant}" if variant else configuration
             if (results / "runs" / name).is_dir():
                 chosen[configuration] = name
-    return sorted(chosen.values())
+    return sorted({**on_the_same_images(chosen.values(), results / "runs"), **chosen}.values())
 
 
 def make_comparison(results: Path, experiments: list[str], reference: Path | None = None) -> Path:

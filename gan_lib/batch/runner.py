@@ -66,10 +66,11 @@ def check_inputs(jobs: Iterable[Job], fresh: bool = False) -> list[str]:
     Raises what would only fail later, in a kernel, one line each: DataError or ConfigurationError for images or a precision
     that cannot be used, RecordError for images of a folder that were changed since a run of them was finished.
     """
-    from gan_lib.data import load_images
+    from gan_lib.data import check_classes, load_images
+    from gan_lib.runs.evaluation import too_few
     from gan_lib.runs.machine import pick_device, pick_precision, unavailable_reason
 
-    loaded: dict[tuple[Any, ...], tuple[str, int]] = {}  # checksum and number of images
+    loaded: dict[tuple[Any, ...], tuple[str, int, Any]] = {}  # checksum, number of images, and their labels
     lines: list[str] = []
     for job in jobs:
         finished = job.finished and not fresh
@@ -80,9 +81,12 @@ def check_inputs(jobs: Iterable[Job], fresh: bool = False) -> list[str]:
         source = tuple(getattr(job.config, name) for name in _SOURCE)
         if source not in loaded:
             images = load_images(job.config)
-            loaded[source] = images.checksum, images.reading.used
+            loaded[source] = images.checksum, images.reading.used, images.train_labels
             lines.append(f"{job.config.data}: {images.reading.text()}")
-        checksum, used = loaded[source]
+            if not finished and job.config.evaluate_every and (reason := too_few(images)):
+                lines.append(f"Quality will not be measured: {reason}")
+        checksum, used, labels = loaded[source]
+        check_classes(job.config, labels)
         if finished:
             check_images(job.folder, checksum)
         elif epochs := epochs_for_few(job.config, used):

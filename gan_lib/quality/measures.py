@@ -76,9 +76,11 @@ def evaluation_size(images: Images) -> int:
     """Return how many images to generate: 3,000, or as many as are held out. Raises DataError for fewer than 100."""
     size = min(IMAGES, len(images.waiting))
     if size < FEWEST:
+        fewer = len(images.train) + len(images.waiting) - FEWEST
+        way_out = f": training_images={fewer} leaves as many" if fewer > NEIGHBOURS else ""
         raise DataError(
             f"held-out images must be at least {FEWEST} (quality is measured against images that were not trained on), "
-            f"got {len(images.waiting)}: choose fewer training_images"
+            f"got {len(images.waiting)}{way_out}"
         )
     return size
 

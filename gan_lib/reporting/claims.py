@@ -76,7 +76,7 @@ def _alone(row: Row) -> str:
     """Describe the training time, cost and quality of one row."""
     words = f"{row.title}: {counted(row.epochs or 0, 'epoch')} in {_spent(row, 'training_seconds', 'cost_usd')}; its images"
     if not row.numbers(FRECHET):
-        return f"{words} have no Fréchet distance ({row.why_unmeasured})"
+        return f"{words} have no Fréchet distance: {row.why_unmeasured.removeprefix(f'{quality.NOT_MEASURED}: ')}"
     target, order = _fastest([row])
     reached = f" reach a Fréchet distance of {target} in {show(row.middle(f'seconds_to_{target}'))} s and" if order else ""
     floor, what = row.floor(FRECHET), "" if order else "a Fréchet distance of "

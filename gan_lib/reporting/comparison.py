@@ -146,9 +146,10 @@ def compare(runs: Path, reference: Path, experiments: Sequence[str] = ()) -> Com
     return _compare(own, set(experiments) or _like_the_newest(own), runs, reference)
 
 
-def at_paper_length(runs: Path, reference: Path) -> Comparison:
-    """Compare your runs of the paper's own schedule."""
-    own = find_records(runs, series=False)[0]
+def at_paper_length(runs: Path, reference: Path, read: Comparison | None = None) -> Comparison:
+    """Compare your runs of the paper's own schedule. read: rows whose runs need not be read again."""
+    known = {run.path: run for run in all_records(read or {})}
+    own = [known.get(run.path, run) for run in find_records(runs, series=False)[0]]
     long = {
         run.config.configuration for run in own if papers_images(run.config) and not run.variant
     }  # the folders of that name
@@ -277,7 +278,7 @@ def _row(configuration: str, chosen: list[Record], stand_ins: list[Record], else
 
 def _whole(records: list[Record]) -> list[Record]:
     """Read the series of the chosen runs. Choosing among thousands of runs does not need them."""
-    return [read_record(record.path) for record in records]
+    return [record if len(record.history) > 1 else read_record(record.path) for record in records]
 
 
 def _alike(one: Record, other: Record) -> bool:
@@ -287,10 +288,25 @@ def _alike(one: Record, other: Record) -> bool:
 
 def _like_the_newest(own: list[Record]) -> set[str]:
     """Return the experiments of the newest run's variant; on your own images also the newest of other configurations."""
-    by_age = sorted(own, key=lambda run: str(run.summary.get("finished", "")), reverse=True)
-    chosen = {run.config.configuration: run.path.parent.name for run in own if run.variant == by_age[0].variant}
-    if by_age and not papers_images(by_age[0].config):
-        for run in by_age:
-            if run.status == "ok" and _alike(run, by_age[0]):
-                chosen.setdefault(run.config.configuration, run.path.parent.name)
-    return set(chosen.values())
+    if not own:
+        return set()
+    newest = max(own, key=_finished)
+    chosen = {run.config.configuration: run.path.parent.name for run in own if run.variant == newest.variant}
+    return {*({**_newest_alike(own, newest), **chosen}).values()}
+
+
+def _finished(run: Record) -> str:
+    return str(run.summary.get("finished", ""))
+
+
+def _newest_alike(own: list[Record], like: Record) -> dict[str, str]:
+    """Return the newest finished experiment of each configuration on a run's images; none for the paper's images."""
+    by_age = () if papers_images(like.config) else sorted(own, key=_finished)
+    return {run.config.configuration: run.path.parent.name for run in by_age if run.status == "ok" and _alike(run, like)}
+
+
+def on_the_same_images(experiments: Iterable[str], runs: Path) -> dict[str, str]:
+    """Return the newest finished experiment of each configuration on the images of the first of some, if they are your own."""
+    own, wanted = find_records(runs, series=False)[0], set(experiments)
+    first = next((run for run in own if run.path.parent.name in wanted), None)
+    return _newest_alike(own, first) if first else {}

@@ -51,7 +51,8 @@ def balance(record: Record) -> Balance | None:
     """Return when a run reached the paper's balance, from its history; None for a loss without a balance band."""
     if not record.config.band:
         return None
-    return find_balance(record.history["discriminator_loss"], record.history["generator_loss"])
+    losses = (record.history.get(name, ()) for name in ("discriminator_loss", "generator_loss"))  # none where only counted
+    return find_balance(*losses)
 
 
 def cost_usd(record: Record) -> float | None:

@@ -112,6 +112,9 @@ def _draw_series(panel: Axes, heading: str, series: list[pd.DataFrame], config: 
         name_ends(panel, zip(ends, "DG", [colour] * 2, strict=True))
     else:
         panel.axhline(0, color=INK, linewidth=0.6)
+        low, high = panel.get_ylim()
+        edge = 1.6 * float(np.quantile(np.abs(means.to_numpy()), 0.9))  # a few early peaks would flatten the rest
+        panel.set_ylim(max(low, -edge), min(high, edge))
     courses = [
         f"{name} {values.iloc[0]:.2f} to {values.iloc[-1]:.2f}, at most {values.max():.2f}" for name, values in means.items()
     ]
@@ -146,9 +149,11 @@ def sample_sheet(rows: Comparison) -> Chart | None:
     return chart
 
 
-def epoch_seconds(rows: Comparison) -> Chart:
-    """Draw Table 2: seconds per epoch on a logarithmic axis, measured ones filled, the paper's hollow."""
+def epoch_seconds(rows: Comparison) -> Chart | None:
+    """Draw Table 2: seconds per epoch on a logarithmic axis, measured ones filled, the paper's hollow. None of one alone."""
     shown = [row for row in reversed(rows.values()) if row.records or row.published]
+    if len(shown) < 2:
+        return None
     chart = Chart(1.0 + 0.5 * len(shown))
     panel = chart.subplots()
     parts, seconds = [], []
@@ -167,7 +172,7 @@ def epoch_seconds(rows: Comparison) -> Chart:
         seconds += xs
         parts.append(f"{row.title}: {', '.join(words for _, words, *_ in points)}" + (f" on {row.machine}" if here else ""))
     panel.set_yticks(range(len(shown)), [row.title for row in shown])
-    panel.set_ylim(-0.7, max(len(shown), 1) - 0.4)
+    panel.set_ylim(-0.7, len(shown) - 0.4)
     log_numbers(panel)
     if seconds:
         panel.set_xlim(min(seconds) / 2, max(seconds) * 2)

@@ -65,8 +65,10 @@ def render(notebook: Path, page: Path, title: str, trouble: str = "", printed: s
     return page
 
 
-def write_index(results: Path) -> Path:
+def write_index(results: Path, found: tuple[list[Record], list[str]] | None = None) -> Path:
     """Write results/index.html: the comparison and every run, with links to their reports; returns it.
+
+    found: the find_records of results/runs, if they were read before.
 
     A run and its report.html may come from a stranger: the report is linked only if it begins with the head that forbids
     scripts.
@@ -74,7 +76,7 @@ def write_index(results: Path) -> Path:
     import jinja2
 
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)
-    records, problems = find_records(results / "runs", series=False)
+    records, problems = found or find_records(results / "runs", series=False)
     others = {"reference/comparison.html": "The reference runs", "choices/choices.html": "What the paper leaves open"}
     html = environment.get_template("index.html.j2").render(
         head=HEAD,
@@ -132,11 +134,16 @@ def heading(config: RunConfig, machine: dict[str, Any], started: str, notes: Ite
     named = paper.INSTANCES[config.machine].name
     return (
         f"<h1>{escape(title(config.configuration))}: {counted(config.epochs, 'epoch')}, seed {config.seed}</h1>"
-        f'<p class="provenance">Named after {named}. Run on {escape(str(machine["label"]))}, {escape(str(machine["threads"]))} '
-        f"threads, {escape(_when(started))}. {escape(_software(machine))}.</p>"
+        f'<p class="provenance">Named after {named}. Run on {escape(str(machine["label"]))}, {escape(_threads(machine))}, '
+        f"{escape(_when(started))}. {escape(_software(machine))}.</p>"
         f'<p class="provenance">Preset paper, but for its length: {escape(schedule(config))}.</p>'
         + "".join(f'<p class="provenance">This run: {escape(note)}.</p>' for note in notes)
     )
+
+
+def _threads(machine: dict[str, Any]) -> str:
+    count = machine["threads"]
+    return counted(count, "thread") if isinstance(count, int) else f"{count} threads"
 
 
 def verdict(sentences: str) -> str:

@@ -27,14 +27,20 @@ def floor(record: Record) -> dict[str, float]:
 def doubts(record: Record) -> list[str]:
     """Return warnings about a run with finite numbers that diverged or collapsed, by the rule of its record's notes."""
     losses = {name: record.summary.get(name) or 0.0 for name in ("discriminator_loss", "generator_loss")}
-    return warnings(losses, record.summary.get("largest_class_share") or last(record).get("most_frequent_digit"))
+    largest = record.summary.get("largest_class_share") or last(record).get("most_frequent_digit")
+    return warnings(losses, largest, record.summary.get("variety"))
 
 
 def curve(record: Record, name: str = FRECHET) -> pd.DataFrame:
     """Return a measure by epoch and by training second, three columns of metrics.csv, without values that are not finite."""
-    names = ["epoch", "training_seconds", name]
-    values = np.array([record.metrics.get(column, ()) for column in names] if name in record.metrics else [()] * 3, dtype=float)
-    return pd.DataFrame(values[:, np.isfinite(values).all(axis=0)].T, columns=names)
+    return pd.DataFrame(_points(record, name).T, columns=["epoch", "training_seconds", name])
+
+
+def _points(record: Record, name: str = FRECHET) -> np.ndarray:
+    """Return the epochs, training seconds and values of `curve`, (3, N). Thousands of runs need no frame each."""
+    columns = [record.metrics.get(column, ()) for column in ("epoch", "training_seconds", name)]
+    values = np.array(columns if name in record.metrics else [()] * 3, dtype=float)
+    return values[:, np.isfinite(values).all(axis=0)]
 
 
 def seconds_to(record: Record, distance: float) -> float:
@@ -42,17 +48,17 @@ def seconds_to(record: Record, distance: float) -> float:
 
     Infinite if the run did not reach it, NaN if it was not measured.
     """
-    measured = curve(record)
-    reached = measured.training_seconds[measured[FRECHET] <= distance]
-    return float(reached.iloc[0]) if len(reached) else math.inf if len(measured) else math.nan
+    _, seconds, distances = _points(record)
+    reached = seconds[distances <= distance]
+    return float(reached[0]) if len(reached) else math.inf if len(distances) else math.nan
 
 
 def plateau(record: Record) -> Plateau | None:
     """Return when the run's Fréchet distance stopped improving; None if not measured. Its epoch is None if it still improved
     at the end."""
-    measured = curve(record)
-    kept = measured[measured[FRECHET] >= 0]
-    return find_plateau(kept.epoch.astype(int).tolist(), kept[FRECHET].tolist()) if len(kept) else None
+    points = _points(record)
+    epochs, _, distances = points[:, points[2] >= 0]
+    return find_plateau(epochs.astype(int).tolist(), distances.tolist()) if len(epochs) else None
 
 
 def _numbers(entry: object) -> dict[str, float]:

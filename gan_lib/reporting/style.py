@@ -59,11 +59,14 @@ class Chart(Figure):
         return {"image/png": wide, "text/plain": self.alt}, {"image/png": about}
 
     def narrow_png(self) -> bytes | None:
-        """Return the figure for a phone: panels in one column, pictures in two. None with one column or too many panels."""
+        """Return the figure for a phone: panels in one column, pictures in two. None of one picture or of too many panels."""
         panels = [panel for panel in self.axes if panel.axison]
         pictures = any(panel.images for panel in panels)
-        if not 1 < len(panels) <= (100 if pictures else _MOST_PANELS) or panels[0].get_gridspec().ncols == 1:  # type: ignore[union-attr]
+        if not (2 if pictures else 1) <= len(panels) <= (100 if pictures else _MOST_PANELS):
             return None
+        labels = [panel.get_xlabel() for panel in panels]
+        for panel, label in zip(panels, labels, strict=True):
+            panel.xaxis.label.set_text(textwrap.fill(label, 44))
         (width, height), places = self.get_size_inches(), [panel.get_subplotspec() for panel in panels]
         columns = 2 if pictures else 1
         lines = -(-len(panels) // columns)
@@ -73,8 +76,9 @@ class Chart(Figure):
             panel.tick_params(labelleft=not pictures)  # shared axes show the numbers only once
         self.set_size_inches(4.2, lines * (2.5 if pictures else 2.8))
         narrow = self.png()
-        for panel, place in zip(panels, places, strict=True):
+        for panel, place, label in zip(panels, places, labels, strict=True):
             panel.set_subplotspec(place)  # type: ignore[arg-type]
+            panel.xaxis.label.set_text(label)
         self.set_size_inches(float(width), float(height))
         return narrow
 

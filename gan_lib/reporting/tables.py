@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, wraps
@@ -99,7 +100,9 @@ def summary(record: Record) -> Table:
         ("start-up before it, s", facts.get("startup_seconds"), None),
         ("everything, s", facts.get("total_seconds"), None),
     ]
-    if (reached := balance(record)) is not None:
+    if config.band and not published:  # the paper's balance is of its own work
+        pass
+    elif (reached := balance(record)) is not None:
         lines.append(("balance reached at epoch", reached.epoch or "never", published and published.epochs_to_balance))
     else:
         gap = history["real_probability"][-1] - history["generated_probability"][-1]
@@ -159,9 +162,10 @@ def _by_configuration(caption: str) -> Callable[[_Cells], Callable[[Comparison],
 
 
 def _beside_paper(rows: Comparison, lines: list[dict[str, Any]], caption: str) -> Table:
-    """Build a table. Leave out columns that begin with "paper" if no row is the paper's work."""
+    """Build a table. Leave out columns that begin with "paper", and the paper's numbers of tables, if no row is its work."""
     if not about_paper(rows):
         lines = [{name: value for name, value in line.items() if not name.startswith("paper")} for line in lines]
+        caption = re.sub(r"^Table \d\. ", "", caption)  # the paper's numbers
     return table(lines or [{"configuration": "none yet"}], caption)
 
 
@@ -250,20 +254,22 @@ def models(rows: Comparison) -> Table:
 
 def overview(rows: Comparison) -> Table:
     """Build the first table of a comparison: seconds, cost and quality of each configuration, and the quality floor."""
+    measured = any(row.numbers(FRECHET) for row in with_runs(rows))
     lines = [
         {
             "configuration": row.title,
             "epochs": row.epochs,
             "s per epoch": row.middle("seconds_per_epoch"),
             "cost, USD": row.middle("cost_usd"),
-            "Fréchet distance": row.mean(FRECHET),
+            **({"Fréchet distance": row.mean(FRECHET)} if measured else {}),
             "runs": len(row.records),
         }
         for row in with_runs(rows)
     ]
     if FRECHET in (floor := _floor(rows)):
         lines.append({"configuration": FLOOR, "Fréchet distance": floor[FRECHET]})
-    caption = "In short: median seconds and costs over the seeds, mean Fréchet distance (smaller is better)"
+    caption = "In short: median seconds and costs over the seeds"
+    caption += ", mean Fréchet distance (smaller is better)" if measured else ""
     return table(lines or [{"configuration": "none yet"}], caption)
 
 

@@ -82,6 +82,15 @@ class Evaluation:
         """Return the images to measure, (N, C, S, S) in [-1, 1], from the same latents each time."""
         return sample(generator, fixed_latents(self._config, min(IMAGES, max(FEWEST, len(self._images.waiting)))))
 
+    def variety(self, generator: nn.Module) -> float | None:
+        """Return the variance of each pixel over 100 generated images as a share of that over the training images.
+
+        None if either has none.
+        """
+        generated = sample(generator, fixed_latents(self._config, FEWEST))
+        own, real = (float(images.var(dim=0).mean()) for images in (generated, self._images.train))
+        return own / real if real > 0 and math.isfinite(own) else None
+
     def take_best(self, networks: Mapping[str, nn.Module]) -> int | None:
         """Load the best measured weights into the networks. Returns their epoch, or None if the last weights are kept."""
         if self._best:
@@ -164,6 +173,15 @@ def _half(images: Images, first: int) -> Images:
     """Return the images with only every second held-out one."""
     labels = images.held_out_labels
     return images._replace(waiting=images.waiting[first::2], held_out_labels=None if labels is None else labels[first::2])
+
+
+def too_few(images: Images) -> str:
+    """Return why quality cannot be measured with so few held-out images; "" if it can."""
+    try:
+        evaluation_size(images)
+    except GanLibError as error:
+        return str(error)
+    return ""
 
 
 def measures(line: Mapping[str, float]) -> dict[str, float]:

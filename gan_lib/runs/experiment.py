@@ -51,6 +51,7 @@ from gan_lib.training.trainer import EpochStats, Trainer
 SAMPLES = 9  # as in the paper's Table 6
 _DIVERGED = 1e3  # an epoch's mean loss beyond this, of either sign
 _COLLAPSED = 1 / 3  # of the generated images in one of ten classes, where a tenth is normal
+_ALIKE = 0.1  # variance of the generated images as a share of the real ones'; blurred ones have half of it, good ones all
 _MOST_NAMES = {"skipped": 500, "classes": 1000}  # names listed in machine.json, so that it stays readable
 _STRETCH = ("label", "device", "threads", "load_average_before", "git_commit")  # recorded for each process
 
@@ -310,7 +311,8 @@ class Experiment:
         training_seconds = sum(self._column("training_seconds"))
         losses = {name: self.history[name][-1] for name in ("discriminator_loss", "generator_loss")}
         quality = self.evaluation.summary(kept_epoch)
-        self.notes += warnings(losses, quality["largest_class_share"])
+        variety = self.evaluation.variety(self.trainer.sampled)
+        self.notes += warnings(losses, quality["largest_class_share"], variety)
         self.summary = {
             "epochs": len(self._history),
             "seconds_per_epoch": self.seconds_per_epoch,
@@ -320,6 +322,7 @@ class Experiment:
             "others_cpu_share": self._neighbours.share(),
             **losses,
             **quality,
+            "variety": variety,
             "kept_epoch": kept_epoch or len(self._history),
             "parameters": parameter_count(*pair),
             "model_megabytes": megabytes(*pair),
@@ -362,10 +365,12 @@ def _first(names: Sequence[str], most: int) -> list[str]:
     return [*names[:most], *([f"and {len(names) - most:,} more"] if len(names) > most else [])]
 
 
-def warnings(losses: dict[str, float], largest_class_share: float | None) -> list[str]:
+def warnings(losses: dict[str, float], largest_class_share: float | None, variety: float | None = None) -> list[str]:
     """Return notes on a run with finite losses that diverged or collapsed."""
     diverged = [name for name, loss in losses.items() if abs(loss) > _DIVERGED]
     notes = [f"training has diverged: {name} was {losses[name]:.3g} in the last epoch" for name in diverged]
     if largest_class_share is not None and largest_class_share > _COLLAPSED:
         notes.append(f"mode collapse: {largest_class_share:.0%} of the generated images are of one class")
+    if variety is not None and variety < _ALIKE:
+        notes.append(f"mode collapse, or too few epochs: generated images vary {variety:.1%} as much as training images")
     return notes

@@ -106,6 +106,7 @@ class _Summary(_Facts):
     quality_images: _Count | None = None
     quality_duplicates: _Amount | None = None
     largest_class_share: _Amount | None = None
+    variety: _Amount | None = None
     history_sha256: _Text | None = None
     metrics_sha256: _Text | None = None
 

@@ -309,7 +309,7 @@ def _names(path: Path, head: bytes, columns: Sequence[str], more: bool) -> list[
 
 def _parse(lines: Sequence[bytes], count: int, more: bool, first: int, epochs: int) -> "list[array[float]]":
     """Parse lines of `count` values into columns. The first column counts epochs from `first` on. Raises ValueError."""
-    if any(line.count(b",") != count - 1 for line in lines):
+    if {line.count(b",") for line in lines} - {count - 1}:
         raise ValueError(f"it must hold {count} values")
     values = array("d", map(float, b",".join(lines).split(b",") if lines else ()))
     columns = [values[place::count] for place in range(count)]

@@ -207,6 +207,29 @@ def test_a_report_takes_in_runs_of_the_same_variant_that_are_there_already(tmp_p
     assert pages.with_siblings(["cgan-cpu"], tmp_path) == ["cgan-cpu", "gan-cpu"]
 
 
+def test_a_report_on_own_images_takes_in_the_newest_run_on_them_of_every_other_configuration(
+    write_run: WriteRun, tmp_path: Path
+) -> None:
+    photos = {"data": "folder:/photos", "training_images": "all"}
+    for name, finished in {"cgan-cpu--old": "2026-01-01", "cgan-cpu--new": "2026-01-02", "gan-cpu--long": "2026-01-01"}.items():
+        write_run(name.partition("--")[0], name=name.partition("--")[2], facts={"finished": finished}, **photos)
+    write_run("wgan-cpu", data="folder:/other", training_images="all")
+    assert pages.with_siblings(["gan-cpu--long"], tmp_path) == ["cgan-cpu--new", "gan-cpu--long"]
+
+
+def test_what_a_run_would_refuse_or_leave_out_is_said_before_it_trains(tmp_path: Path) -> None:
+    for number in range(24):
+        folder = tmp_path / "photos" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 10 * number).save(folder / f"{number:02}.png")
+    config = tiny(data=f"folder:{tmp_path / 'photos'}", training_images=None, batch_size=4, evaluate_every=1)
+    found, quality = runner.check_inputs(runner.plan([config], tmp_path))
+    assert "24 images found" in found and "100" in quality and "got 3" in quality
+    wrong = tiny(model="small", data=config.data, training_images=None, batch_size=4, classes=3)
+    with pytest.raises(ConfigurationError, match="classes must be 2"):
+        runner.check_inputs(runner.plan([wrong], tmp_path))
+
+
 @pytest.mark.parametrize("fresh", [False, True])
 def test_a_run_that_another_machine_finished_is_kept(fresh: bool, tmp_path: Path) -> None:
     if torch.cuda.is_available():

@@ -154,5 +154,5 @@ def test_the_number_of_images_to_generate_is_that_of_the_held_out_ones_or_3000(p
     images = parts[0]
     assert evaluation_size(images) == 1000
     assert evaluation_size(images._replace(waiting=images.held_out.repeat(4, 1, 1, 1))) == 3000
-    with pytest.raises(DataError, match=r"held-out images must be at least 100 .*, got 99: choose fewer training_images"):
+    with pytest.raises(DataError, match=r"held-out images must be at least 100 .*, got 99"):
         evaluation_size(images._replace(waiting=images.held_out[:99]))

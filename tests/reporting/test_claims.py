@@ -81,8 +81,8 @@ def test_where_several_reach_it_the_fastest_is_optimal_and_the_cheapest_named(wr
         ),
         (
             {"gan-cpu": None},
-            f"GAN, CPU: 1,200 epochs in 6.00 s of training, for 0.000680 USD {PRICE}; its images have no Fréchet distance "
-            "(not measured).",
+            f"GAN, CPU: 1,200 epochs in 6.00 s of training, for 0.000680 USD {PRICE}; its images have no Fréchet distance: "
+            "not measured.",
         ),
         (
             {"gan-cpu": {12: 60.0}, "cgan-cpu": {12: 50.0}, "wgan-cpu": None},

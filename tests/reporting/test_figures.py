@@ -23,6 +23,7 @@ from gan_lib.reporting.style import (
     say_missing,
     set_title,
 )
+from gan_lib.runs.record import read_record
 
 
 @pytest.fixture
@@ -73,8 +74,17 @@ def test_own_images_have_no_balance_of_the_papers(write_run: WriteRun, tmp_path:
     for chart in (figures.loss_curves(rows), figures.run_history(rows["gan-cpu"].records[0].history, config)):
         assert chart is not None and titles(chart)[0] == "GAN, CPU"
         assert not chart.axes[0].patches and "paper" not in chart.axes[0].get_xlabel() + chart.alt
-    seconds = figures.epoch_seconds(rows)
-    assert "paper" not in seconds.alt and "of 150 images" in seconds.axes[0].get_xlabel()
+    assert figures.epoch_seconds(rows) is None  # of one alone
+    write_run("cgan-cpu", data="folder:/photos", training_images=150)
+    seconds = figures.epoch_seconds(compare(tmp_path / "runs", tmp_path))
+    assert seconds is not None and "paper" not in seconds.alt and "of 150 images" in seconds.axes[0].get_xlabel()
+
+
+def test_early_peaks_of_the_scores_do_not_flatten_the_rest(write_run: WriteRun) -> None:
+    record = read_record(write_run("wgan-cpu", d=[0.5] * 50))
+    history = {**record.history, "real_probability": [80.0, -80.0, *[1.0] * 48], "generated_probability": [0.0] * 50}
+    upper = figures.run_history(history, record.config).axes[0]
+    assert upper.get_ylim() == (-1.6, 1.6)
 
 
 def test_without_any_run_there_are_no_curves_and_no_pictures(write_run: WriteRun, tmp_path: Path) -> None:
@@ -83,8 +93,9 @@ def test_without_any_run_there_are_no_curves_and_no_pictures(write_run: WriteRun
     assert [figures.loss_curves(nothing), figures.loss_curves(nothing, scores=True), figures.sample_sheet(nothing)] == [
         None
     ] * 3
-    assert "CGAN, GPU: paper 0.45 s" in figures.epoch_seconds(nothing).alt
-    drawn(figures.epoch_seconds(nothing))
+    seconds = figures.epoch_seconds(nothing)
+    drawn(seconds)
+    assert seconds is not None and "CGAN, GPU: paper 0.45 s" in seconds.alt
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 25])
@@ -114,7 +125,8 @@ def test_another_loss_has_its_place_beside_the_papers(write_run: WriteRun, tmp_p
     assert "WGAN" not in losses.alt
     assert "12 epochs: D's mean score, real minus generated 0.20 to 0.20" in scores.alt
     assert len(scores.axes[0].lines) == 5  # two seeds, their mean thin and bold, zero
-    assert "WGAN, CPU: 0.200 s on Test CPU, 2 cores" in figures.epoch_seconds(rows).alt
+    seconds = figures.epoch_seconds(rows)
+    assert seconds is not None and "WGAN, CPU: 0.200 s on Test CPU, 2 cores" in seconds.alt
     assert drawn(losses) and drawn(scores)
 
 
@@ -145,6 +157,7 @@ def test_five_pictures_stand_in_one_row_and_six_in_two(write_run: WriteRun, tmp_
 def test_seconds_per_epoch_stand_beside_the_papers(rows: Comparison) -> None:
     chart = figures.epoch_seconds(rows)
     drawn(chart)
+    assert chart is not None
     assert "GAN, CPU: paper 37 s, 0.500 s on Test CPU, 2 cores" in chart.alt
     assert "GAN, GPU: paper 0.1 s" in chart.alt
     assert chart.axes[0].get_xscale() == "log"
@@ -225,4 +238,7 @@ def test_on_a_phone_panels_stand_below_each_other_and_the_figure_stays_as_it_was
     narrow = Image.open(io.BytesIO(base64.b64decode(chart._repr_mimebundle_()[1]["image/png"]["narrow"])))
     assert wide.width > 2 * wide.height and narrow.width < narrow.height
     assert drawn(chart).size == wide.size
-    assert figures.epoch_seconds(rows).narrow_png() is None
+    seconds = figures.epoch_seconds(rows)
+    assert seconds is not None
+    label, one = seconds.axes[0].get_xlabel(), Image.open(io.BytesIO(seconds.narrow_png() or b""))
+    assert one.width == narrow.width and seconds.axes[0].get_xlabel() == label

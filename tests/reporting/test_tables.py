@@ -137,9 +137,12 @@ def test_beside_images_of_ones_own_there_is_no_column_of_the_paper(write_run: Wr
     path = write_run("gan-cpu", data="folder:/photos", training_images=150)
     write_run("cgan-cpu", data="folder:/photos", training_images=150)
     for make in (*PAPERS, tables.models):
-        frame = make(compared(tmp_path)).frame
-        assert len(frame) == 2 and not any("paper" in name for name in frame.columns)
-    assert list(tables.summary(read_record(path)).frame.columns) == ["quantity", "this run"]
+        made = make(compared(tmp_path))
+        assert len(made.frame) == 2 and not any("paper" in name for name in made.frame.columns)
+        assert not re.match(r"Table \d", made.caption)  # the paper's numbers
+    assert "Fréchet distance" not in tables.overview(compared(tmp_path)).frame.columns
+    own = tables.summary(read_record(path))
+    assert list(own.frame.columns) == ["quantity", "this run"] and "balance" not in own.frame.to_string()
     assert "the paper" in tables.summary(read_record(write_run("gan-cpu"))).frame.columns
 
 

@@ -344,6 +344,8 @@ def test_losses_that_left_all_bounds_and_a_single_class_are_noted() -> None:
     (diverged,) = experiment_module.warnings({**calm, "generator_loss": -2e5}, 0.3)
     assert "generator_loss was -2e+05" in diverged
     (collapsed,) = experiment_module.warnings(calm, 0.75)
+    assert experiment_module.warnings(calm, None, 0.11) == []
+    assert "7.7% as much" in experiment_module.warnings(calm, None, 0.077)[0]
     assert "75%" in collapsed
 
 
