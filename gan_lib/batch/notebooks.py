@@ -35,7 +35,7 @@ def warm_up() -> None:
         return
     from multiprocessing import forkserver
 
-    _processes.set_forkserver_preload(["gan_lib.batch.shell"])
+    _processes.set_forkserver_preload(["gan_lib.batch.preload"])
     environment = dict(os.environ)
     os.environ.update(_own_environment())
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C is kept away from it from its first moment

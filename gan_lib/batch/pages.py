@@ -1,5 +1,6 @@
 """The pages of a batch: the comparison, executed and rendered, and the pages that are kept beside the reference runs."""
 
+import importlib
 import os
 import tempfile
 from collections.abc import Iterable
@@ -9,6 +10,7 @@ from typing import Any
 from gan_lib.batch.notebooks import NOTEBOOKS, ROOT, last_line, relative, start_notebook, stop
 from gan_lib.errors import ReportError
 from gan_lib.presets import ALL_CONFIGURATIONS
+from gan_lib.runs.listing import check_experiments
 from gan_lib.runs.storage import write_bytes
 
 REFERENCE = ROOT / "results" / "reference"
@@ -21,6 +23,7 @@ def report(notebook: str, parameters: dict[str, Any], path: Path, title: str) ->
         log = output.with_suffix(".log")
         process = start_notebook(NOTEBOOKS / notebook, output, parameters, log, path, title)
         try:
+            importlib.import_module("gan_lib.reporting.html")  # for the index, which comes next
             process.join()
         finally:
             stop(process)
@@ -53,8 +56,6 @@ def make_comparison(results: Path, experiments: list[str], reference: Path | Non
     Reference runs may be named too: they stand in for what is missing, and make the comparison where nothing else is named.
     Returns the page. Raises RecordError when an experiment does not exist, ReportError when the notebook fails.
     """
-    from gan_lib.reporting.comparison import check_experiments
-
     reference = reference or REFERENCE
     # os.path.isdir: False also of a name that is too long for a folder
     own = [name for name in experiments if os.path.isdir(results / "runs" / name) or not os.path.isdir(reference / name)]  # noqa: PTH112

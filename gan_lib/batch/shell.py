@@ -1,10 +1,6 @@
-"""Inside the process of a notebook: papermill executes it here, without a kernel, and its page is rendered.
-
-The server that these processes are forked from imports this module first: each starts with everything loaded (notebooks.py).
-"""
+"""Inside the process of a notebook: papermill executes it here, without a kernel, and its page is rendered."""
 
 import base64
-import importlib
 import io
 import sys
 import tempfile
@@ -23,9 +19,6 @@ from traitlets import Type
 from traitlets.config import Config
 
 from gan_lib.reporting.html import render
-
-for _name in ("gan_lib.runs.experiment", "gan_lib.reporting.quality_figures", "nbconvert", "tqdm.auto"):
-    importlib.import_module(_name)  # what notebooks and pages import
 
 
 class _Result(DisplayHook):

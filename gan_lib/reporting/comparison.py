@@ -11,13 +11,14 @@ from statistics import mean, median
 import pandas as pd
 
 from gan_lib.config import RunConfig, differences
-from gan_lib.errors import ConfigurationError, RecordError
+from gan_lib.errors import ConfigurationError
 from gan_lib.presets import ALL_CONFIGURATIONS, CONFIGURATIONS, DEFAULT_CONFIGURATIONS, configure, title
 from gan_lib.reporting import paper, quality
 from gan_lib.reporting.convergence import Balance, balance, median_epoch
 from gan_lib.reporting.frames import runs_frame
+from gan_lib.runs.listing import check_experiments
 from gan_lib.runs.record import Record, find_records, read_record
-from gan_lib.text import counted, nearest, shorten
+from gan_lib.text import counted, shorten
 
 OWN, REFERENCE = "your run", "reference run"  # source of a row's numbers
 _NAME = 'http-equiv="Content-Security-Policy"'
@@ -154,14 +155,6 @@ def at_paper_length(runs: Path, reference: Path, read: Comparison | None = None)
         run.config.configuration for run in own if papers_images(run.config) and not run.variant
     }  # the folders of that name
     return _compare(own, long, runs, reference)
-
-
-def check_experiments(runs: Path, experiments: Sequence[str]) -> None:
-    """Raise RecordError, which suggests the nearest name, for the first experiment that is no folder below runs."""
-    known = sorted(path.name for path in runs.glob("*") if path.is_dir())
-    for name in experiments:
-        if name not in known:
-            raise RecordError(f"experiment {shorten(name)} does not exist in {runs}{nearest(name, known)}")
 
 
 def all_records(rows: Comparison) -> list[Record]:

@@ -3,13 +3,13 @@
 import contextlib
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from gan_lib.errors import RecordError
 from gan_lib.runs.record import Record, find_records, read_record
-from gan_lib.text import nearest
+from gan_lib.text import nearest, shorten
 
 SORTS = {"name": "name", "date": "finished", "quality": "frechet_distance", "seconds": "seconds_per_epoch"}
 _WORDS = {
@@ -40,6 +40,14 @@ def find_run(name: str, results: Path) -> Record:
                 return read_record(folder / seeds[0])
     known = [path.relative_to(results / "runs").parent.as_posix() for path in results.glob("runs/*/seed-*/config.json")]
     raise RecordError(f"run {name!r} does not exist{nearest(name, sorted(known))}")
+
+
+def check_experiments(runs: Path, experiments: Sequence[str]) -> None:
+    """Raise RecordError, which suggests the nearest name, for the first experiment that is no folder below runs."""
+    known = sorted(path.name for path in runs.glob("*") if path.is_dir())
+    for name in experiments:
+        if name not in known:
+            raise RecordError(f"experiment {shorten(name)} does not exist in {runs}{nearest(name, known)}")
 
 
 def list_runs(root: Path, sort: str) -> tuple[list[dict[str, Any]], list[str]]:

@@ -5,7 +5,6 @@ from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from gan_lib.config import RunConfig
 from gan_lib.training.losses import squared_slope
@@ -46,6 +45,8 @@ def _count(config: RunConfig) -> int:
 
 
 def _counted(work: Callable[[], object]) -> int:
+    from torch.utils.flop_counter import FlopCounterMode  # imports Triton: half a second
+
     with FlopCounterMode(display=False) as counter:
         work()
     return counter.get_total_flops()
