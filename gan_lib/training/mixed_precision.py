@@ -21,7 +21,10 @@ class _Adam:
 
     _step_supports_amp_scaling = True  # GradScaler sets grad_scale and found_inf for a step
 
-    def __init__(self, parameters: list[Tensor], rate: float | Tensor, betas: tuple[float, float]) -> None:
+    def __init__(
+        self, parameters: list[Tensor], gradients: list[Tensor], rate: float | Tensor, betas: tuple[float, float]
+    ) -> None:
+        """gradients: the tensors of the parameters' grad, which stay the same."""
         self.param_groups: list[dict[str, Any]] = [{"params": parameters, "lr": rate}]
         self.state = {
             parameter: {
@@ -31,7 +34,7 @@ class _Adam:
             }
             for parameter in parameters
         }
-        self._betas = betas
+        self._gradients, self._betas = gradients, betas
 
     @torch.no_grad()
     def step(self) -> None:
@@ -40,7 +43,7 @@ class _Adam:
         means, squares, steps = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))
         adam(
             group["params"],
-            [parameter.grad for parameter in group["params"]],
+            self._gradients,
             means,
             squares,
             [],
@@ -79,7 +82,7 @@ class Learner:
         # A CUDA graph reads a rate that changes from the device.
         scheduled = device.type == "cuda" and config.schedule != "constant"
         rate = torch.tensor(self._rate, device=device) if scheduled else self._rate
-        self.optimiser = _Adam(self._parameters, rate, (config.adam_beta1, config.adam_beta2))
+        self.optimiser = _Adam(self._parameters, self._gradients, rate, (config.adam_beta1, config.adam_beta2))
         # fp16 rounds the smallest gradients to 0 unless the loss is scaled up first; a no-op in other precisions.
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
         self._first_scale = self.scaler.state_dict()
@@ -95,7 +98,7 @@ class Learner:
             # A slope does not depend on the last layer's bias: its gradient is 0.
             more = torch.autograd.grad(self.scaler.scale(penalty), self._parameters, materialize_grads=True)
             torch._foreach_add_(self._gradients, list(more))
-        self.scaler.step(self.optimiser)
+        self.scaler.step(self.optimiser)  # type: ignore[arg-type]  # has all that it uses of an optimiser
         self.scaler.update()
         self.refresh()
 
