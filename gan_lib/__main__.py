@@ -1,5 +1,6 @@
 """python -m gan_lib: the command line, with one line for whatever ends it before it has begun."""
 
+import gc
 import os
 import signal
 import sys
@@ -30,6 +31,8 @@ def main() -> None:
         extra = {"boto3": "aws", "botocore": "aws", "dask": "cluster", "distributed": "cluster"}.get(package, "notebooks")
         print(f"gan-lib: {package} is not installed: pip install -e '.[{extra}]'", file=sys.stderr)
         sys.exit(2)
+    finally:
+        gc.freeze()  # Python looks for garbage once more as it ends: with PyTorch loaded, for a second
 
 
 if __name__ == "__main__":

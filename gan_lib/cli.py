@@ -1,7 +1,6 @@
 """The command line: gan-lib run, list, compare, search, export, sample, score, bench, cloud."""
 
 import contextlib
-import gc
 import importlib.metadata
 import json
 import re
@@ -504,5 +503,4 @@ def main() -> None:
         for line in text.splitlines():
             say(line if text.startswith("Usage:") else f"gan-lib: {line}", error=True)
         code = 2
-    gc.freeze()  # Python would look for garbage once more: with PyTorch loaded, for a second
     sys.exit(code)

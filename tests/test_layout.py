@@ -118,12 +118,22 @@ def test_a_heavy_package_is_imported_only_where_it_is_used(module: str) -> None:
     assert not wrong, f"{module} imports {', '.join(sorted(wrong))} as soon as it is imported itself"
 
 
+def loaded_after(code: str) -> set[str]:
+    """Names of the modules and packages that a new Python has loaded after some code."""
+    script = f"import sys; {code}; print(*sys.modules)"
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    return set(output.split())
+
+
 def test_training_needs_nothing_that_only_reports_and_notebooks_need() -> None:
-    code = "import sys, gan_lib.runs.experiment; print(*{name.split('.')[0] for name in sys.modules})"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    loaded = loaded_after("import gan_lib.runs.experiment")
     assert "torch" in loaded
-    unwanted = {"pandas", "matplotlib", "papermill", "nbconvert", "jinja2", "typer", "IPython", "torchvision"}
-    assert not unwanted & set(loaded)
+    assert not {"pandas", "matplotlib", "papermill", "nbconvert", "jinja2", "typer", "IPython", "torchvision"} & loaded
+
+
+def test_the_server_of_the_notebooks_has_loaded_what_they_need() -> None:
+    loaded = loaded_after("import gc, gan_lib.batch.preload; assert gc.isenabled() and gc.get_freeze_count() > 100_000")
+    assert {"gan_lib.batch.shell", "gan_lib.runs.experiment", "gan_lib.reporting.figures", "nbconvert", "tqdm.auto"} <= loaded
 
 
 @pytest.mark.parametrize("module", MODULES)
