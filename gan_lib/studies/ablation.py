@@ -4,6 +4,7 @@ Here are the runs; the figure and the sentences are made in notebooks/06_ablatio
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,16 +76,12 @@ def configs(seeds: Sequence[int] = SEEDS) -> list[RunConfig]:
 
 def configs_by_images(seeds: Sequence[int] = SEEDS) -> list[RunConfig]:
     """The runs with and without augmentation. On one thread each, because only their quality counts."""
-    return [
-        configure(
-            "optimal-cpu",
-            **{"training_images": images, "augmentation": augmentation, "threads": 1, "seed": seed},
-            **dict.fromkeys(("epochs", "sample_every", "evaluate_every"), EPOCHS * 2000 // images),
-        )
-        for seed in seeds
-        for images in IMAGES
-        for augmentation in AUGMENTATIONS
-    ]
+    made = []
+    for seed, images, augmentation in product(seeds, IMAGES, AUGMENTATIONS):
+        changes: dict[str, Any] = {"training_images": images, "augmentation": augmentation, "threads": 1, "seed": seed}
+        epochs = EPOCHS * 2000 // images
+        made.append(configure("optimal-cpu", **changes, epochs=epochs, sample_every=epochs, evaluate_every=epochs))
+    return made
 
 
 def step_of(record: Record) -> str | None:
