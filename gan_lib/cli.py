@@ -456,7 +456,7 @@ def _index(results: Path) -> Path:
     """Write the index, and name the runs that no page can show."""
     from gan_lib.reporting.html import write_index
 
-    for problem in find_records(results / "runs", series=False)[1]:
+    for problem in find_records(results / "runs")[1]:
         say(f"gan-lib: {problem}", error=True)
     return write_index(results)
 
