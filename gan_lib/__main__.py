@@ -1,15 +1,15 @@
 """python -m gan_lib: the command line, with one line for whatever ends it before it has begun."""
 
-import gc
-import os
-import signal
+import os  # Python has these two anyway: whatever else is imported here, Ctrl-C could fall into
 import sys
-import threading
 
 
 def _again(ignored: "sys.UnraisableHookArgs") -> None:
     """Raise a Ctrl-C again that fell into a callback, where Python can only print it."""
     if ignored.exc_type is KeyboardInterrupt:
+        import signal
+        import threading
+
         threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
     else:
         sys.__unraisablehook__(ignored)
@@ -32,6 +32,8 @@ def main() -> None:
         print(f"gan-lib: {package} is not installed: pip install -e '.[{extra}]'", file=sys.stderr)
         sys.exit(2)
     finally:
+        import gc
+
         gc.freeze()  # Python looks for garbage once more as it ends: with PyTorch loaded, for a second
 
 

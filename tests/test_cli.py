@@ -86,7 +86,7 @@ def finished_run(finished_runs: dict[str, Experiment]) -> Path:
         (["search", "--sampler", "cma"], ["unknown sampler 'cma'", "choose from nsga2, random, tpe"]),
         (["search", "--cost", "second"], ["did you mean 'seconds'"]),
         (["search", "--trials", "0"], ["--trials"]),
-        (["search", "--space", "/nowhere.toml"], ["space /nowhere.toml cannot be read: No such file"]),
+        (["search", "--space", "/nowhere.toml"], ["/nowhere.toml does not exist"]),
         (["search", "--set", "learning_rate=3"], ["learning_rate must be at most 1"]),
         (["search", "--set", "data=folder:/nowhere"], ["/nowhere"]),
         (["search", "--workers", "1000"], ["workers must be at most", "got 1000"]),

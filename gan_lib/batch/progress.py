@@ -19,13 +19,20 @@ from tqdm import tqdm
 from gan_lib.text import printable
 
 _EVERY = 30.0  # seconds between two lines where there is no terminal
+_MOST_SIGNS = 10_000  # of an error: a path may have 4,096
 _BAR = 20  # characters, and at least half of them
 _COMMAND = re.compile(r"\bgan-lib (?=(run|list|compare|search|export|sample|score|bench|cloud)\b)")
 
 
 def say(text: object = "", *, error: bool = False) -> None:
-    """Print one line. What could act on the terminal is escaped, and commands are such as work where the user stands."""
-    _write(printable(_COMMAND.sub(lambda match: f"{program()} ", str(text))) + "\n", sys.stderr if error else sys.stdout)
+    """Print one line. What could act on the terminal is escaped, and commands are such as work where the user stands.
+
+    error: on stderr, and cut where it repeats a value of any length.
+    """
+    line = printable(_COMMAND.sub(lambda match: f"{program()} ", str(text)))
+    if error and len(line) > _MOST_SIGNS:
+        line = f"{line[:_MOST_SIGNS]}…"
+    _write(f"{line}\n", sys.stderr if error else sys.stdout)
 
 
 def prepare() -> None:

@@ -1,5 +1,6 @@
 """Build the rows of a comparison from run folders: one row per configuration, with the source of its numbers."""
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,7 @@ from statistics import mean, median
 import pandas as pd
 
 from gan_lib.config import RunConfig, differences
-from gan_lib.errors import ConfigurationError
+from gan_lib.errors import ConfigurationError, RecordError
 from gan_lib.presets import ALL_CONFIGURATIONS, CONFIGURATIONS, DEFAULT_CONFIGURATIONS, configure, title
 from gan_lib.reporting import paper, quality
 from gan_lib.reporting.convergence import Balance, balance, median_epoch
@@ -256,22 +257,26 @@ def _row(configuration: str, chosen: list[Record], stand_ins: list[Record], else
     folders = sorted({run.path.parent.name for run in runs})
     if len(folders) > 1:
         raise ConfigurationError(f"a comparison takes one experiment for each configuration, got {' and '.join(folders)}")
-    if done := [run for run in runs if run.status == "ok" and run.epochs_done]:
-        return Row(configuration, _whole(done), REFERENCE if itself else OWN, len(runs), "")
+    if done := _whole(run for run in runs if run.status == "ok" and run.epochs_done):
+        return Row(configuration, done, REFERENCE if itself else OWN, len(runs), "")
     reasons = {
         "ok, but its history.csv is missing or broken"
         if run.status == "ok"
         else ": ".join(filter(None, [run.status, run.reason]))
         for run in runs
     }
-    others = [run for run in stand_ins if run.config.configuration == configuration]
+    others = _whole(run for run in stand_ins if run.config.configuration == configuration)
     reason = "; ".join(sorted(reasons)) or elsewhere
-    return Row(configuration, _whole(others), REFERENCE if others else "", len(others), reason, bool(others))
+    return Row(configuration, others, REFERENCE if others else "", len(others), reason, bool(others))
 
 
-def _whole(records: list[Record]) -> list[Record]:
-    """Read the series of the chosen runs. Choosing among thousands of runs does not need them."""
-    return [record if len(record.history) > 1 else read_record(record.path) for record in records]
+def _whole(records: Iterable[Record]) -> list[Record]:
+    """Read the series of the chosen runs, of those that can be read. Choosing among thousands of runs does not need them."""
+    whole = []
+    for record in records:
+        with contextlib.suppress(RecordError):  # the command names it
+            whole.append(record if len(record.history) > 1 else read_record(record.path))
+    return whole
 
 
 def _alike(one: Record, other: Record) -> bool:

@@ -243,7 +243,7 @@ class Record:
 def read_record(path: Path, series: bool = True) -> Record:
     """Read a run folder. Leave out a broken last line of a series, with a note. Raises RecordError for other damage.
 
-    series: False checks history and metrics and keeps only the number of epochs, to list many runs.
+    series: False compares history and metrics with their checksums and keeps the number of epochs alone, to list many runs.
     """
     name = "/".join(path.parts[-2:])
     try:
@@ -259,7 +259,7 @@ def read_record(path: Path, series: bool = True) -> Record:
     file = (path / "history.csv", HISTORY_COLUMNS, notes, summary.get("history_sha256"))
     metrics_file = (path / "metrics.csv", METRICS_COLUMNS, notes, summary.get("metrics_sha256"))
     metrics: Series = {}
-    if series:
+    if series or not file[-1]:
         history = storage.read_series(*file, epochs=config.epochs)
     else:
         history = {"epoch": range(1, 1 + storage.count_lines(*file, epochs=config.epochs))}
@@ -377,13 +377,18 @@ def copy_records(source: Path, target: Path) -> list[str]:
     for record in find_records(source, series=False)[0]:
         if record.status == "ok" and not record.variant:
             kept = target / record.name
-            unkept = shutil.ignore_patterns("*.safetensors", "*.lock", "run.log", ".*")
-            shutil.copytree(record.path, kept, dirs_exist_ok=True, ignore=unkept)
+            shutil.copytree(record.path, kept, dirs_exist_ok=True, ignore=_unkept)
             (kept / "generator.safetensors").unlink(missing_ok=True)  # of an earlier run
             if (weights := record.path / "generator.safetensors").exists() and len(content := _halved(weights)) <= MOST_KEPT:
                 write_bytes(kept / weights.name, content)
             copied.append(record.name)
     return copied
+
+
+def _unkept(folder: str, names: list[str]) -> set[str]:
+    """Return the files that are not kept with a reference run; links neither, which may lead to anybody's files."""
+    links = {name for name in names if Path(folder, name).is_symlink()}
+    return links | shutil.ignore_patterns("*.safetensors", "*.lock", "run.log", ".*")(folder, names)
 
 
 def _halved(weights: Path) -> bytes:

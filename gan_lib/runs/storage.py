@@ -28,6 +28,7 @@ _ENTRY = "gan-lib"  # in a safetensors file's metadata: its checksum and facts
 _LINE = 4096  # bytes of a line of history.csv or metrics.csv; a run's have some hundred
 MOST_SERIES = 2**28  # bytes of history.csv or metrics.csv: more than a line for each of the most epochs that a config takes
 _MOST_COLUMNS = 64
+_TOGETHER = 10_000  # lines that are parsed at once
 _TORN = "the last line was broken and is left out"
 LARGEST = 1e39  # of a number that is read: beyond float32, yet small enough that no computation with it overflows
 _CHANGED = "it was changed or damaged after it was written"
@@ -236,9 +237,8 @@ def read_series(
     """
     if not path.exists():
         return {name: [] for name in columns}
-    content = read_checked(path, expected, MOST_SERIES // 8 if more else MOST_SERIES)  # many columns need more memory
-    *lines, torn = content.split(b"\n")
-    _check_torn(path, torn)
+    *lines, torn = _read_lines(path, expected, MOST_SERIES // 8 if more else MOST_SERIES, epochs).split(b"\n")
+    _check_line(path, max((*lines, torn), key=len))
     names = _names(path, lines.pop(0), columns, more) if lines else list(columns)
 
     def parse(end: int) -> "list[array[float]]":
@@ -267,13 +267,15 @@ def count_lines(
     """Count the epochs that `read_series` would return, from the last line and the checksum."""
     if not path.exists():
         return 0
-    content = read_checked(path, expected, MOST_SERIES)
+    content = _read_lines(path, expected, MOST_SERIES, epochs)
     count, end = content.count(b"\n") - 1, content.rfind(b"\n")
     torn = end + 1 < len(content)
-    _check_torn(path, content[end + 1 :])
+    _check_line(path, content[end + 1 :])
     if count > 0:
         try:
-            _parse([content[content.rfind(b"\n", 0, end) + 1 : end]], len(columns), False, count, epochs)
+            last = content[content.rfind(b"\n", 0, end) + 1 : end]
+            _check_line(path, last)
+            _parse([last], len(columns), False, count, epochs)
         except ValueError as error:
             if torn:
                 raise RecordError(f"{path}: line {count + 1} is broken ({first_line(error):.100})") from error
@@ -285,10 +287,18 @@ def count_lines(
     return max(0, count)
 
 
-def _check_torn(path: Path, torn: bytes) -> None:
-    """Raise RecordError for a broken last line that is longer than any complete line: no interrupted write leaves that."""
-    if len(torn) > _LINE:
-        raise RecordError(f"{path}: its last line is broken ({len(torn):,} bytes, where a line has at most {_LINE:,})")
+def _check_line(path: Path, line: bytes) -> None:
+    """Raise RecordError for a line that is longer than any of ours: no interrupted write leaves that."""
+    if len(line) > _LINE:
+        raise RecordError(f"{path}: a line is broken ({len(line):,} bytes, where one has at most {_LINE:,})")
+
+
+def _read_lines(path: Path, expected: str | None, most: int, epochs: int) -> bytes:
+    """Read the content of a file. Raises RecordError for more than such a run writes, which would take gigabytes to parse."""
+    content = read_checked(path, expected, min(most, _LINE * (epochs + 2)))
+    if (count := content.count(b"\n") - 1) > epochs:
+        raise RecordError(f"{path} must have at most one line for each of {epochs:,} epochs, got {count:,}")
+    return content
 
 
 def read_checked(path: Path, expected: str | None, most: int = MOST_SERIES) -> bytes:
@@ -311,7 +321,9 @@ def _parse(lines: Sequence[bytes], count: int, more: bool, first: int, epochs: i
     """Parse lines of `count` values into columns. The first column counts epochs from `first` on. Raises ValueError."""
     if {line.count(b",") for line in lines} - {count - 1}:
         raise ValueError(f"it must hold {count} values")
-    values = array("d", map(float, b",".join(lines).split(b",") if lines else ()))
+    values = array("d")
+    for start in range(0, len(lines), _TOGETHER):  # all at once would take ten times the memory of the file
+        values.extend(map(float, b",".join(lines[start : start + _TOGETHER]).split(b",")))
     columns = [values[place::count] for place in range(count)]
     rising = all(map(operator.lt, columns[0], columns[0][1:])) and all(map(float.is_integer, columns[0]))
     if not rising if more else columns[0] != array("d", range(first, first + len(lines))):

@@ -14,6 +14,7 @@ from gan_lib.config import RunConfig, differences, unused
 from gan_lib.errors import ConfigurationError
 from gan_lib.presets import configure, parse_sweep
 from gan_lib.registry import LOSSES, MODELS, implied
+from gan_lib.runs.storage import read_bytes
 from gan_lib.text import first_line, nearest, shorten
 
 SPACE = Path(__file__).with_suffix(".toml")
@@ -23,12 +24,11 @@ Space = dict[str, Any]  # by parameter: a list of choices, a range (low, high, l
 
 
 def read_space(path: Path = SPACE, changes: Sequence[str] = ()) -> Space:
-    """Read the space in a file and change it by NAME=VALUE or NAME=A,B,C (choices). Raises ConfigurationError."""
+    """Read the space in a file and change it by NAME=VALUE or NAME=A,B,C (choices). Raises ConfigurationError, or RecordError
+    for a file that cannot be read."""
     try:
-        space = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"space {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+        space = tomllib.loads(read_bytes(path).decode())
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"space {path} is no TOML file: {first_line(error)}") from error
     for change in changes:
         several = parse_sweep([change])

@@ -95,6 +95,13 @@ def test_what_could_act_on_a_terminal_is_escaped(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out == "gan\\x1b[31m\\u202e\\x00\\nrun  ok\\udcff\n"
 
 
+def test_an_error_of_any_length_is_cut_and_a_result_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    say("a" * 100_000, error=True)
+    say("a" * 100_000)
+    printed = capsys.readouterr()
+    assert (len(printed.err), len(printed.out)) == (10_002, 100_001)
+
+
 def test_commands_are_such_as_work_here(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

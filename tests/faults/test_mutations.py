@@ -10,10 +10,11 @@ import pytest
 from conftest import WriteRun
 
 from faults.conftest import Count
+from gan_lib.reporting.comparison import compare
 from gan_lib.reporting.html import write_index
 from gan_lib.runs.listing import facts, lines
 from gan_lib.runs.record import find_records
-from gan_lib.runs.storage import _json_checksum, read_json
+from gan_lib.runs.storage import _json_checksum, checksum, read_json, write_json
 
 VALUES: list[Any] = [
     *(None, True, -1, 0, 10**400, 1e308, float("nan"), float("-inf"), "", "text", "\ud800", "\x1b[31m\0", "x" * 500_000),
@@ -71,6 +72,19 @@ def test_one_bad_run_is_named_and_never_hides_the_others(
     print(f"{refused} refused")
     assert refused > 80
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000, "kilobytes"
+
+
+@pytest.mark.parametrize("forged", [True, False])
+def test_a_history_that_is_broken_in_the_middle_hides_no_other_run(write_run: WriteRun, tmp_path: Path, forged: bool) -> None:
+    """forged: with the checksum of what it holds, which only a full reading sees through."""
+    bad, good = write_run("gan-cpu", seed=1, d=[0.5] * 3), write_run("gan-cpu", d=[0.5] * 3)
+    content = (bad / "history.csv").read_bytes().replace(b"\n2,", b"\nx,")
+    (bad / "history.csv").write_bytes(content)
+    summary = read_json(bad / "summary.json")
+    write_json(bad / "summary.json", {**summary, "history_sha256": checksum(content) if forged else None})
+    assert [record.path for record in compare(tmp_path / "runs", tmp_path / "none")["gan-cpu"].records] == [good]
+    (problem,) = find_records(tmp_path / "runs", series=forged)[1]
+    assert "history.csv: line 3 is broken" in problem
 
 
 def test_a_name_that_is_not_utf_8_is_named_and_the_others_are_shown(write_run: WriteRun, tmp_path: Path) -> None:

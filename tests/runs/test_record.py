@@ -277,6 +277,8 @@ def test_finished_paper_length_runs_are_copied_with_a_small_generator_in_half_pr
     (kept / "gan-cpu" / "seed-0" / "generator.safetensors").write_bytes(b"of an earlier run")
     write_run("gan-cpu", preset="quick")
     write_run("cgan-cpu", status="failed", reason="no")
+    (tmp_path / "secret").write_text("hunter2")
+    (runs / "gan-cpu" / "seed-0" / "progress.gif").symlink_to(tmp_path / "secret")
     assert copy_records(runs, kept) == ["gan-cpu/seed-0", "optimal-cpu/seed-0"]
     records = {"config.json", "machine.json", "history.csv", "summary.json", "report.html", "samples.png"}
     assert {path.name for path in (kept / "gan-cpu" / "seed-0").iterdir()} == records  # its generator takes 3 MB

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -220,6 +221,30 @@ def test_other_first_lines_are_refused(metrics: Path, head: str) -> None:
     metrics.write_text(f"{head}\n5,1,1\n10,1,1\n")
     with pytest.raises(RecordError, match="the first line must be epoch,seconds and names of measures"):
         storage.read_series(metrics, COLUMNS, [], more=True)
+
+
+@pytest.mark.parametrize(("lines", "reason"), [("\n" * 4, "one line for each of 3 epochs"), ("1" * 4097, "a line is broken")])
+def test_more_than_such_a_run_writes_is_refused_before_it_is_parsed(metrics: Path, lines: str, reason: str) -> None:
+    metrics.write_text(f"epoch,seconds\n{lines}\n")
+    for read in (storage.read_series, storage.count_lines):
+        with pytest.raises(RecordError, match=reason):
+            read(metrics, COLUMNS, [], epochs=3)
+    with metrics.open("r+b") as file:
+        file.truncate(5 * 4096 + 1)
+    with pytest.raises(RecordError, match="must be at most 20,480 bytes, got 20,481"):
+        storage.read_series(metrics, COLUMNS, [], epochs=3)
+
+
+def test_reading_takes_little_more_memory_than_the_file(metrics: Path) -> None:
+    count = 200_000
+    metrics.write_text("epoch,seconds\n" + "".join(f"{epoch},1.2345678901234567\n" for epoch in range(1, count + 1)))
+    tracemalloc.start()
+    try:
+        storage.read_series(metrics, COLUMNS, [], epochs=count)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 6 * metrics.stat().st_size
 
 
 def test_a_file_whose_checksum_is_another_is_refused(metrics: Path) -> None:

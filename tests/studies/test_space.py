@@ -1,5 +1,6 @@
 """The space of a search: what may be in the file, and which run a trial stands for."""
 
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import optuna
 import pytest
 
-from gan_lib.errors import ConfigurationError
+from gan_lib.errors import ConfigurationError, RecordError
 from gan_lib.presets import configure, parse_changes
 from gan_lib.studies.space import command, example, lengthen, make_config, read_space, suggest
 
@@ -65,6 +66,7 @@ def test_changes_fix_a_parameter_or_name_its_choices() -> None:
         ("seed = [0, 1]", ["seed is set by the search"]),
         ("width = [8", ["is no TOML file"]),
         ("\0", ["is no TOML file"]),
+        ("width = " + "[" * 100_000, ["is no TOML file"]),
     ],
 )
 def test_a_mistake_in_the_file_is_named(text: str, parts: list[str], tmp_path: Path) -> None:
@@ -76,9 +78,12 @@ def test_a_mistake_in_the_file_is_named(text: str, parts: list[str], tmp_path: P
         assert part in str(caught.value)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"space .*/none\.toml cannot be read: No such file"):
+def test_a_file_that_is_not_there_or_a_pipe_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"/none\.toml does not exist"):
         read_space(tmp_path / "none.toml")
+    os.mkfifo(tmp_path / "pipe.toml")  # which would never end
+    with pytest.raises(RecordError, match="must be a regular file"):
+        read_space(tmp_path / "pipe.toml")
 
 
 def test_a_value_is_fine_where_some_run_of_the_space_takes_it(tmp_path: Path) -> None:
