@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import re
@@ -40,7 +41,12 @@ class Lock:
             self._lock, previous._lock = previous._lock, None
         else:
             lock = FileLock(
-                self.path, _PATIENCE, poll_interval=_POLL_SECONDS, thread_local=False, on_acquired=_note, fallback_to_soft=False
+                self.path,
+                _PATIENCE,
+                poll_interval=_POLL_SECONDS,
+                thread_local=False,
+                on_acquired=functools.partial(_note, self.path),
+                fallback_to_soft=False,
             )
             try:
                 with named(self.path):
@@ -83,11 +89,15 @@ def noted_holder(path: Path) -> int | None:
     return pid if isinstance(pid, int) and 0 < pid < 2**31 else None
 
 
-def _note(descriptor: int) -> None:
+def _note(path: Path, descriptor: int) -> None:
     if os.fstat(descriptor).st_nlink > 1:
         raise OSError(errno.EMLINK, "another file's content under a second name (a hard link): remove it")
-    os.truncate(descriptor, 0)
-    os.pwrite(descriptor, (json.dumps({"pid": os.getpid(), "host": socket.gethostname()}) + "\n").encode(), 0)
+    try:
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, (json.dumps({"pid": os.getpid(), "host": socket.gethostname()}) + "\n").encode(), 0)
+    except OSError:  # a full disk
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _noted(path: Path) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """One process at a time, and a dead one holds nothing."""
 
+import errno
 import json
 import os
 import signal
@@ -125,3 +126,18 @@ def test_many_processes_at_once_and_one_gets_it(tmp_path: Path) -> None:
     assert said.count(b"held\n") == 1
     for racer in racers:
         racer.communicate()
+
+
+def test_a_full_disk_leaves_no_empty_lock_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    lock = Lock(tmp_path / "run.lock")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(OSError, match="No space left"):
+            lock.acquire()
+    assert list(tmp_path.iterdir()) == []
+    lock.acquire()
+    assert noted_holder(lock.path) == os.getpid()
+    lock.release()

@@ -123,6 +123,7 @@ def test_a_full_disk_names_the_file_and_leaves_nothing_behind(tmp_path: Path, mo
     with pytest.raises(OSError, match="No space left") as caught:
         write_bytes(tmp_path / "a", b"content", durable=True)
     assert caught.value.filename == str(tmp_path / "a")
+    assert str(caught.value).endswith(f"No space left on device: '{tmp_path / 'a'}'")
     assert list(tmp_path.iterdir()) == []
 
 
