@@ -7,7 +7,7 @@ import gc
 import importlib
 
 gc.disable()
-for _name in ("batch.shell", "runs.experiment", "reporting.quality_figures"):
+for _name in ("batch.shell", "runs.experiment", "reporting.figures", "reporting.quality_figures"):
     importlib.import_module(f"gan_lib.{_name}")
 for _name in ("nbconvert", "tqdm.auto"):
     importlib.import_module(_name)
