@@ -29,13 +29,17 @@ _METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 _processes: Any = multiprocessing.get_context(_METHOD)
 
 
-def warm_up() -> None:
-    """Start the server that notebooks' processes are forked from, unless it runs: it imports what they need. Does not wait."""
+def warm_up(training: bool = False) -> None:
+    """Start the server that notebooks' processes are forked from, unless it runs: it imports what they need. Does not wait.
+
+    training: also what PyTorch's optimisers and the measures of quality import when first used: two seconds of each run.
+    """
     if _METHOD != "forkserver":
         return
     from multiprocessing import forkserver
 
-    _processes.set_forkserver_preload(["gan_lib.batch.preload"])
+    more = ["torch._dynamo", "scipy.spatial.distance"] if training else []
+    _processes.set_forkserver_preload(["gan_lib.batch.preload", *more])
     environment = dict(os.environ)
     os.environ.update(_own_environment())
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C is kept away from it from its first moment

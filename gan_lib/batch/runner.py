@@ -135,7 +135,7 @@ class _Here:
 
     def __init__(self, workers: int) -> None:
         self._workers, self._threads = workers, 0
-        warm_up()
+        warm_up(training=True)
 
     def unavailable(self, config: RunConfig) -> str | None:
         return unavailable(config)
