@@ -225,7 +225,7 @@ def test_what_a_run_would_refuse_or_leave_out_is_said_before_it_trains(tmp_path:
     config = tiny(data=f"folder:{tmp_path / 'photos'}", training_images=None, batch_size=4, evaluate_every=1)
     found, quality = runner.check_inputs(runner.plan([config], tmp_path))
     assert "24 images found" in found and "100" in quality and "got 4" in quality
-    wrong = tiny(model="small", data=config.data, training_images=None, batch_size=4, classes=3)
+    wrong = tiny(model="cgan", data=config.data, training_images=None, batch_size=4, classes=3)
     with pytest.raises(ConfigurationError, match="classes must be 2"):
         runner.check_inputs(runner.plan([wrong], tmp_path))
 
