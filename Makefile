@@ -54,7 +54,7 @@ cluster: $(STAMP)
 	@echo "$(BIN)/gan-lib run --scheduler tcp://$(CLUSTER)"
 	@trap 'trap - INT TERM EXIT; kill $$(jobs -p) 2>/dev/null; wait' INT TERM EXIT; \
 	$(BIN)/dask scheduler --host 127.0.0.1 --port 8786 --no-dashboard & \
-	for worker in 1 2; do $(BIN)/dask worker --no-nanny --nthreads 1 --no-dashboard tcp://$(CLUSTER) & done; wait
+	$(BIN)/dask worker --nthreads 1 --nworkers 2 --no-dashboard tcp://$(CLUSTER) & wait
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
