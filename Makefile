@@ -10,7 +10,7 @@
 # make precision  the same runs in float32 and in bf16, three seeds of GAN and five of CGAN: over an hour with -j2
 # make choices    both models under sixteen combinations of what the paper leaves open: up to two hours with -j2
 # make choices-long  two of the combinations at the paper's length: some hours, -j2 too
-# make ablation   what each part of the optimal configuration gives, three seeds each: half an hour, machine alone
+# make ablation   what each part of the optimal configuration gives, three seeds each: about an hour, machine alone
 # make searches   a genetic algorithm, random search, TPE and the hand-made optimal configuration, three of each: about half an hour with -j2
 # make classifier train the classifier that judges quality again, with its cross-validation: ten minutes of one core
 # make quality    what each measure of quality makes of known damage: results/quality

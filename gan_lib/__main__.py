@@ -1,6 +1,6 @@
 """python -m gan_lib: the command line, with one line for whatever ends it before it has begun."""
 
-import os  # Python has these two anyway: whatever else is imported here, Ctrl-C could fall into
+import os  # Python has loaded these two already. During any other import here Ctrl-C would print a traceback.
 import sys
 
 
@@ -34,7 +34,7 @@ def main() -> None:
     finally:
         import gc
 
-        gc.freeze()  # Python looks for garbage once more as it ends: with PyTorch loaded, for a second
+        gc.freeze()  # at its end Python collects garbage once more, which takes a second with PyTorch loaded
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from gan_lib.errors import ConfigurationError
 from gan_lib.registry import LOSSES, MODELS, family_name, implied
 from gan_lib.text import nearest, shorten
 
+SOURCES = ("digits", "mnist", "fashion-mnist")  # of images, besides a folder
+
 # The reason for a field's bound, if its description does not give it.
 _SPREAD: dict[str, Any] = {"reason": {"greater_than_equal": "batch norm needs a spread"}}
 
@@ -50,7 +52,7 @@ class RunConfig(BaseModel):
     machine: Literal["cpu", "gpu"] = Field(default="cpu", description="the device to train on: cpu, or gpu (one CUDA GPU)")
     data: str = Field(
         default="digits",
-        pattern=r"^(digits|mnist|fashion-mnist|folder:.*\S.*)$",
+        pattern=rf"^({'|'.join(SOURCES)}|folder:.*\S.*)$",
         description="digits (5,000 of MNIST), mnist, fashion-mnist or folder:PATH (your own)",
     )
     training_images: Annotated[int, Field(ge=2, le=1_000_000)] | Literal["all"] = Field(

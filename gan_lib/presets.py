@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
-from gan_lib.config import RunConfig, differences
+from gan_lib.config import SOURCES, RunConfig, differences
 from gan_lib.errors import ConfigurationError
 from gan_lib.registry import FAMILIES, LOSSES, family_name, find_family
 from gan_lib.text import nearest, shorten
@@ -51,7 +51,6 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 _MOST_COMBINATIONS = 1000
-_SHIPPED = ("digits", "mnist", "fashion-mnist")
 _SCHEDULE = ("epochs", "sample_every", "evaluate_every")
 # The parameters of the optimal configuration, besides its model and loss.
 OPTIMAL = {
@@ -229,7 +228,7 @@ def _parse_data(value: str) -> str:
     if kind == "folder" and colon and path.strip():
         with contextlib.suppress(RuntimeError, OSError, ValueError):  # ~nobody, a loop, a NUL: refused when it is read
             return f"folder:{Path(path.strip()).expanduser().resolve()}"
-    elif "/" in value or value.startswith(("~", ".")) or (value not in _SHIPPED and os.path.exists(value)):  # noqa: PTH110
+    elif "/" in value or value.startswith(("~", ".")) or (value not in SOURCES and os.path.exists(value)):  # noqa: PTH110
         raise ConfigurationError(
             f"data is read from a folder as folder:PATH, got {shorten(value)}: try data=folder:{value:.80}"
         )

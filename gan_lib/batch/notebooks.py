@@ -32,7 +32,7 @@ _processes: Any = multiprocessing.get_context(_METHOD)
 def warm_up(training: bool = False) -> None:
     """Start the server that notebooks' processes are forked from, unless it runs: it imports what they need. Does not wait.
 
-    training: also what PyTorch's optimisers and the measures of quality import when first used: two seconds of each run.
+    training: import also what optimisers and measures of quality import when first used, which takes each run two seconds.
     """
     if _METHOD != "forkserver":
         return

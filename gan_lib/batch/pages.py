@@ -36,8 +36,8 @@ def report(notebook: str, parameters: dict[str, Any], path: Path, title: str) ->
 
 
 def with_siblings(experiments: Iterable[str], results: Path) -> list[str]:
-    """Some experiments, and of the configurations that they leave out those of the same variant on disk, or else the newest
-    on the same images, where these are your own."""
+    """Return some experiments, and one for each other configuration that has runs: of the same variant, or else, on your own
+    images, the newest on the same ones."""
     from gan_lib.reporting.comparison import on_the_same_images
 
     chosen = {name.partition("--")[0]: name for name in experiments}

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from gan_lib.text import printable
 
 _EVERY = 30.0  # seconds between two lines where there is no terminal
-_MOST_SIGNS = 10_000  # of an error: a path may have 4,096
+_LONGEST_ERROR = 10_000  # characters; a path may have 4,096
 _BAR = 20  # characters, and at least half of them
 _COMMAND = re.compile(r"\bgan-lib (?=(run|list|compare|search|export|sample|score|bench|cloud)\b)")
 
@@ -27,11 +27,11 @@ _COMMAND = re.compile(r"\bgan-lib (?=(run|list|compare|search|export|sample|scor
 def say(text: object = "", *, error: bool = False) -> None:
     """Print one line. What could act on the terminal is escaped, and commands are such as work where the user stands.
 
-    error: on stderr, and cut where it repeats a value of any length.
+    error: print on stderr, and cut a line that repeats a very long value.
     """
     line = printable(_COMMAND.sub(lambda match: f"{program()} ", str(text)))
-    if error and len(line) > _MOST_SIGNS:
-        line = f"{line[:_MOST_SIGNS]}…"
+    if error and len(line) > _LONGEST_ERROR:
+        line = f"{line[:_LONGEST_ERROR]}…"
     _write(f"{line}\n", sys.stderr if error else sys.stdout)
 
 

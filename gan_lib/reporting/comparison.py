@@ -304,7 +304,10 @@ def _newest_alike(own: list[Record], like: Record) -> dict[str, str]:
 
 
 def on_the_same_images(experiments: Iterable[str], runs: Path) -> dict[str, str]:
-    """Return the newest finished experiment of each configuration on the images of the first of some, if they are your own."""
+    """Return the newest finished experiment of each configuration, on the images of the first of some experiments.
+
+    Empty for the paper's images: other runs of them need not be alike.
+    """
     own, wanted = find_records(runs, series=False)[0], set(experiments)
     first = next((run for run in own if run.path.parent.name in wanted), None)
     return _newest_alike(own, first) if first else {}

@@ -85,7 +85,7 @@ class Evaluation:
     def variety(self, generator: nn.Module) -> float | None:
         """Return the variance of each pixel over 100 generated images as a share of that over the training images.
 
-        None if either has none.
+        None if the training images are all alike, or the generated ones are not finite.
         """
         generated = sample(generator, fixed_latents(self._config, FEWEST))
         own, real = (float(images.var(dim=0).mean()) for images in (generated, self._images.train))

@@ -386,7 +386,7 @@ def copy_records(source: Path, target: Path) -> list[str]:
 
 
 def _unkept(folder: str, names: list[str]) -> set[str]:
-    """Return the files that are not kept with a reference run; links neither, which may lead to anybody's files."""
+    """Return the files that are not kept with a reference run. Links are not kept either: they may lead to anybody's files."""
     links = {name for name in names if Path(folder, name).is_symlink()}
     return links | shutil.ignore_patterns("*.safetensors", "*.lock", "run.log", ".*")(folder, names)
 
