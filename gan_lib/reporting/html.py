@@ -36,6 +36,12 @@ from gan_lib.text import counted, first_line, show
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 _NOT_IN_REPORTS = {"notebook-only"}  # cells for people who run the notebook themselves
 _FIRST = "opening"  # tag of the cells that come first on the page
+_PROJECTS_PAGES = {
+    "reference/comparison.html": "The reference runs",
+    "choices/choices.html": "What the paper leaves open",
+    "ablation/ablation.html": "What each part of the optimal configuration gives",
+    "searches/searches.html": "A genetic algorithm against random search",
+}
 CONTENTS, _HEAD_ENDS = "<!-- contents -->", "<!-- head -->"  # place of the list of headings; end of the part that HEAD replaces
 
 
@@ -77,13 +83,12 @@ def write_index(results: Path, found: tuple[list[Record], list[str]] | None = No
 
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)
     records, problems = found or find_records(results / "runs", series=False)
-    others = {"reference/comparison.html": "The reference runs", "choices/choices.html": "What the paper leaves open"}
     html = environment.get_template("index.html.j2").render(
         head=HEAD,
         runs=[_entry(results, record) for record in records],
         problems=problems,
         comparison=is_safe(results / "comparison.html"),
-        others={link: name for link, name in others.items() if is_safe(results / link)},
+        others={link: name for link, name in _PROJECTS_PAGES.items() if is_safe(results / link)},
     )
     page = results / "index.html"
     write_bytes(page, html.encode(errors="replace"))

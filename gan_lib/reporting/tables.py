@@ -100,13 +100,12 @@ def summary(record: Record) -> Table:
         ("start-up before it, s", facts.get("startup_seconds"), None),
         ("everything, s", facts.get("total_seconds"), None),
     ]
-    if config.band and not published:  # the paper's balance is of its own work
-        pass
-    elif (reached := balance(record)) is not None:
-        lines.append(("balance reached at epoch", reached.epoch or "never", published and published.epochs_to_balance))
-    else:
+    reached = balance(record)
+    if reached is None:
         gap = history["real_probability"][-1] - history["generated_probability"][-1]
         lines.append(("mean score of real images minus that of generated ones, last epoch", gap, None))
+    elif published:  # the paper's balance is of its own work
+        lines.append(("balance reached at epoch", reached.epoch or "never", published.epochs_to_balance))
     lines += [
         ("D's loss, last epoch", facts.get("discriminator_loss"), published and "0.5 to 0.6"),
         ("G's loss, last epoch", facts.get("generator_loss"), published and "1.0 to 1.1"),

@@ -126,7 +126,9 @@ def test_an_index_has_the_numbers_links_what_is_there_and_escapes_what_runs_say(
     broken = write_run("gan-gpu")
     (broken / "config.json").write_text(f'"{HOSTILE}', encoding="utf-8")
     (done / "samples.png").write_bytes(PICTURE)
-    for page in ("runs/gan-cpu/seed-0/report.html", "comparison.html", "reference/comparison.html", "choices/choices.html"):
+    projects = ("reference/comparison.html", "choices/choices.html", "ablation/ablation.html", "searches/searches.html")
+    assert all((RESULTS / page).exists() for page in projects)
+    for page in ("runs/gan-cpu/seed-0/report.html", "comparison.html", *projects):
         (tmp_path / page).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / page).write_text(HEAD)
     page = write_index(tmp_path).read_text(encoding="utf-8")
@@ -134,7 +136,7 @@ def test_an_index_has_the_numbers_links_what_is_there_and_escapes_what_runs_say(
     assert page.count("&lt;script&gt;") >= 2
     assert '<a href="runs/gan-cpu/seed-0/report.html">gan-cpu/seed-0</a>' in page
     assert "<h3>cgan-cpu/seed-0</h3>" in page  # it has no report
-    for link in ("comparison.html", "reference/comparison.html", "choices/choices.html"):
+    for link in ("comparison.html", *projects):
         assert f'href="{link}"' in page
     assert "<dt>Fréchet distance</dt><dd>40.0</dd>" in page and "<dt>s per epoch</dt><dd>0.500</dd>" in page
     assert "12 of 1,200 epochs" in page
