@@ -45,10 +45,15 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: Annotated[str, AfterValidator(_check_name)] = Field(
-        default="", description="of a group of runs, in place of what sets them apart in their folders' names"
+        default="", description="a name for this group of runs, used in the names of their folders"
     )
     model: Annotated[str, _one_of(MODELS)] = Field(default="gan", description=f"the networks: {', '.join(MODELS)}")
-    width: int = Field(default=24, ge=2, le=512, description="small only: maps of its widest layers, divided by four")
+    width: int = Field(
+        default=24,
+        ge=2,
+        le=512,
+        description="small only: base number of feature maps; the widest layers have four times as many",
+    )
     machine: Literal["cpu", "gpu"] = Field(default="cpu", description="the device to train on: cpu, or gpu (one CUDA GPU)")
     data: str = Field(
         default="digits",
@@ -56,92 +61,107 @@ class RunConfig(BaseModel):
         description="digits (5,000 of MNIST), mnist, fashion-mnist or folder:PATH (your own)",
     )
     training_images: Annotated[int, Field(ge=2, le=1_000_000)] | Literal["all"] = Field(
-        default=2000, description="how many; all: every one but a held-out tenth, usual for a folder", json_schema_extra=_SPREAD
+        default=2000,
+        description="number of training images; all: all but a held-out tenth, as is usual for a folder",
+        json_schema_extra=_SPREAD,
     )
     selection: Literal["seeded", "first"] = Field(
-        default="seeded", description="seeded: drawn by data_seed, as many of each class; first: in file order"
+        default="seeded",
+        description="seeded: drawn at random by data_seed, equally many of each class; first: in file order",
     )
-    data_seed: int = Field(default=0, ge=0, le=2**31 - 1, description="seed of the choice of training images")
-    image_size: int = Field(default=28, ge=4, le=256, description="pixels a side; cgan and small need a multiple of 4")
-    channels: Literal[1, 3] = Field(default=1, description="1: grey; 3: red, green, blue")
+    data_seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed for the selection of training images")
+    image_size: int = Field(
+        default=28, ge=4, le=256, description="height and width in pixels; cgan and small need a multiple of 4"
+    )
+    channels: Literal[1, 3] = Field(default=1, description="1: grey; 3: colour (RGB)")
     background: Literal["black", "white"] = Field(
-        default="black", description="what transparent parts of your images show: black or white"
+        default="black", description="colour behind the transparent parts of your images: black or white"
     )
     skip_broken: int = Field(
-        default=0, ge=0, le=1_000_000, description="broken files of a folder that are left out, at most; 0: any is refused"
+        default=0, ge=0, le=1_000_000, description="folder only: how many broken files may be left out; 0: none"
     )
     epochs: int = Field(default=300, ge=1, le=1_000_000, description="passes over the training images")
-    batch_size: int = Field(default=128, ge=2, le=100_000, description="images a step", json_schema_extra=_SPREAD)
-    latent_size: int = Field(default=100, ge=1, le=10_000, description="values, uniform in [-1, 1], behind one image")
-    loss: Annotated[str, _one_of(LOSSES)] = Field(default="bce", description=f"what they descend on: {', '.join(LOSSES)}")
-    critic_steps: int = Field(
-        default=1, ge=1, le=1000, description="wgan and wgan-gp only: updates of D for one of G; the articles': 5"
+    batch_size: int = Field(default=128, ge=2, le=100_000, description="images in one training step", json_schema_extra=_SPREAD)
+    latent_size: int = Field(
+        default=100, ge=1, le=10_000, description="length of the latent vector of an image, uniform in [-1, 1]"
     )
-    clip: float = Field(default=0.01, gt=0, le=1000, description="wgan only: D's weights stay within plus and minus this")
+    loss: Annotated[str, _one_of(LOSSES)] = Field(default="bce", description=f"the loss function: {', '.join(LOSSES)}")
+    critic_steps: int = Field(
+        default=1, ge=1, le=1000, description="wgan and wgan-gp only: updates of D for each update of G; the articles use 5"
+    )
+    clip: float = Field(default=0.01, gt=0, le=1000, description="wgan only: D's weights are clipped to [-clip, clip]")
     penalty_weight: float = Field(
         default=10.0, ge=0, le=1_000_000, description="wgan-gp only: weight of the gradient penalty in D's loss"
     )
     r1_weight: float = Field(
-        default=0.0, ge=0, le=1_000_000, description="weight of R1, half D's squared slope at real images; 0: none"
+        default=0.0, ge=0, le=1_000_000, description="weight of R1, half the squared gradient norm of D at real images; 0: off"
     )
-    r2_weight: float = Field(default=0.0, ge=0, le=1_000_000, description="the same at generated images (R2); 0: none")
+    r2_weight: float = Field(default=0.0, ge=0, le=1_000_000, description="weight of R2, the same at generated images; 0: off")
     penalty_every: int = Field(
-        default=1, ge=1, le=1000, description="steps between two with R1 and R2, which weigh as many times more"
+        default=1,
+        ge=1,
+        le=1000,
+        description="R1 and R2 only every so many steps, with so many times the weight (lazy regularisation)",
     )
-    learning_rate: float = Field(default=0.0002, gt=0, le=1, description="Adam's step size, both networks")
+    learning_rate: float = Field(default=0.0002, gt=0, le=1, description="Adam's learning rate, for both networks")
     discriminator_learning_rate: float | None = Field(
-        default=None, gt=0, le=1, description="D's own step size; None: the same as G's"
+        default=None, gt=0, le=1, description="D's own learning rate; None: learning_rate"
     )
     schedule: Literal["constant", "linear"] = Field(
-        default="constant", description="of the step sizes: constant, or linear to zero at the end"
+        default="constant", description="of the learning rate: constant, or linear decay to zero at the end"
     )
-    schedule_start: float = Field(default=0.5, ge=0, lt=1, description="linear only: the share of the run before the fall")
-    adam_beta1: float = Field(default=0.9, ge=0, lt=1, description="Adam's decay of the mean gradient")
-    adam_beta2: float = Field(default=0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
+    schedule_start: float = Field(
+        default=0.5, ge=0, lt=1, description="linear only: the share of the training before the decay begins"
+    )
+    adam_beta1: float = Field(default=0.9, ge=0, lt=1, description="Adam's beta1, the decay of the mean gradient")
+    adam_beta2: float = Field(default=0.999, ge=0, lt=1, description="Adam's beta2, the decay of the squared gradient")
     initialisation: Literal["pytorch", "glorot", "dcgan", "kaiming"] = Field(
-        default="pytorch", description="of weights: pytorch, glorot (as in Flux), dcgan (N(0, 0.02)), kaiming"
+        default="pytorch", description="of weights: pytorch (its default), glorot (as in Flux), dcgan (N(0, 0.02)), kaiming"
     )
     dropout: float = Field(
         default=0.3,
         ge=0,
         lt=1,
-        description="share of D's activations set to 0 in training",
+        description="dropout probability in D",
         json_schema_extra={"reason": {"less_than": "at 1 nothing is left to learn from"}},
     )
-    leaky_slope: float = Field(default=0.2, ge=0, le=1, description="LeakyReLU's slope below 0")
+    leaky_slope: float = Field(default=0.2, ge=0, le=1, description="negative slope of LeakyReLU")
     generator_noise: Literal["fresh", "reused"] = Field(
-        default="fresh", description="G's step judges fresh images, or reused ones of D's step"
+        default="fresh", description="images of G's step: fresh ones, or reused from D's step"
     )
-    generator_dropout: Literal["active", "off"] = Field(
-        default="active", description="D's dropout in G's step: active, as in its own, or off"
-    )
+    generator_dropout: Literal["active", "off"] = Field(default="active", description="D's dropout in G's step: active or off")
     average_decay: float = Field(
-        default=0.0, ge=0, lt=1, description="of the running average of G's weights, which is sampled; 0: none"
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="decay of the moving average (EMA) of G's weights, which is then sampled; 0: no average",
     )
     augmentation: Literal["none", "shift", "affine", "cutout"] = Field(
-        default="none", description="of what D sees: none, shift, affine or cutout; never a flip"
+        default="none", description="of the images that D sees: none, shift, affine or cutout; never a flip"
     )
     augmentation_pixels: int = Field(
-        default=1, ge=1, le=64, description="how far a shift or a corner of an affine goes; half a cutout's side"
+        default=1,
+        ge=1,
+        le=64,
+        description="in pixels: largest shift, movement of a corner (affine), half the side (cutout)",
     )
     classes: int = Field(
-        default=0, ge=0, le=1000, description="to condition on, as many as there are labels (digits: 10); 0: none"
+        default=0, ge=0, le=1000, description="number of classes of a conditional GAN (digits: 10); 0: unconditional"
     )
     keep: Literal["last", "best"] = Field(
-        default="last", description="weights to keep: the last, or the best by half of the held-out images"
+        default="last",
+        description="which weights: of the last epoch, or of the best measured one (by half of the held-out images)",
     )
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="seed of weights, latents, order and dropout")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed of weights, latents, order of images and dropout")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto", description="auto: bf16, on older GPUs fp16, where the hardware multiplies it; fp32, bf16 or fp16"
     )
-    threads: int = Field(default=0, ge=0, le=1024, description="CPU threads; 0: one for each physical core that is free")
+    threads: int = Field(default=0, ge=0, le=1024, description="CPU threads; 0: as many as there are free physical cores")
     sample_every: int = Field(default=10, ge=1, le=1_000_000, description="epochs between two frames of progress.gif")
     evaluate_every: int = Field(
-        default=25, ge=0, le=1_000_000, description="epochs between two measurements of quality, and at the end; 0: none"
+        default=25, ge=0, le=1_000_000, description="epochs between two measurements of image quality, and at the end; 0: never"
     )
-    checkpoint_seconds: float = Field(
-        default=30.0, ge=0, le=86_400, description="seconds between two checkpoints, for resuming"
-    )
+    checkpoint_seconds: float = Field(default=30.0, ge=0, le=86_400, description="seconds between two checkpoints")
 
     @property
     def family(self) -> str:
