@@ -467,10 +467,10 @@ def _index(results: Path) -> Path:
     """Write the index, and name the runs that no page can show."""
     from gan_lib.reporting.html import write_index
 
-    found = find_records(results / "runs", series=False)
-    for problem in found[1]:
+    runs = find_records(results / "runs", series=False)
+    for problem in runs[1]:
         say(f"gan-lib: {problem}", error=True)
-    return write_index(results, found)
+    return write_index(results, runs)
 
 
 def _explain(error: Any) -> str:

@@ -28,7 +28,7 @@ class Job:
 
     config: RunConfig
     folder: Path
-    found: Record | None = None
+    record: Record | None = None
 
     @property
     def name(self) -> str:
@@ -38,7 +38,7 @@ class Job:
     @property
     def finished(self) -> bool:
         """Whether the run was trained to its end before this batch."""
-        return self.found is not None and self.found.status == "ok"
+        return self.record is not None and self.record.status == "ok"
 
 
 class Run:

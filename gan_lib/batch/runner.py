@@ -45,7 +45,7 @@ def plan(configs: Iterable[RunConfig], results: Path, fresh: bool = False) -> li
             if not fresh:
                 check_same(job.folder, job.config)
             with contextlib.suppress(RecordError):  # of a damaged run: it is made again
-                job.found = read_record(job.folder, series=False)
+                job.record = read_record(job.folder, series=False)
     return jobs
 
 
@@ -183,7 +183,7 @@ def run_batch(
             stack.enter_context(hold(job))
         place = cluster or _Here(workers)
         reasons = {job.name: place.unavailable(job.config) for job in jobs}
-        to_do = [job for job in jobs if (fresh or not is_done(job.found)) and not reasons[job.name]]
+        to_do = [job for job in jobs if (fresh or not is_done(job.record)) and not reasons[job.name]]
         place.share(to_do)
         check()
         for job in jobs:
@@ -282,7 +282,7 @@ def describe_plan(jobs: Iterable[Job], known: Sequence[Record], fresh: bool = Fa
     """What would run and how long, a line for each job and one for all; known: the runs that seconds are estimated from."""
     lines, total = [], 0.0
     for job in jobs:
-        left = job.config.epochs - (0 if fresh or job.found is None else job.found.epochs_done)
+        left = job.config.epochs - (0 if fresh or job.record is None else job.record.epochs_done)
         what = f"{left:,} epoch{'' if left == 1 else 's'}"
         if job.finished and not fresh:
             what = "finished already"

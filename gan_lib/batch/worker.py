@@ -115,9 +115,9 @@ def _make(job: Job, wanted: Callable[[], bool], say: Callable[[int], None], **op
     deadline = time.monotonic() + _LOCKED
     while lock_holder(job.folder) is not None and wanted() and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)  # the worker that had it was lost, and its process is about to stop
-    job.found = record_of(job)
-    if is_done(job.found):
-        return job.found
+    job.record = record_of(job)
+    if is_done(job.record):
+        return job.record
     if not wanted():
         return None
     with _starting:

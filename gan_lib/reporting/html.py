@@ -71,10 +71,10 @@ def render(notebook: Path, page: Path, title: str, trouble: str = "", printed: s
     return page
 
 
-def write_index(results: Path, found: tuple[list[Record], list[str]] | None = None) -> Path:
+def write_index(results: Path, runs: tuple[list[Record], list[str]] | None = None) -> Path:
     """Write results/index.html: the comparison and every run, with links to their reports; returns it.
 
-    found: the find_records of results/runs, if they were read before.
+    runs: the find_records of results/runs, if they were read before.
 
     A run and its report.html may come from a stranger: the report is linked only if it begins with the head that forbids
     scripts.
@@ -82,7 +82,7 @@ def write_index(results: Path, found: tuple[list[Record], list[str]] | None = No
     import jinja2
 
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)
-    records, problems = found or find_records(results / "runs", series=False)
+    records, problems = runs or find_records(results / "runs", series=False)
     html = environment.get_template("index.html.j2").render(
         head=HEAD,
         runs=[_entry(results, record) for record in records],

@@ -61,7 +61,7 @@ def test_killed_with_the_signal_and_taken_up_again_from_the_checkpoint(
     before = record.epochs_done
     assert before > 1
     # Taken up again, and stopped by its time limit: by a clock that jumps ahead once it has trained on.
-    job.found = record
+    job.record = record
     clock = SimpleNamespace(sleep=time.sleep, monotonic=lambda: 1000.0 * (count_epochs(job.folder) > before + 50))
     monkeypatch.setattr(job_module, "time", clock)
     record = make(job, timeout=600.0)
@@ -127,11 +127,11 @@ def test_lost_when_the_process_went_without_a_word(tiny: MakeConfig, tmp_path: P
 @pytest.mark.slow
 def test_a_trained_run_without_its_report_only_runs_its_notebook_again(tiny: MakeConfig, tmp_path: Path) -> None:
     job = new_job(tiny(), tmp_path)
-    job.found = make(job)
-    assert is_done(job.found)
+    job.record = make(job)
+    assert is_done(job.record)
     before = {name: (job.folder / name).read_bytes() for name in ("history.csv", "summary.json", "generator.safetensors")}
     (job.folder / "report.html").unlink()
-    assert not is_done(job.found)
+    assert not is_done(job.record)
     assert is_done(make(job))
     assert {name: (job.folder / name).read_bytes() for name in before} == before
     (job.folder / "report.html").unlink()
