@@ -16,7 +16,10 @@ REFUSED = [
     ({"epochs": "many"}, "epochs must be a whole number (passes over the training images), got 'many'"),
     ({"dropout": 1}, "dropout must be less than 1.0 (at 1 nothing is left to learn from), got 1"),
     ({"learning_rate": 0}, "learning_rate must be more than 0.0 (Adam's learning rate, for both networks), got 0"),
-    ({"learning_rate": float("nan")}, "learning_rate must be a finite number (Adam's learning rate, for both networks), got nan"),
+    (
+        {"learning_rate": float("nan")},
+        "learning_rate must be a finite number (Adam's learning rate, for both networks), got nan",
+    ),
     ({"channels": 2}, "channels must be 1 or 3 (1: grey; 3: colour (RGB)), got 2"),
     (
         {"data": "digit"},
