@@ -167,7 +167,9 @@ def test_a_page_links_the_pages_above_it_and_lists_its_headings(write_run: Write
     run = write_run("gan-cpu")
     comparison = render(notebook, tmp_path / "comparison.html", "x").read_text(encoding="utf-8")
     report = render(notebook, run / "report.html", "x").read_text(encoding="utf-8")
+    study = render(notebook, tmp_path / "ablation.html", "x").read_text(encoding="utf-8")
     assert '<a href="index.html">All results</a>' in comparison
+    assert "All results" not in study  # beside it there is no index
     assert '<a href="../../../index.html">All results</a> <a href="../../../comparison.html">The comparison</a>' in report
     for html in (comparison, report):
         (anchor,) = re.findall(

@@ -273,6 +273,7 @@ def test_finished_paper_length_runs_are_copied_with_a_small_generator_in_half_pr
         RunFolder(folder).save_weights("generator", build_pair(read_config(folder)).generator)
         for other in ("discriminator.safetensors", "report.html", "samples.png", "run.log"):
             (folder / other).write_bytes(b"content")
+        (folder / "report.html").write_text('<a href="../../../index.html">All results</a> <a href="../../../comparison.html">')
     (kept / "gan-cpu" / "seed-0").mkdir(parents=True)
     (kept / "gan-cpu" / "seed-0" / "generator.safetensors").write_bytes(b"of an earlier run")
     write_run("gan-cpu", preset="quick")
@@ -283,6 +284,7 @@ def test_finished_paper_length_runs_are_copied_with_a_small_generator_in_half_pr
     records = {"config.json", "machine.json", "history.csv", "summary.json", "report.html", "samples.png"}
     assert {path.name for path in (kept / "gan-cpu" / "seed-0").iterdir()} == records  # its generator takes 3 MB
     assert {path.name for path in (kept / "optimal-cpu" / "seed-0").iterdir()} == records | {"generator.safetensors"}
+    assert (kept / "gan-cpu" / "seed-0" / "report.html").read_text() == '<a href="../../comparison.html">'
     assert read_record(kept / "gan-cpu" / "seed-0").history == read_record(runs / "gan-cpu" / "seed-0").history
     assert runs_with_weights(tmp_path / "none", kept) == {"reference: optimal-cpu/seed-0": kept / "optimal-cpu" / "seed-0"}
     whole, half = (folder / "optimal-cpu" / "seed-0" for folder in (runs, kept))
