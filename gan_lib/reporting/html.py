@@ -147,8 +147,10 @@ def _threads(machine: dict[str, Any]) -> str:
 
 
 def verdict(sentences: str) -> str:
-    """Return the verdict as HTML, for the top of a page."""
-    return f'<div class="verdict">{paragraphs([sentences])}</div>'
+    """Return the verdict as HTML, for the top of a page: its first sentence, and smaller what else there is to say."""
+    first, end, rest = sentences.partition(". ")
+    more = f'<p class="note">{escape(rest)}</p>' if rest else ""
+    return f'<div class="verdict">{paragraphs([first + end.strip()])}{more}</div>'
 
 
 def opening(rows: Comparison) -> str:
