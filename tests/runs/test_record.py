@@ -13,6 +13,7 @@ from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
 from gan_lib.presets import configure
 from gan_lib.runs import record
+from gan_lib.runs.listing import find_run
 from gan_lib.runs.record import (
     HISTORY_COLUMNS,
     STATUSES,
@@ -320,3 +321,9 @@ def test_how_often_a_run_is_looked_at_makes_no_other_run_and_the_record_says_it_
     check_same(path, config)
     RunFolder(path).reopen(config)
     assert read_config(path) == config
+
+
+def test_a_name_that_is_no_run_leads_to_a_reference_run_where_there_are_no_others(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("optimal-cpu", below="reference")
+    with pytest.raises(RecordError, match=r"'optimal-cpu--quick'.*optimal-cpu/seed-0"):
+        find_run("optimal-cpu--quick", tmp_path)
