@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gan_lib.config import RunConfig
 from gan_lib.data import Images
 from gan_lib.errors import DataError
 from gan_lib.quality.classifier import CLASSES, CONFIDENT, Classifier
@@ -45,9 +46,9 @@ MEASURES = {
     "recall": Measure("recall, % of real images", _HIGHER, 100),
     "density": Measure("density (real = 1)", _HIGHER),
     "coverage": Measure("coverage, % of real images", _HIGHER, 100),
-    "classifier_score": Measure("classifier score, 1 to 10", _HIGHER),
+    "classifier_score": Measure("classifier score, 1 to the number of classes", _HIGHER),
     "recognisable": Measure("recognisable, % of images", _HIGHER, 100),
-    "digit_divergence": Measure("divergence of the digits' shares, bits", _LOWER),
+    "digit_divergence": Measure("divergence of the classes' shares, bits", _LOWER),
     "noise_level": Measure("noise level, % of black to white", _LOWER, 100),
     "stray_pixels": Measure("stray pixels an image", _LOWER),
     "nearest_distance_ratio": Measure("distance to the nearest training image (held-out = 1)", "near 1; 0: copies"),
@@ -77,7 +78,8 @@ def evaluation_size(images: Images) -> int:
     size = min(IMAGES, len(images.waiting))
     if size < FEWEST:
         fewer = len(images.train) + len(images.waiting) - FEWEST
-        way_out = f": training_images={fewer} leaves as many" if fewer > NEIGHBOURS else ""
+        smaller = f", with batch_size={fewer} or less" if fewer < RunConfig.model_fields["batch_size"].default else ""
+        way_out = f": training_images={fewer} leaves as many{smaller}" if fewer > NEIGHBOURS else ""
         raise DataError(
             f"held-out images must be at least {FEWEST} (quality is measured against images that were not trained on), "
             f"got {len(images.waiting)}{way_out}"

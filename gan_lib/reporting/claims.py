@@ -96,7 +96,7 @@ def _lead(first: Row, second: Row, target: int) -> str:
     factor = interval and Interval(times, math.exp(interval.low), math.exp(interval.high), interval.runs)
     whose = "the paper's " if second.published else ""
     where = " (on another machine)" if second.machine != first.machine else ""
-    return f"to {target} it is {in_words(factor) or show(times)} times faster than {whose}{second.title}{where}"
+    return f"to a distance of {target} it is {in_words(factor) or show(times)} times faster than {whose}{second.title}{where}"
 
 
 def _fastest(rows: Sequence[Row]) -> tuple[int, list[Row]]:

@@ -175,7 +175,7 @@ def epoch_seconds(rows: Comparison) -> Chart | None:
     panel.set_ylim(-0.7, len(shown) - 0.4)
     log_numbers(panel)
     if seconds:
-        panel.set_xlim(min(seconds) / 2, max(seconds) * 2)
+        panel.set_xlim(min(seconds) / 4, max(seconds) * 4)  # room for the words of the outermost
     panel.set_xlabel(f"seconds per epoch{_of_images(rows)} (logarithmic)", **LABEL)
     panel.grid(axis="x", color="#eeeeee")
     panel.set_axisbelow(True)

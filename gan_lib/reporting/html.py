@@ -114,14 +114,14 @@ def _entry(results: Path, record: Record) -> dict[str, Any]:
 
 
 def _back(page: Path) -> dict[str, str]:
-    """Return the links from a page to the index and the comparison, which every batch writes."""
-    results = page.parents[3] if len(page.parents) > 3 and page.parents[2].name == "runs" else page.parent
-    links = {}
-    if (results / "runs").is_dir() and results.name != "choices":
-        links[Path(os.path.relpath(results / "index.html", page.parent)).as_posix()] = "All results"
-    if results != page.parent:
-        links[Path(os.path.relpath(results / "comparison.html", page.parent)).as_posix()] = "The comparison"
-    return links
+    """Return the links to the index and the comparison, which every batch writes, from a run's report and the comparison."""
+    if len(page.parents) > 3 and page.parents[2].name == "runs":
+        above, names = page.parents[3], {"index.html": "All results", "comparison.html": "The comparison"}
+    else:
+        above, names = page.parent, {"index.html": "All results"} if page.name == "comparison.html" else {}
+    if not (above / "runs").is_dir():
+        return {}
+    return {Path(os.path.relpath(above / target, page.parent)).as_posix(): name for target, name in names.items()}
 
 
 def _contents(html: str) -> str:
@@ -152,8 +152,10 @@ def _threads(machine: dict[str, Any]) -> str:
 
 
 def verdict(sentences: str) -> str:
-    """Return the verdict as HTML, for the top of a page."""
-    return f'<div class="verdict">{paragraphs([sentences])}</div>'
+    """Return the verdict as HTML, for the top of a page: its first sentence, and smaller what else there is to say."""
+    first, end, rest = sentences.partition(". ")
+    more = f'<p class="note">{escape(rest)}</p>' if rest else ""
+    return f'<div class="verdict">{paragraphs([first + end.strip()])}{more}</div>'
 
 
 def opening(rows: Comparison) -> str:

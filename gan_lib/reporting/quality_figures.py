@@ -182,7 +182,8 @@ def nearest_pairs(generated: Tensor, train: Tensor, labels: Tensor | None = None
     chosen = order[:count]
     distances = pairs.distance[chosen]
     sheet = grid(torch.cat([generated[chosen], train[pairs.which[chosen]]]), columns=len(chosen))
-    chart = Chart(0.7 + 9 * sheet.height / sheet.width if len(chosen) > 5 else 3.0)
+    few = len(chosen) <= 5  # then no wider than they are, so that a phone shows them whole
+    chart = Chart(figsize=(1.2 + 1.1 * len(chosen), 3.0)) if few else Chart(0.7 + 9 * sheet.height / sheet.width)
     panel = chart.subplots()
     panel.imshow(sheet, cmap="gray", interpolation="nearest", vmin=0, vmax=255)
     middles = (np.arange(len(chosen)) + 0.5) * (sheet.width / len(chosen))

@@ -66,7 +66,7 @@ class Chart(Figure):
             return None
         labels = [panel.get_xlabel() for panel in panels]
         for panel, label in zip(panels, labels, strict=True):
-            panel.xaxis.label.set_text(textwrap.fill(label, 44))
+            panel.xaxis.label.set_text(textwrap.fill(label, 36))
         (width, height), places = self.get_size_inches(), [panel.get_subplotspec() for panel in panels]
         columns = 2 if pictures else 1
         lines = -(-len(panels) // columns)
@@ -74,7 +74,8 @@ class Chart(Figure):
         for at, panel in enumerate(panels):
             panel.set_subplotspec(grid[at])
             panel.tick_params(labelleft=not pictures)  # shared axes show the numbers only once
-        self.set_size_inches(4.2, lines * (2.5 if pictures else 2.8))
+        # One panel keeps its height: it has a line of text for each row.
+        self.set_size_inches(4.2, lines * 2.5 if pictures else max(lines * 2.8, height if lines == 1 else 0))
         narrow = self.png()
         for panel, place, label in zip(panels, places, labels, strict=True):
             panel.set_subplotspec(place)  # type: ignore[arg-type]
@@ -131,11 +132,20 @@ def tidy(panel: Axes) -> None:
     panel.margins(x=0.01)
 
 
+class _PlainNumbers(LogLocator):
+    """Places of 1, 2 and 5, or of powers of ten alone where the axis is too short for those, as on a phone."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        wanted = 3.5 * np.log10(vmax / vmin)  # three a decade, and room between them
+        self.set_params(subs=(1.0,) if wanted > self.axis.get_tick_space() else (1.0, 2.0, 5.0))  # type: ignore[union-attr]
+        return super().tick_values(vmin, vmax)
+
+
 def log_numbers(panel: Axes, upright: bool = False) -> None:
     """Set a logarithmic axis with plain numbers: 0.2, 0.5, 1. upright: the y axis."""
     (panel.set_yscale if upright else panel.set_xscale)("log")
     axis = panel.yaxis if upright else panel.xaxis
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_locator(_PlainNumbers())
     axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
     axis.set_minor_formatter(NullFormatter())
 

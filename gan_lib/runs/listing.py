@@ -38,7 +38,8 @@ def find_run(name: str, results: Path) -> Record:
                 raise RecordError(f"run {name!r} has {len(seeds)} seeds: name one, such as {name.rstrip('/')}/{seeds[0]}")
             if seeds:
                 return read_record(folder / seeds[0])
-    known = [path.relative_to(results / "runs").parent.as_posix() for path in results.glob("runs/*/seed-*/config.json")]
+    roots = (results / "runs", results / "reference")
+    known = {path.parent.relative_to(root).as_posix() for root in roots for path in root.glob("*/seed-*/config.json")}
     raise RecordError(f"run {name!r} does not exist{nearest(name, sorted(known))}")
 
 

@@ -42,6 +42,11 @@ FILES = (
     *("generator.safetensors", "generator.raw.safetensors", "discriminator.safetensors"),
 )
 MOST_KEPT = 2_000_000  # at most so many bytes of generator weights are kept with a reference run
+# The links of a kept report lead to the comparison of the reference runs; of those there is no index.
+_KEPT_LINKS = {
+    b'<a href="../../../index.html">All results</a> ': b"",
+    b'"../../../comparison.html"': b'"../../comparison.html"',
+}
 _MOST_NOTES, _MOST_TEXT = 1000, 10_000
 
 _Text = Annotated[str, Field(max_length=_MOST_TEXT)]
@@ -381,6 +386,11 @@ def copy_records(source: Path, target: Path) -> list[str]:
             (kept / "generator.safetensors").unlink(missing_ok=True)  # of an earlier run
             if (weights := record.path / "generator.safetensors").exists() and len(content := _halved(weights)) <= MOST_KEPT:
                 write_bytes(kept / weights.name, content)
+            if (report := kept / "report.html").is_file():
+                page = report.read_bytes()
+                for link, kept_link in _KEPT_LINKS.items():
+                    page = page.replace(link, kept_link)
+                write_bytes(report, page)
             copied.append(record.name)
     return copied
 

@@ -156,3 +156,5 @@ def test_the_number_of_images_to_generate_is_that_of_the_held_out_ones_or_3000(p
     assert evaluation_size(images._replace(waiting=images.held_out.repeat(4, 1, 1, 1))) == 3000
     with pytest.raises(DataError, match=r"held-out images must be at least 100 .*, got 99"):
         evaluation_size(images._replace(waiting=images.held_out[:99]))
+    with pytest.raises(DataError, match=r"training_images=100 .*batch_size=100"):
+        evaluation_size(images._replace(train=images.train[:180], waiting=images.held_out[:20]))

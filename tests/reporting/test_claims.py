@@ -55,8 +55,8 @@ def test_the_optimal_configuration_is_the_first_at_the_lowest_distance_that_any_
     assert words == (
         "The optimal configuration is “optimal, CPU”, measured on Test CPU, 2 cores: it reaches a Fréchet distance of 2 in "
         f"6.00 s of training, for 0.000680 USD {PRICE}, and no other configuration does. "
-        "To 5 it is 6.00 times faster than WGAN, CPU. "
-        "To 20 it is 4.00 (95% interval 3.91 to 4.09, n = 3) times faster than the paper's GAN, CPU. "
+        "To a distance of 5 it is 6.00 times faster than WGAN, CPU. "
+        "To a distance of 20 it is 4.00 (95% interval 3.91 to 4.09, n = 3) times faster than the paper's GAN, CPU. "
         "Fewer than 3 runs, so no sure difference: WGAN, CPU."
     )
 
@@ -67,7 +67,7 @@ def test_where_several_reach_it_the_fastest_is_optimal_and_the_cheapest_named(wr
     words = verdict(compared(tmp_path))
     assert "“GAN, GPU”, measured on NVIDIA T4: it reaches a Fréchet distance of 20 in 10.8 s" in words
     assert " At the lowest cost GAN, CPU does, for 0.00136 USD. " in words  # 12 s at 0.408 USD, against 10.8 s at 0.7364 USD
-    assert words.count("To 20 it is 1.11 times faster than the paper's GAN, CPU (on another machine)") == 1
+    assert words.count("To a distance of 20 it is 1.11 times faster than the paper's GAN, CPU (on another machine)") == 1
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from gan_lib.reporting.style import (
     colour_of,
     draw_loss,
     epoch_axis,
+    log_numbers,
     name_ends,
     robust_top,
     say_missing,
@@ -242,3 +243,40 @@ def test_on_a_phone_panels_stand_below_each_other_and_the_figure_stays_as_it_was
     assert seconds is not None
     label, one = seconds.axes[0].get_xlabel(), Image.open(io.BytesIO(seconds.narrow_png() or b""))
     assert one.width == narrow.width and seconds.axes[0].get_xlabel() == label
+
+
+def test_on_a_phone_words_keep_clear_of_each_other_and_of_the_axes(rows: Comparison, monkeypatch: pytest.MonkeyPatch) -> None:
+    chart = figures.epoch_seconds(rows)
+    assert chart is not None
+    (panel,) = chart.axes
+    for row in range(len(panel.get_yticks())):  # as many rows as the reference runs have
+        panel.annotate("0.372 s", (1.0, row), (0, -15), textcoords="offset points", ha="center", fontsize=8)
+    seen = []
+
+    def draw(self: Chart) -> bytes:
+        self.draw_without_rendering()
+        frame = panel.get_window_extent().frozen()
+        ticks = [label.get_window_extent() for label in panel.get_xticklabels() if label.get_text()]
+        ticks = [tick for tick in ticks if frame.x0 <= (tick.x0 + tick.x1) / 2 <= frame.x1]
+        seen.append((self.get_figheight(), frame, ticks, [words.get_window_extent() for words in panel.texts]))
+        return b""
+
+    monkeypatch.setattr(Chart, "png", draw)
+    chart.narrow_png()
+    ((height, frame, ticks, words),) = seen
+    assert height == chart.get_figheight()
+    assert len(ticks) > 1 and all(one.x1 < other.x0 for one, other in pairwise(ticks))
+    assert all(frame.x0 < each.x0 and frame.y0 < each.y0 for each in words)
+
+
+@pytest.mark.parametrize(("inches", "numbers"), [(9.6, ["1", "2", "5", "10", "20", "50", "100"]), (2.0, ["1", "10", "100"])])
+def test_a_short_logarithmic_axis_has_fewer_numbers(inches: float, numbers: list[str]) -> None:
+    chart = Chart(figsize=(inches, 3.0))
+    panel = chart.subplots()
+    log_numbers(panel)
+    panel.set_xlim(0.9, 190)
+    chart.draw_without_rendering()
+    low, high = panel.get_xlim()
+    assert [
+        text.get_text() for at, text in zip(panel.get_xticks(), panel.get_xticklabels(), strict=True) if low <= at <= high
+    ] == numbers

@@ -20,7 +20,7 @@ from gan_lib.errors import RecordError
 from gan_lib.pictures import png
 from gan_lib.presets import configure, parse_changes
 from gan_lib.reporting.comparison import HEAD, compare
-from gan_lib.reporting.html import about, heading, how_to_reproduce, opening, render, write_index
+from gan_lib.reporting.html import about, heading, how_to_reproduce, opening, render, verdict, write_index
 from gan_lib.runs.record import RunFolder
 
 HOSTILE = '<script>alert("x")</script>'
@@ -169,7 +169,9 @@ def test_a_page_links_the_pages_above_it_and_lists_its_headings(write_run: Write
     run = write_run("gan-cpu")
     comparison = render(notebook, tmp_path / "comparison.html", "x").read_text(encoding="utf-8")
     report = render(notebook, run / "report.html", "x").read_text(encoding="utf-8")
+    study = render(notebook, tmp_path / "ablation.html", "x").read_text(encoding="utf-8")
     assert '<a href="index.html">All results</a>' in comparison
+    assert "All results" not in study  # beside it there is no index
     assert '<a href="../../../index.html">All results</a> <a href="../../../comparison.html">The comparison</a>' in report
     for html in (comparison, report):
         (anchor,) = re.findall(
@@ -235,6 +237,20 @@ def test_a_comparison_opens_with_its_verdict_and_says_where_each_row_comes_from(
     assert 'seeds <a href="runs/gan-cpu/seed-0/report.html">0</a>, 3, ' in page
     assert "CGAN, CPU (reference run): reference run, Reference CPU, " in page
     assert page.index('class="verdict"') < page.index("Missing: ") < page.index("doi:10.32782/IT/2022-2-7")
+
+
+@pytest.mark.parametrize(
+    ("sentences", "html"),
+    [
+        ("One & only.", "<p>One &amp; only.</p>"),
+        (
+            "It reaches 2.5 in 3 s. To 5 it is faster. So.",
+            '<p>It reaches 2.5 in 3 s.</p><p class="note">To 5 it is faster. So.</p>',
+        ),
+    ],
+)
+def test_of_a_verdict_the_first_sentence_is_large(sentences: str, html: str) -> None:
+    assert verdict(sentences) == f'<div class="verdict">{html}</div>'
 
 
 def test_a_comparison_on_ones_own_images_does_not_speak_of_the_paper(write_run: WriteRun, tmp_path: Path) -> None:

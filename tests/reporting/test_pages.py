@@ -16,7 +16,9 @@ from PIL import Image
 
 from gan_lib.batch import pages, runner
 from gan_lib.batch.notebooks import ROOT
+from gan_lib.reporting.comparison import HEAD
 from gan_lib.reporting.html import write_index
+from gan_lib.reporting.tables import table
 from gan_lib.studies.unstated_choices import LENGTHS, publish_choices
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -128,6 +130,24 @@ def test_what_is_wrong_with_a_page_is_seen(browser: Browser, tmp_path: Path, bod
     page.write_text(f'{head}<link rel="icon" href="data:,"><main><h1>A page</h1>{body}</main>')
     found = [each for each in browser.look(page, "phone") if ": axe " not in each]
     assert len(found) == trouble, found
+
+
+def test_numbers_stay_whole_on_a_phone_and_a_wide_table_fits_on_paper(browser: Browser, tmp_path: Path) -> None:
+    quantity = "mean score of real images minus that of generated ones, last epoch"
+    pair = table([{"quantity": quantity, "this run": number} for number in (0.969, 452_292, 0.00416)], "A run")
+    wide = table([{f"a_name_as_long_as_of_parameter_{at}": 0.00301 for at in range(26)}] * 3, "Trials")
+    style = (ROOT / "gan_lib/reporting/templates/report/style.css").read_text(encoding="utf-8")
+    body = f"<main><h1>Tables</h1>{pair._repr_html_()}{wide._repr_html_()}</main>"
+    page = tmp_path / "page.html"
+    page.write_text(f'{HEAD}<meta name="viewport" content="width=device-width"><title>x</title><style>{style}</style>{body}')
+    lines = """(() => [...document.querySelectorAll(".pair td.number")].map((cell) => {
+      const words = document.createRange()
+      words.selectNodeContents(cell)
+      return words.getClientRects().length
+    }))()"""
+    for view in ("phone", "paper"):
+        assert [each for each in browser.look(page, view) if "favicon" not in each] == []
+        assert browser.ask(lines) == [1, 1, 1]
 
 
 def test_nothing_is_wrong_with_any_kind_of_page(

@@ -105,5 +105,6 @@ def test_the_nearest_pairs_are_shown_the_nearest_first() -> None:
     assert shown == [0, 242, 153, 0, 255, 128]  # 255 times 0, 0.95, 0.6 above 0, 1, 0.5
     assert distances(chart) == ["0", "0.0500", "0.100"]
     assert "Of 4 generated images the 3 that are nearest" in chart.alt
+    assert chart.get_figwidth() < 5 < nearest_pairs(generated.repeat(2, 1, 1, 1), train, count=6).get_figwidth()
     by_class = nearest_pairs(generated, train, labels=torch.tensor([5, 2, 2]))  # class 2: 0.9 and 1.0; class 5: both -1
     assert distances(by_class) == ["0.0500", "0"]

@@ -13,6 +13,7 @@ from gan_lib.config import RunConfig
 from gan_lib.errors import RecordError
 from gan_lib.presets import configure
 from gan_lib.runs import record
+from gan_lib.runs.listing import find_run
 from gan_lib.runs.record import (
     HISTORY_COLUMNS,
     STATUSES,
@@ -273,6 +274,7 @@ def test_finished_paper_length_runs_are_copied_with_a_small_generator_in_half_pr
         RunFolder(folder).save_weights("generator", build_pair(read_config(folder)).generator)
         for other in ("discriminator.safetensors", "report.html", "samples.png", "run.log"):
             (folder / other).write_bytes(b"content")
+        (folder / "report.html").write_text('<a href="../../../index.html">All results</a> <a href="../../../comparison.html">')
     (kept / "gan-cpu" / "seed-0").mkdir(parents=True)
     (kept / "gan-cpu" / "seed-0" / "generator.safetensors").write_bytes(b"of an earlier run")
     write_run("gan-cpu", preset="quick")
@@ -283,6 +285,7 @@ def test_finished_paper_length_runs_are_copied_with_a_small_generator_in_half_pr
     records = {"config.json", "machine.json", "history.csv", "summary.json", "report.html", "samples.png"}
     assert {path.name for path in (kept / "gan-cpu" / "seed-0").iterdir()} == records  # its generator takes 3 MB
     assert {path.name for path in (kept / "optimal-cpu" / "seed-0").iterdir()} == records | {"generator.safetensors"}
+    assert (kept / "gan-cpu" / "seed-0" / "report.html").read_text() == '<a href="../../comparison.html">'
     assert read_record(kept / "gan-cpu" / "seed-0").history == read_record(runs / "gan-cpu" / "seed-0").history
     assert runs_with_weights(tmp_path / "none", kept) == {"reference: optimal-cpu/seed-0": kept / "optimal-cpu" / "seed-0"}
     whole, half = (folder / "optimal-cpu" / "seed-0" for folder in (runs, kept))
@@ -318,3 +321,9 @@ def test_how_often_a_run_is_looked_at_makes_no_other_run_and_the_record_says_it_
     check_same(path, config)
     RunFolder(path).reopen(config)
     assert read_config(path) == config
+
+
+def test_a_name_that_is_no_run_leads_to_a_reference_run_where_there_are_no_others(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("optimal-cpu", below="reference")
+    with pytest.raises(RecordError, match=r"'optimal-cpu--quick'.*optimal-cpu/seed-0"):
+        find_run("optimal-cpu--quick", tmp_path)

@@ -113,6 +113,8 @@ def test_the_notebook_works_out_which_combination_fits(
     assert all(line[2:] in html for line in lines[:4])
     assert "failed: diverged" in html
     assert "2 seeds are outside by 0 to 0.950" in html
+    first = [page.index(mark) for mark in ("<h1>", 'class="verdict"', "alt=\"G's last loss against", '<h2 id="Sixteen')]
+    assert first == sorted(first)
     for alt in ("GAN, losses by epoch", "CGAN, losses by epoch", "Fréchet distance by epoch, and balance."):
         assert f'alt="{alt}' in html
     assert "gan-cpu/seed-0: in balance at epoch 610, distance 30.0 at epoch 1,200." in html
